@@ -1,0 +1,1 @@
+"""Floor 7: claims, the card and its pages, the ledger."""

@@ -1,0 +1,103 @@
+"""The card: what was measured before and after each mitigation, what is claimed, and the verdict.
+
+A card is data. `page`, `markdown` and `junit` draw it; nothing is measured while drawing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from surefoot.card.claims import Judged, Status
+from surefoot.findings.finding import Finding
+
+__all__ = ["Bin", "Card", "Mistake", "Record", "RoleSummary", "Subject"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model on the card.
+
+    name: its key in every finding ("stopped", "stopped+dfr_train"). before: the subject it repairs, if any.
+    label: words for a reader. notes: what a reader must know. chosen: per seed, the setting that won.
+    """
+
+    name: str
+    label: str
+    before: str | None = None
+    notes: tuple[str, ...] = ()
+    chosen: tuple[Mapping[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bin of a reliability diagram: mean confidence, accuracy, and predictions in it."""
+
+    confidence: float
+    accuracy: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One of the worst errors. image: a PNG as base64, or "" where rows are not images."""
+
+    id: str
+    target: str
+    predicted: str
+    probability: float
+    groups: tuple[str, ...]
+    image: str
+
+
+@dataclass(frozen=True)
+class RoleSummary:
+    """How many rows, independent sources and rows per group one role holds."""
+
+    role: str
+    rows: int
+    clusters: int
+    groups: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Record:
+    """How the card was made. `times` (seconds by stage), `created` and `judge_uses` stay out of the digest."""
+
+    command: str
+    seeds: tuple[int, ...]
+    versions: Mapping[str, str]
+    settings: Mapping[str, Any]
+    data: str
+    judge_digest: str
+    judge_uses: int
+    created: str
+    times: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything a reader needs to decide.
+
+    sentence: the verdict in one plain sentence. findings: all measured numbers on the judge rows.
+    differences: paired after − before, subject "after − before". reliability, confusion: by subject name;
+    confusion[target][predicted] counts, summed over seeds. chosen: the subject selected on the choose rows.
+    not_shown: what this card cannot tell.
+    """
+
+    title: str
+    question: str
+    verdict: Status
+    sentence: str
+    chosen: str | None
+    claims: tuple[Judged, ...]
+    subjects: tuple[Subject, ...]
+    findings: tuple[Finding, ...]
+    differences: tuple[Finding, ...]
+    classes: tuple[str, ...]
+    groups: tuple[str, ...]
+    reliability: Mapping[str, tuple[Bin, ...]]
+    confusion: Mapping[str, tuple[tuple[int, ...], ...]]
+    gallery: Mapping[str, tuple[Mistake, ...]]
+    roles: tuple[RoleSummary, ...]
+    not_shown: tuple[str, ...]
+    record: Record

@@ -1,0 +1,18 @@
+"""How long work reports itself, without knowing who listens.
+
+Core functions take `progress: Progress = silent` and call it; the command line passes one that draws a bar.
+"""
+
+from typing import Protocol
+
+__all__ = ["Progress", "silent"]
+
+
+class Progress(Protocol):
+    """Called with a stage name, how many of its units are done, and how many there are."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None: ...
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Report nothing."""
