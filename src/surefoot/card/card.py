@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from surefoot.card.claims import Judged, Status
+from surefoot.findings.calibration import Bin
 from surefoot.findings.finding import Finding
 
-__all__ = ["Bin", "Card", "Mistake", "Record", "RoleSummary", "Subject"]
+__all__ = ["Card", "Mistake", "Record", "RoleSummary", "Subject"]
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,6 @@ class Subject:
     before: str | None = None
     notes: tuple[str, ...] = ()
     chosen: tuple[Mapping[str, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class Bin:
-    """One bin of a reliability diagram: mean confidence, accuracy, and predictions in it."""
-
-    confidence: float
-    accuracy: float
-    count: int
 
 
 @dataclass(frozen=True)
