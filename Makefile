@@ -1,0 +1,50 @@
+# The two commands of the README are `make demo` and `make test`; each sets up everything it needs first.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+export GOMP_SPINCOUNT ?= 0
+PIP := $(RUN)/pip --disable-pip-version-check --quiet
+
+.PHONY: help setup demo test test-all bench lint docs clean
+
+help:
+	@echo "make demo      set up, then the main job on real digits: look, repair, choose, judge, card"
+	@echo "make test      set up, then the tests"
+	@echo "make test-all  the same with the slow statistical tests"
+	@echo "make lint      formatting, lint and types"
+	@echo "make bench     all races against peers; RACE=name for one"
+	@echo "make docs      check every example and link in docs/"
+
+# A stamp, so that set-up runs once and again only when what it installs has changed.
+$(VENV)/.ready: pyproject.toml requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "surefoot needs Python 3.11 or newer; run make with PYTHON=/path/to/python3.11")'
+	@echo "Setting up $(VENV) (about a minute)"
+	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -r requirements.txt 2>&1 | grep -v '^WARNING: Location' || true
+	@$(RUN)/surefoot doctor --check
+	@touch $@
+
+setup: $(VENV)/.ready
+
+demo: setup
+	@$(RUN)/surefoot demo
+
+test: setup
+	$(RUN)/python -m pytest -m "not slow" -n 2 --dist worksteal $(ARGS)
+
+test-all: setup
+	$(RUN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+lint: setup
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/basedpyright
+
+bench: setup
+	$(RUN)/python bench/harness.py $(RACE)
+
+docs: setup
+	$(RUN)/python -m pytest -q tests/docs $(ARGS)
+
+clean:
+	rm -rf $(VENV) bench/.venv-* .pytest_cache .ruff_cache
