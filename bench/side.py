@@ -1,0 +1,32 @@
+"""One contestant of a race: prepares once, then runs its work for every line read from standard input."""
+
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def main(script: Path, parameters: str, threads: int) -> None:
+    sys.path.insert(0, str(script.parent))
+    spec = importlib.util.spec_from_file_location("contestant", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    work = module.prepare(json.loads(parameters))
+    print("ready", flush=True)
+    for line in sys.stdin:
+        start = time.perf_counter()
+        answer = work()
+        seconds = time.perf_counter() - start
+        np.savez(line.strip(), **answer)
+        print(seconds, flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
