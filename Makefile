@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 export GOMP_SPINCOUNT ?= 0
-PIP := $(RUN)/pip --disable-pip-version-check --quiet
+PIP := $(RUN)/pip --disable-pip-version-check -qq
 
 .PHONY: help setup demo test test-all bench lint docs clean
 
@@ -20,7 +20,7 @@ $(VENV)/.ready: pyproject.toml requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "surefoot needs Python 3.11 or newer; run make with PYTHON=/path/to/python3.11")'
 	@echo "Setting up $(VENV) (about a minute)"
 	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install -r requirements.txt 2>&1 | grep -v '^WARNING: Location' || true
+	@$(PIP) install -r requirements.txt
 	@$(RUN)/surefoot doctor --check
 	@touch $@
 
