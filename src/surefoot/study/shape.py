@@ -1,0 +1,285 @@
+"""A study file's shape: what a person writes, checked strictly.
+
+Nothing is guessed: unknown keys, wrong types and impossible combinations are refused (`study/schema.py` turns
+them into sentences). Defaults stand here and nowhere else.
+
+Subjects, the models a card speaks of, are named "<base>" and "<base>+<mitigation>".
+"""
+
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from surefoot.rows.roles import ROLES, Role
+
+__all__ = [
+    "AFR",
+    "CNN",
+    "DFR",
+    "MLP",
+    "Base",
+    "ClaimSpec",
+    "ClassBalanced",
+    "ColouredDigits",
+    "Dominoes",
+    "Features",
+    "Images",
+    "Linear",
+    "Mitigation",
+    "NetworkSpec",
+    "ResNet",
+    "RowsSpec",
+    "Study",
+    "Table",
+]
+
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+"""Letters, digits, `_`, `-` and `.`: it becomes part of file names and of subjects."""
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Open: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
+Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Part(BaseModel):
+    """Every part of a study: unknown keys are refused, types are not coerced, values never change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Dominoes(Part):
+    """Digit over digit: the top one is a shortcut to the class of the bottom one."""
+
+    correlation: Share = Field(0.98, description="how often shortcut and class agree in fit, repair and choose rows")
+    judge_correlation: Share = Field(0.5, description="the same for judge rows; 0.5 makes all groups equally large")
+    seed: Seed = 0
+    sizes: dict[Role, Count] = Field(
+        default={"fit": 9600, "repair": 2400, "choose": 8000, "judge": 4800}, description="rows per role"
+    )
+
+    @model_validator(mode="after")
+    def _all_roles(self) -> Self:
+        lacking = [role for role in ROLES if role not in self.sizes]
+        if lacking:
+            raise ValueError(f"sizes lack {', '.join(lacking)}; give all of {', '.join(ROLES)}")
+        return self
+
+
+class ColouredDigits(Part):
+    """Is the digit at least 5? Its colour is a shortcut."""
+
+    correlation: Share = 0.95
+    judge_correlation: Share = 0.5
+    seed: Seed = 0
+
+
+class Table(Part):
+    """A CSV or Parquet table: features in its columns, or image files named by a column."""
+
+    path: str
+    target: str | None = Field(None, description="the column of class labels; found by its usual names if absent")
+    attributes: list[str] = Field(default=[], description="columns that, crossed with the target, name the groups")
+    split: str | None = Field(None, description="the column that says which rows are for training, choice, test")
+    meaning: dict[str, Role] | None = Field(None, description="what each value of the split column means")
+    cluster: str | None = Field(None, description="rows with the same value here are one piece of evidence")
+    id: str | None = Field(None, description="the column that names rows")
+    columns: list[str] | None = Field(None, description="feature columns; all unused numeric columns if absent")
+    images: str | None = Field(None, description="the folder that image file names are relative to")
+
+
+class Features(Part):
+    """An `.npz` or `.safetensors` file of features, labels and groups."""
+
+    path: str
+    meaning: dict[str, Role] | None = Field(None, description="what each value of its split array means")
+
+
+class Images(Part):
+    """A folder of images with its `metadata.csv`."""
+
+    path: str
+    target: str | None = None
+    attributes: list[str] = []
+    split: str | None = None
+    meaning: dict[str, Role] | None = None
+    cluster: str | None = None
+    id: str | None = None
+
+
+class RowsSpec(Part):
+    """Where rows come from (exactly one of the first five keys) and how they get their roles."""
+
+    dominoes: Dominoes | None = None
+    coloured_digits: ColouredDigits | None = None
+    table: Table | None = None
+    features: Features | None = None
+    images: Images | None = None
+    roles: dict[Role, Open] | None = Field(None, description="share of rows per role, where no split column says")
+    repair_share: Open | None = Field(None, description="share of the fit rows of a split column kept for repair")
+    seed: Seed = Field(0, description="the seed by which roles are drawn")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        _exactly_one(self, ("dominoes", "coloured_digits", "table", "features", "images"))
+        if self.roles is not None and abs(sum(self.roles.values()) - 1) > 1e-6:
+            raise ValueError(f"roles sum to {sum(self.roles.values()):g}; expected shares that sum to 1")
+        if self.dominoes is not None and self.roles is not None:
+            raise ValueError("roles were given beside dominoes; give dominoes their sizes instead")
+        if self.repair_share is not None and (self.roles is not None or self.dominoes or self.coloured_digits):
+            raise ValueError("repair_share is for rows with a split column; remove it or give a split")
+        return self
+
+
+class CNN(Part):
+    """Convolutions 3×3 with pooling, one hidden layer, a linear head."""
+
+    channels: list[Count] = [16, 32]
+    hidden: Count = 64
+
+
+class MLP(Part):
+    """Fully connected layers and a linear head."""
+
+    hidden: list[Count] = [64]
+
+
+class ResNet(Part):
+    """A residual network with filter response normalisation."""
+
+    width: Count = 16
+    blocks: Count = 1
+
+
+class Linear(Part):
+    """No features of its own: the inputs go straight into the head."""
+
+
+class NetworkSpec(Part):
+    """Exactly one network."""
+
+    cnn: CNN | None = None
+    mlp: MLP | None = None
+    resnet: ResNet | None = None
+    linear: Linear | None = None
+    file: str | None = Field(None, description="your own: net.py:Net (runs only with --trust-code)")
+    head: str | None = Field(None, description="the dotted name of the final linear layer of your own network")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        _exactly_one(self, ("cnn", "mlp", "resnet", "linear", "file"))
+        if self.head is not None and self.file is None:
+            raise ValueError("head was given for a built-in network; it is only for your own (file)")
+        if self.file is not None and ":" not in self.file:
+            raise ValueError(f"file is {self.file!r}; expected a file and a name in it, such as net.py:Net")
+        return self
+
+
+class Base(Part):
+    """One training of the whole network on the fit rows."""
+
+    label: str | None = Field(None, description="what readers of the card see")
+    epochs: Count = 8
+    batch: Count = 64
+    optimiser: Literal["adamw", "sgd", "lbfgs"] = "adamw"
+    rate: Positive = Field(0.003, description="learning rate (the peak, where the schedule has one)")
+    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    weight_decay: NotNegative = 0.01
+    momentum: Share = 0.9
+    shift: int = Field(0, ge=0, description="pixels by which training images are shifted at random")
+
+
+class ClassBalanced(Part):
+    """Retrain the last layer on rows with equally many of each class: no group labels used."""
+
+    method: Literal["class_balanced"]
+    label: str | None = None
+    learn: Literal["repair", "choose"] = Field("repair", description="the role whose rows it learns from")
+
+
+class DFR(Part):
+    """Deep feature reweighting: a sparse last layer on rows with equally many of each group."""
+
+    method: Literal["dfr"]
+    label: str | None = None
+    learn: Literal["repair", "choose", "fit"] = "repair"
+    strengths: list[Positive] = Field(
+        default=[1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01], min_length=1, description="the C values tried on choose rows"
+    )
+    draws: Count | None = Field(None, description="balanced draws averaged; 20 for learn: choose, else 10")
+
+
+class AFR(Part):
+    """Automatic feature reweighting: rows the base model gets wrong count more; groups only choose settings."""
+
+    method: Literal["afr"]
+    label: str | None = None
+    gammas: list[NotNegative] | None = Field(None, min_length=1, description="how much more wrong rows count")
+    penalties: list[NotNegative] = Field(
+        default=[0.0, 0.1, 0.2, 0.3], min_length=1, description="pull to the base head"
+    )
+    steps: Count = 500
+    rate: Positive = 0.01
+
+
+Mitigation: TypeAlias = Annotated[ClassBalanced | DFR | AFR, Field(discriminator="method")]
+
+
+class ClaimSpec(Part):
+    """A bound on one finding: exactly one of at_least and at_most."""
+
+    finding: str
+    of: str = Field("chosen", description="a subject, or `chosen`: whichever was selected on the choose rows")
+    slice: str = Field("all", description="all, or a group's name")
+    at_least: float | None = None
+    at_most: float | None = None
+    confidence: Open | None = Field(None, description="the study's, unless given here")
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        _exactly_one(self, ("at_least", "at_most"))
+        return self
+
+
+class Study(Part):
+    """One study: rows, network, base trainings, mitigations, seeds, claims."""
+
+    study: Name
+    question: str = ""
+    rows: RowsSpec
+    network: NetworkSpec
+    base: dict[Name, Base] = Field(min_length=1)
+    mitigations: dict[Name, Mitigation] = {}
+    seeds: list[Seed] = Field(default=[0], min_length=1)
+    confidence: Open = 0.95
+    claims: list[ClaimSpec] = []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds repeat in {self.seeds}; give each seed once")
+        if "chosen" in self.base:
+            raise ValueError("a base training is named 'chosen', which claims use for the selected model; rename it")
+        known = ("chosen", *self.subjects())
+        for claim in self.claims:
+            if claim.of not in known:
+                raise ValueError(f"a claim is made of {claim.of!r}; expected one of {', '.join(known)}")
+        return self
+
+    def subjects(self) -> tuple[str, ...]:
+        """Every model of the study in the file's order: each base, then its repairs."""
+        return tuple(
+            name for base in self.base for name in (base, *(f"{base}+{mitigation}" for mitigation in self.mitigations))
+        )
+
+    def canonical(self) -> dict[str, Any]:
+        """The study as plain JSON with every default written out: comments and layout leave no trace."""
+        return self.model_dump(mode="json")
+
+
+def _exactly_one(part: BaseModel, names: tuple[str, ...]) -> None:
+    given = [name for name in names if getattr(part, name) is not None]
+    if len(given) != 1:
+        expected = f"{', '.join(names[:-1])} or {names[-1]}"
+        raise ValueError(f"{' and '.join(given) or 'none'} given; expected exactly one of {expected}")
