@@ -16,14 +16,15 @@ from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from surefoot.errors import InputError
 
 __all__ = ["Groups", "Inputs", "Names", "Rows", "concatenate", "cross_groups", "make_rows", "no_groups"]
 
-Names: TypeAlias = np.ndarray[Any, np.dtype[np.str_]]
-"""A numpy array of strings: `[rows]` for ids, `[rows, ways]` for sources ("" means none)."""
+Names: TypeAlias = NDArray[np.character]
+"""A numpy array of strings of any width: `[rows]` for ids, `[rows, ways]` for sources ("" means none)."""
 
 
 @runtime_checkable
@@ -212,7 +213,7 @@ def _numbered(names: Names) -> Int[Tensor, "rows ways"]:
     for way in range(names.shape[1]):
         column = names[:, way]
         unique, numbers = np.unique(column, return_inverse=True)
-        numbered = torch.from_numpy(cast("np.ndarray[Any, Any]", numbers).astype(np.int64))
+        numbered = torch.from_numpy(cast("NDArray[np.int64]", numbers).astype(np.int64))
         empty = torch.from_numpy(column == "")
         numbered = torch.where(empty, len(unique) + torch.arange(len(column)), numbered)
         columns.append(numbered)
