@@ -47,7 +47,8 @@ def split(module: nn.Module, head: str | None = None, example: Tensor | None = N
             f"The model's linear layers are: {', '.join(linear)}."
         )
     last = _last_step(module)
-    chosen = head or (last if last in linear else linear[-1])
+    found = last if last is not None and last in linear else linear[-1]
+    chosen = found if head is None else head
     if last is not None and last != chosen:
         raise InputError(
             f'The layer "{chosen}" is not the last step of the model {type(module).__name__}: it returns the result '

@@ -1,0 +1,117 @@
+"""A network named in plain JSON: one architecture and its sizes, so that it can be built again anywhere.
+
+{"linear": {"inputs": 784, "classes": 10}}
+{"mlp":    {"inputs": 784, "hidden": [256, 256], "classes": 10}}
+{"cnn":    {"shape": [1, 28, 14], "channels": [16, 32], "hidden": 64, "classes": 2}}
+{"resnet": {"shape": [3, 32, 32], "width": 16, "blocks": 3, "classes": 10}}
+{"file":   "net.py:Net", "head": "fc"}        (a user's own code; "head" may be left out)
+"""
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Any, NoReturn, cast
+
+import torch
+
+from surefoot.errors import InputError
+from surefoot.networks.build import build_cnn, build_linear, build_mlp, build_resnet
+from surefoot.networks.network import Network
+from surefoot.networks.split import split
+from surefoot.networks.user import load_user_module
+
+__all__ = ["network_from_spec"]
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "linear": ("inputs", "classes"),
+    "mlp": ("inputs", "hidden", "classes"),
+    "cnn": ("shape", "channels", "hidden", "classes"),
+    "resnet": ("shape", "width", "blocks", "classes"),
+}
+
+
+def network_from_spec(spec: Mapping[str, Any], seed: int, *, trust_code: bool = False) -> Network:
+    """Build the network a spec names, its starting weights drawn from `seed`.
+
+    A user's file draws from torch's global generator, which is set for it and put back afterwards.
+
+    Raises `InputError` when the architecture or a size is unknown (with the nearest that is known), missing or of
+    the wrong type, and when a file's code is not trusted.
+
+    >>> network_from_spec({"mlp": {"inputs": 4, "hidden": [8], "classes": 2}}, seed=0).head
+    'head'
+    """
+    if "file" in spec:
+        return _from_file(spec, seed, trust_code)
+    if len(spec) != 1:
+        raise InputError(f"A network names one architecture, and this names {len(spec)}: {', '.join(spec) or 'none'}.")
+    architecture, fields = next(iter(spec.items()))
+    if architecture not in FIELDS:
+        _refuse_unknown("architecture", architecture, [*FIELDS, "file"])
+    if not isinstance(fields, Mapping):
+        raise InputError(
+            f'The architecture "{architecture}" needs its sizes by name ({", ".join(FIELDS[architecture])}); '
+            f"{fields!r} was given."
+        )
+    sizes = _Sizes(architecture, cast("Mapping[str, Any]", fields))
+    match architecture:
+        case "linear":
+            return build_linear(sizes.number("inputs"), sizes.number("classes"), seed)
+        case "mlp":
+            return build_mlp(sizes.number("inputs"), sizes.numbers("hidden"), sizes.number("classes"), seed)
+        case "cnn":
+            shape, channels = sizes.numbers("shape"), sizes.numbers("channels")
+            return build_cnn(shape, channels, sizes.number("hidden"), sizes.number("classes"), seed)
+        case _:
+            shape, width, blocks = sizes.numbers("shape"), sizes.number("width"), sizes.number("blocks")
+            return build_resnet(shape, width, blocks, sizes.number("classes"), seed)
+
+
+class _Sizes:
+    """The sizes of one architecture, read with errors that name it."""
+
+    def __init__(self, architecture: str, fields: Mapping[str, Any]) -> None:
+        known = FIELDS[architecture]
+        for name in fields:
+            if name not in known:
+                _refuse_unknown(f'size of "{architecture}"', name, known)
+        for name in known:
+            if name not in fields:
+                raise InputError(f'The architecture "{architecture}" needs "{name}"; it was not given.')
+        self._architecture = architecture
+        self._fields = fields
+
+    def number(self, name: str) -> int:
+        value = self._fields[name]
+        if not _whole(value):
+            self._refuse(name, "a whole number", value)
+        return value
+
+    def numbers(self, name: str) -> tuple[int, ...]:
+        value = self._fields[name]
+        if _whole(value):
+            return (value,)
+        if not isinstance(value, list | tuple) or not all(map(_whole, cast("list[Any]", value))):
+            self._refuse(name, "a list of whole numbers", value)
+        return tuple(cast("list[int]", value))
+
+    def _refuse(self, name: str, expected: str, value: object) -> NoReturn:
+        raise InputError(f'"{name}" of "{self._architecture}" is {value!r}; it must be {expected}.')
+
+
+def _from_file(spec: Mapping[str, Any], seed: int, trust_code: bool) -> Network:
+    for name in spec:
+        if name not in {"file", "head"}:
+            _refuse_unknown("setting of a model from a file", name, ["file", "head"])
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        module = load_user_module(str(spec["file"]), trust_code)
+    return split(module, None if spec.get("head") is None else str(spec["head"]))
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _refuse_unknown(what: str, name: str, known: Collection[str]) -> NoReturn:
+    close = get_close_matches(name, known, n=1, cutoff=0)[0]
+    raise InputError(f'"{name}" is no {what}; did you mean "{close}"? Known: {", ".join(known)}.')
