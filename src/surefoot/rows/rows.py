@@ -21,7 +21,7 @@ from torch import Tensor
 
 from surefoot.errors import InputError
 
-__all__ = ["Groups", "Inputs", "Names", "Rows", "concatenate", "cross_groups", "make_rows", "no_groups"]
+__all__ = ["Groups", "Inputs", "LazyInputs", "Names", "Rows", "concatenate", "cross_groups", "make_rows", "no_groups"]
 
 Names: TypeAlias = NDArray[np.character]
 """A numpy array of strings of any width: `[rows]` for ids, `[rows, ways]` for sources ("" means none)."""
@@ -34,6 +34,19 @@ class Inputs(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: Any, /) -> Tensor: ...
+
+
+@runtime_checkable
+class LazyInputs(Inputs, Protocol):
+    """Inputs that stay where they are until asked for: choosing among them reads nothing."""
+
+    def pick(self, index: Tensor) -> "LazyInputs":
+        """The inputs at `index`, still unread."""
+        ...
+
+    def digests(self) -> list[str]:
+        """One digest of content per row, as `input_digests` wants it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -102,7 +115,7 @@ class Rows:
             index = index.nonzero().squeeze(1)
         numbers = index.numpy()
         return Rows(
-            inputs=self.inputs[index],
+            inputs=self.inputs.pick(index) if isinstance(self.inputs, LazyInputs) else self.inputs[index],
             targets=self.targets[index],
             classes=self.classes,
             groups=self.groups.take(index),

@@ -1,0 +1,226 @@
+"""Give rows their roles: at random with whole families kept together, or as a file's split column says.
+
+A *family* is everything that hangs together by descent: rows with the same id, a shared source, or inputs
+that are byte for byte the same, and whatever those hang together with in turn. A family never crosses a role.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from itertools import combinations
+from math import ceil
+from typing import TypeAlias, cast
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from surefoot.errors import InputError
+from surefoot.rows.digest import input_digests
+from surefoot.rows.roles import ROLES, Role, Roles
+from surefoot.rows.rows import Rows
+
+__all__ = ["assign_roles", "check_roles", "cross_fit", "families", "roles_from_split"]
+
+
+def assign_roles(rows: Rows, fractions: Mapping[Role, float], seed: int) -> Roles:
+    """Split rows over roles, stratified by class × group memberships, whole families together.
+
+    Every stratum of single-row families is split in the given proportions to within one row. Which role a
+    row gets depends on the seed, its id and the other rows present, not on the order in which they come.
+    Raises `InputError` when fractions do not sum to one, there are too few rows or families, or a role
+    would stay empty.
+
+    >>> from surefoot.rows.rows import make_rows
+    >>> rows = make_rows(torch.arange(10.0)[:, None], torch.tensor([0, 1] * 5))
+    >>> {role: len(part) for role, part in assign_roles(rows, {"fit": 0.8, "judge": 0.2}, seed=0).items()}
+    {'fit': 8, 'judge': 2}
+    """
+    unknown = [role for role in fractions if role not in ROLES]
+    if unknown:
+        raise InputError(f"fractions names the role {unknown[0]!r}; the roles are {', '.join(ROLES)}.")
+    for role, fraction in fractions.items():
+        if not fraction > 0:
+            raise InputError(f"The fraction of {role} is {fraction}; give more than 0, or leave the role out.")
+    total = sum(fractions.values())
+    if abs(total - 1) > 1e-6:
+        given = ", ".join(f"{role} {fraction:g}" for role, fraction in fractions.items())
+        raise InputError(f"The fractions ({given}) sum to {total:g}; make them sum to 1.")
+    if len(rows) < len(fractions):
+        raise InputError(
+            f"{len(rows)} rows cannot fill {len(fractions)} roles; give at least one row per role, or fewer roles."
+        )
+    roles: list[Role] = [role for role in ROLES if role in fractions]
+    family = families(rows)
+    place = _share_out(rows, family, [fractions[role] for role in roles], seed)
+    for number, role in enumerate(roles):
+        if not bool((place == number).any()):
+            raise InputError(
+                f"The role {role} would get no rows: the {len(rows)} rows form {int(family.max()) + 1} families "
+                "that share a source or an identical input and must stay together; give more rows, a larger "
+                f"fraction for {role}, or fewer roles."
+            )
+    return {role: rows.take(place == number) for number, role in enumerate(roles)}
+
+
+def roles_from_split(rows: Rows, split: Sequence[str], meaning: Mapping[str, Role]) -> Roles:
+    """The roles a data set's own split gives: `split[i]` of row i, translated by `meaning`.
+
+    Several splits may mean the same role; rows of a split that `meaning` lacks are an error, not dropped.
+    Raises `InputError` also when the same id, source or identical input is in two roles.
+    """
+    if len(split) != len(rows):
+        raise InputError(f"There are {len(rows)} rows but {len(split)} split values; give one per row.")
+    unknown = sorted(set(split) - set(meaning))
+    if unknown:
+        raise InputError(
+            f"The split {unknown[0]!r} has no role (the meaning names {', '.join(map(repr, meaning))}); "
+            f"say which of {', '.join(ROLES)} it is, or leave its rows out."
+        )
+    _refuse_ids_in_two_splits(rows, split)
+    place = torch.tensor([ROLES.index(meaning[value]) for value in split], dtype=torch.int64)
+    roles: Roles = {
+        role: rows.take(place == number) for number, role in enumerate(ROLES) if bool((place == number).any())
+    }
+    check_roles(roles)
+    return roles
+
+
+def cross_fit(rows: Rows, folds: int, seed: int) -> tuple[tuple[Tensor, Tensor], ...]:
+    """`folds` pairs of (train index, held-out index), stratified, families together; each row is held out once."""
+    if folds < 2:
+        raise InputError(f"{folds} folds were asked for; cross-fitting needs at least 2.")
+    family = families(rows)
+    count = int(family.max()) + 1 if len(rows) else 0
+    if count < folds:
+        raise InputError(
+            f"{len(rows)} rows in {count} families (shared sources or identical inputs) cannot make {folds} folds; "
+            f"give more rows or at most {count} folds."
+        )
+    place = _share_out(rows, family, [1 / folds] * folds, seed)
+    empty = [fold for fold in range(folds) if not bool((place == fold).any())]
+    if empty:
+        raise InputError(
+            f"{len(empty)} of {folds} folds would be empty, because rows that share sources must stay together; "
+            "use fewer folds."
+        )
+    return tuple(((place != fold).nonzero().squeeze(1), (place == fold).nonzero().squeeze(1)) for fold in range(folds))
+
+
+def check_roles(roles: Roles) -> None:
+    """Raise `InputError` when two roles share an id, a source, or an identical input."""
+    seen = {role: _descent(rows) for role, rows in roles.items()}
+    for first, second in combinations(seen, 2):
+        for kind, where in (("ids", 0), ("sources", 1), ("inputs", 2)):
+            shared = seen[first][where].keys() & seen[second][where].keys()
+            if not shared:
+                continue
+            name = min(shared)
+            example = repr(name)
+            if kind == "inputs":
+                example = f"{seen[first][where][name]!r} is {seen[second][where][name]!r}, byte for byte"
+            raise InputError(
+                f"{len(shared)} {kind} are in both {first} and {second} (first: {example}); a row, its descendants "
+                "and its duplicates must all have one role: remove one side, or let assign_roles split the rows."
+            )
+
+
+def families(rows: Rows) -> Int[Tensor, "rows"]:
+    """The family number of each row, counted from zero."""
+    # A source is the same source whichever part of a composed row it became: all ways are numbered together.
+    sources = _codes(rows.sources.reshape(-1)).reshape(rows.sources.shape)
+    same_input = _codes(np.array(input_digests(rows.inputs), dtype=np.str_))
+    kinds = [(0, _codes(rows.ids)), *((1, column) for column in sources.T), (2, same_input)]
+    size = 1 + max(int(key.max(initial=0)) for _, key in kinds)
+    family = np.arange(len(rows))
+    while True:
+        # Every row takes the least number found among those it shares a key with, until nothing moves.
+        least = family
+        smallest = np.full((3, size), len(rows))
+        for kind, key in kinds:
+            np.minimum.at(smallest[kind], key, least)
+        for kind, key in kinds:
+            least = np.minimum(least, smallest[kind][key])
+        least = least[least]
+        if np.array_equal(least, family):
+            break
+        family = least
+    return torch.from_numpy(cast("NDArray[np.int64]", np.unique(family, return_inverse=True)[1]).astype(np.int64))
+
+
+def _codes(column: NDArray[np.character]) -> NDArray[np.int64]:
+    """Strings as numbers; an empty string is shared with nobody."""
+    unique, codes = np.unique(column, return_inverse=True)
+    codes = cast("NDArray[np.int64]", codes).astype(np.int64)
+    return np.where(column == "", len(unique) + np.arange(len(column)), codes)
+
+
+Stratum: TypeAlias = tuple[int, bytes]
+
+
+def _strata(rows: Rows) -> list[Stratum]:
+    """Class and group memberships of each row; a soft label counts as its most probable class."""
+    targets = rows.targets if rows.targets.ndim == 1 else rows.targets.argmax(dim=1)
+    members = np.packbits(rows.groups.members.numpy(), axis=1)
+    return [(label, row.tobytes()) for label, row in zip(targets.tolist(), members, strict=True)]
+
+
+def _share_out(rows: Rows, family: Int[Tensor, "rows"], fractions: Sequence[float], seed: int) -> Int[Tensor, "rows"]:
+    """The part number of each row. Families, largest first, each go to the part that lacks them most.
+
+    What a part lacks of a stratum is counted in whole rows, so that with single-row families it ends within
+    one row of its due; which part gets the odd rows is decided by what it lacks over all strata.
+    """
+    strata = _strata(rows)
+    contents: dict[int, Counter[Stratum]] = {}
+    first_id: dict[int, str] = {}
+    for number, stratum, name in zip(family.tolist(), strata, rows.ids.tolist(), strict=True):
+        contents.setdefault(number, Counter())[stratum] += 1
+        first_id[number] = min(first_id.get(number, name), name)
+    lacking = {stratum: [share * total for share in fractions] for stratum, total in Counter(strata).items()}
+    overall = [share * len(strata) for share in fractions]
+
+    def drawn(number: int) -> tuple[int, bytes]:
+        # A hash of the name is a random order that does not depend on the order of the rows.
+        return -contents[number].total(), blake2b(f"{seed}\n{first_id[number]}".encode()).digest()
+
+    part_of: dict[int, int] = {}
+    for number in sorted(contents, key=drawn):
+        content = contents[number]
+        chosen = max(
+            range(len(fractions)),
+            key=lambda part: (sum(n * _whole(lacking[of][part]) for of, n in content.items()), overall[part]),
+        )
+        part_of[number] = chosen
+        overall[chosen] -= content.total()
+        for stratum, count in content.items():
+            lacking[stratum][chosen] -= count
+    return torch.tensor([part_of[number] for number in family.tolist()], dtype=torch.int64)
+
+
+def _whole(lack: float) -> int:
+    """0 for a lack in (0, 1], 1 for (1, 2], −1 for (−1, 0], …; blind to rounding errors."""
+    return ceil(lack - 1e-9) - 1
+
+
+def _descent(rows: Rows) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Ids, sources and input digests of rows, each with the id of a row that has it."""
+    names: list[str] = rows.ids.tolist()
+    ids = {name: name for name in names}
+    sources = {name: name for name in rows.origins()}
+    inputs = dict(zip(input_digests(rows.inputs), names, strict=True))
+    return ids, sources, inputs
+
+
+def _refuse_ids_in_two_splits(rows: Rows, split: Sequence[str]) -> None:
+    first: dict[str, str] = {}
+    for name, value in zip(rows.ids.tolist(), split, strict=True):
+        first.setdefault(name, value)
+    twice = sorted({name for name, value in zip(rows.ids.tolist(), split, strict=True) if first[name] != value})
+    if twice:
+        shown = ", ".join(twice[:3])
+        raise InputError(
+            f"{len(twice)} ids are in two splits (first: {shown}); a row has one role: remove it from one split."
+        )
