@@ -176,10 +176,9 @@ def _plain(location: Sequence[str | int], data: Any) -> Place:
     place: list[str | int] = []
     value = data
     for number, step in enumerate(location):
-        if (isinstance(value, dict) and step in value) or (
-            isinstance(value, list) and isinstance(step, int) and step < len(value)
-        ):
-            value = value[step]
+        entries: Mapping[Any, Any] = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(value, dict | list) and step in entries:
+            value = entries[step]
         elif number != len(location) - 1 or step == "[key]":
             continue
         place.append(step)

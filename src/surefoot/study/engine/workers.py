@@ -1,0 +1,183 @@
+"""The engine of local worker processes: each computes one cell at a time with one thread.
+
+Workers are plain child processes that speak JSON lines, not forks: nothing is pickled, the script that called us is
+not run again in them, and they are what a remote worker will be. A worker that dies gets its cell tried once more in
+a new process. Whatever ends the run, the workers end with it, and finished cells stay.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from signal import Signals
+from threading import Thread
+from typing import Any, NamedTuple
+
+from surefoot.errors import InputError
+from surefoot.memory import available_memory
+from surefoot.progress import Progress, silent
+from surefoot.study.cells import cell_to_json, needs
+from surefoot.study.engine.tasks import Failure, Report, StudyFault, Task, raise_failure
+from surefoot.study.store import Store
+
+__all__ = ["run_cells"]
+
+TRIES = 2
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: "subprocess.Popen[str]"
+    task: Task | None = None
+
+
+class _Answer(NamedTuple):
+    """What a worker said; None when it has ended."""
+
+    worker: _Worker
+    said: dict[str, Any] | None
+
+
+@dataclass
+class _Pool:
+    """The workers of one run."""
+
+    store: Store
+    answers: "SimpleQueue[_Answer]" = field(default_factory=SimpleQueue)
+    workers: list[_Worker] = field(default_factory=list[_Worker])
+
+    def start(self) -> None:
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "surefoot.study.engine.worker", str(self.store.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
+            text=True,
+            encoding="utf-8",
+        )
+        worker = _Worker(process)
+        self.workers.append(worker)
+        Thread(target=self._listen, args=(worker,), daemon=True).start()
+
+    def give(self, worker: _Worker, task: Task) -> None:
+        worker.task = task
+        order = json.dumps({"cell": cell_to_json(task.cell), "estimate": task.estimate})
+        assert worker.process.stdin is not None
+        try:
+            worker.process.stdin.write(order + "\n")
+            worker.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has just died; its listener says so
+
+    def end(self) -> None:
+        for worker in self.workers:
+            worker.process.kill()
+        for worker in self.workers:
+            worker.process.wait()
+            if worker.process.stdin is not None:
+                try:
+                    worker.process.stdin.close()
+                except BrokenPipeError:
+                    pass
+        self.store.sweep()
+
+    def _listen(self, worker: _Worker) -> None:
+        assert worker.process.stdout is not None
+        with worker.process.stdout as lines:
+            for line in lines:
+                self.answers.put(_Answer(worker, json.loads(line)))
+        worker.process.wait()
+        self.answers.put(_Answer(worker, None))
+
+
+def run_cells(tasks: Sequence[Task], store: Store, *, workers: int, progress: Progress = silent) -> Report:
+    """Compute the tasks on up to `workers` processes, longest chain first, within the memory that is free.
+
+    Raises `InputError` for wrong input and `StudyFault` for a fault, after ending the workers. Finished cells stay.
+    """
+    waiting = {task.cell.address: task for task in tasks}
+    urgency = _urgency(tasks)
+    budget = available_memory()
+    tries: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
+    notes: list[str] = []
+    pool = _Pool(store)
+    try:
+        for _ in range(min(workers, len(tasks))):
+            pool.start()
+        progress("cells", 0, len(tasks))
+        while len(seconds) < len(tasks):
+            _hand_out(pool, waiting, urgency, budget)
+            worker, said = pool.answers.get()
+            task = worker.task
+            if said is None:
+                pool.workers.remove(worker)
+                notes.append(_bury(worker, tries))
+                if task is not None:
+                    waiting[task.cell.address] = task
+                pool.start()
+            elif task is None:
+                continue
+            elif "stage" in said:
+                progress(f"{task.cell.title}: {said['stage']}", said["done"], said["total"])
+            elif "failure" in said:
+                raise_failure(Failure(said["failure"], said["told"]), task.cell, store)
+            else:
+                worker.task = None
+                seconds[task.cell.address] = said["seconds"]
+                progress("cells", len(seconds), len(tasks))
+    finally:
+        pool.end()
+    return Report(seconds, tuple(notes))
+
+
+def _hand_out(pool: _Pool, waiting: dict[str, Task], urgency: dict[str, float], budget: int) -> None:
+    """Give every idle worker the most urgent task whose inputs are finished and whose memory is free."""
+    running = {worker.task.cell.address: worker.task for worker in pool.workers if worker.task is not None}
+    unfinished = waiting.keys() | running.keys()
+    ready = [task for task in waiting.values() if not needs(task.cell) & unfinished]
+    ready.sort(key=lambda task: -urgency[task.cell.address])
+    used = sum(task.memory for task in running.values())
+    idle = [worker for worker in pool.workers if worker.task is None]
+    for task in ready:
+        if not idle:
+            return
+        if used and used + task.memory > budget:
+            continue
+        used += task.memory
+        pool.give(idle.pop(), waiting.pop(task.cell.address))
+
+
+def _urgency(tasks: Sequence[Task]) -> dict[str, float]:
+    """Seconds from the start of each task to the end of the longest chain that begins with it."""
+    urgency: dict[str, float] = {}
+    after: dict[str, float] = {}
+    for task in reversed(tasks):
+        address = task.cell.address
+        urgency[address] = task.seconds + after.get(address, 0.0)
+        for needed in needs(task.cell):
+            after[needed] = max(after.get(needed, 0.0), urgency[address])
+    return urgency
+
+
+def _bury(worker: _Worker, tries: Counter[str]) -> str:
+    """Count the death of a worker; raises when its work has been tried often enough."""
+    code = worker.process.returncode
+    how = f"signal {Signals(-code).name}" if code < 0 else f"exit code {code}"
+    title = "before its first cell" if worker.task is None else f"while computing {worker.task.cell.title}"
+    key = "" if worker.task is None else worker.task.cell.address
+    tries[key] += 1
+    if tries[key] < TRIES:
+        return f"A worker process died {title} ({how}); it was tried again in a new one."
+    if code == -Signals.SIGKILL:
+        raise InputError(
+            f"A worker process was killed {TRIES} times {title}, probably because the machine ran out of memory; "
+            "run with fewer workers, fewer rows or smaller batches. What was finished is kept."
+        )
+    raise StudyFault(f"A worker process died {TRIES} times {title} ({how}); run with the in-process engine to see why.")

@@ -1,0 +1,177 @@
+"""A study cut into cells.
+
+    rows ─┬─ train (base, seed) ─┬─ features (role) ─┬─ repair (mitigation) ─┬─ choose
+          │                      │                   └───────────────────────┘
+          └──────────────────────┴─ predict (base and its repairs) on the judge rows
+
+Only `predict` is given the judge rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from surefoot.errors import InputError
+from surefoot.files import digest_file, digest_json
+from surefoot.rows.roles import Role
+from surefoot.study.cells import Cell, in_order
+from surefoot.study.shape import AFR, DFR, Base, ClassBalanced, Mitigation, RowsSpec, Study
+
+__all__ = ["Graph", "graph_of", "learns_from", "training_of"]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All cells of a study, by what they are of. `cells` holds each once, every cell after those it needs."""
+
+    rows: Cell
+    train: Mapping[tuple[str, int], Cell]
+    features: Mapping[tuple[str, int, Role], Cell]
+    repair: Mapping[tuple[str, str, int], Cell]
+    choose: Cell
+    predict: Mapping[tuple[str, int], Cell]
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Each distinct cell once, in an order that can be run."""
+        every = [self.rows, *self.train.values(), *self.features.values(), *self.repair.values(), self.choose]
+        return in_order([*every, *self.predict.values()])
+
+
+def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device: str = "cpu") -> Graph:
+    """The cells of `study`, whose paths are relative to `folder`.
+
+    numerics: what decides the last bits; see `Cell`. Raises `InputError` when a data file is missing.
+    """
+    rows = _rows_cell(study.rows, folder, numerics)
+    code = _code(study, folder)
+    code_digests = {name: digest_file(path) for name, path in code.items()}
+    code_places = {name: str(path) for name, path in code.items()}
+    network = study.network.model_dump(mode="json", exclude_none=True)
+    roles = dict.fromkeys(("choose", *(role for each in study.mitigations.values() for role in learns_from(each))))
+    train: dict[tuple[str, int], Cell] = {}
+    features: dict[tuple[str, int, Role], Cell] = {}
+    repair: dict[tuple[str, str, int], Cell] = {}
+    predict: dict[tuple[str, int], Cell] = {}
+    for base, training in study.base.items():
+        for seed in study.seeds:
+            trained = train[base, seed] = Cell(
+                kind="train",
+                title=f"train {base}, seed {seed}",
+                spec={"network": network, "training": training_of(training), "seed": seed, "device": device},
+                inputs={"fit": f"{rows.address}/fit"},
+                numerics=numerics,
+                digests=code_digests,
+                places=code_places,
+            )
+            for role in roles:
+                features[base, seed, role] = Cell(
+                    kind="features",
+                    title=f"features of {role} rows, {base}, seed {seed}",
+                    spec={"device": device},
+                    inputs={"rows": f"{rows.address}/{role}", "model": f"{trained.address}/model"},
+                    numerics=numerics,
+                    digests=code_digests,
+                    places=code_places,
+                )
+            for name, mitigation in study.mitigations.items():
+                needed = {role: features[base, seed, role].address for role in learns_from(mitigation)}
+                repair[base, name, seed] = Cell(
+                    kind="repair",
+                    title=f"{base}+{name}, seed {seed}",
+                    spec={**mitigation.model_dump(mode="json", exclude={"label"}), "seed": seed},
+                    inputs={"head": f"{trained.address}/head", **needed},
+                    numerics=numerics,
+                )
+            heads = {f"head {name}": repair[base, name, seed].address for name in study.mitigations}
+            predict[base, seed] = Cell(
+                kind="predict",
+                title=f"judge {base} and its repairs, seed {seed}",
+                spec={"mitigations": list(study.mitigations), "device": device},
+                inputs={"judge": f"{rows.address}/judge", "train": trained.address, **heads},
+                numerics=numerics,
+                digests=code_digests,
+                places=code_places,
+            )
+    return Graph(rows, train, features, repair, _choose_cell(study, train, features, repair, numerics), predict)
+
+
+def learns_from(mitigation: Mitigation) -> tuple[Role, ...]:
+    """The roles whose features a mitigation needs: where it learns, and where it tunes."""
+    match mitigation:
+        case ClassBalanced():
+            return (mitigation.learn,)
+        case DFR():
+            return ("choose",) if mitigation.learn == "choose" else (mitigation.learn, "choose")
+        case AFR():
+            return ("repair", "choose")
+
+
+def training_of(base: Base) -> dict[str, Any]:
+    """A base's settings as `Ascend` takes them."""
+    return base.model_dump(mode="json", exclude={"label"})
+
+
+def _choose_cell(
+    study: Study,
+    train: Mapping[tuple[str, int], Cell],
+    features: Mapping[tuple[str, int, Role], Cell],
+    repair: Mapping[tuple[str, str, int], Cell],
+    numerics: Mapping[str, Any],
+) -> Cell:
+    inputs: dict[str, str] = {}
+    for (base, seed), trained in train.items():
+        inputs[f"rows {base} {seed}"] = features[base, seed, "choose"].address
+        inputs[f"head {base} {seed}"] = f"{trained.address}/head"
+    for (base, name, seed), repaired in repair.items():
+        inputs[f"head {base}+{name} {seed}"] = repaired.address
+    flattered = [[name, _learns_on_choose(mitigation)] for name, mitigation in study.mitigations.items()]
+    spec = {
+        "subjects": list(study.subjects()),
+        "bases": list(study.base),
+        "mitigations": flattered,
+        "seeds": list(study.seeds),
+    }
+    return Cell(kind="choose", title="choose among all", spec=spec, inputs=inputs, numerics=numerics)
+
+
+def _learns_on_choose(mitigation: Mitigation) -> bool:
+    return not isinstance(mitigation, AFR) and mitigation.learn == "choose"
+
+
+def _rows_cell(rows: RowsSpec, folder: Path, numerics: Mapping[str, Any]) -> Cell:
+    """Paths leave the address; the contents of what they lead to enter it."""
+    spec = rows.model_dump(mode="json", exclude_none=True)
+    given = rows.table or rows.features or rows.images
+    places: dict[str, str] = {}
+    digests: dict[str, str] = {}
+    if given is not None:
+        kind = next(name for name in ("table", "features", "images") if name in spec)
+        places["data"] = str(_found(folder, given.path))
+        spec[kind]["path"] = Path(given.path).name
+        if rows.table is not None and rows.table.images is not None:
+            places["images"] = str(_found(folder, rows.table.images))
+            spec[kind]["images"] = True
+        digests = {name: _digest(Path(place)) for name, place in places.items()}
+    return Cell(kind="rows", title="rows", spec=spec, numerics=numerics, digests=digests, places=places)
+
+
+def _code(study: Study, folder: Path) -> dict[str, Path]:
+    if study.network.file is None:
+        return {}
+    return {"code": _found(folder, study.network.file.rpartition(":")[0])}
+
+
+def _found(folder: Path, path: str) -> Path:
+    found = (folder / path).resolve()
+    if not found.exists():
+        raise InputError(f"The study names {path}, which is not in {folder}; paths are relative to the study file.")
+    return found
+
+
+def _digest(path: Path) -> str:
+    """sha256 of a file, or of the names and contents of everything in a folder."""
+    if path.is_dir():
+        files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+        return digest_json({file.relative_to(path).as_posix(): digest_file(file) for file in files})
+    return digest_file(path)

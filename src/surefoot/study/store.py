@@ -1,0 +1,162 @@
+"""The store: one folder per finished cell, named by the cell's address.
+
+A cell is computed in a temporary sibling; its record, with the checksum of every file, is written last; then the
+folder is renamed in one step. So a folder under an address is whole, whatever was killed, and two writers of the
+same address do no harm: the first to finish wins, and both computed the same.
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from surefoot.errors import InputError
+from surefoot.files import digest_file, read_json, write_json
+from surefoot.study.cells import Cell, cell_to_json
+
+__all__ = ["Finished", "Store", "open_store"]
+
+RECORD = "record.json"
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the record of a finished cell says. seconds: wall time; estimate: the plan's uncalibrated seconds."""
+
+    kind: str
+    method: str
+    seconds: float
+    estimate: float
+
+
+@dataclass(frozen=True)
+class Store:
+    """Finished cells under `folder`, each in a folder of its own."""
+
+    folder: Path
+
+    def path(self, reference: str) -> Path:
+        """The folder of an address, or of one part of it ("address/part")."""
+        return self.folder / reference
+
+    def has(self, address: str) -> bool:
+        """Whether the cell is finished and its files have their recorded sizes."""
+        return self.damage(address) is None
+
+    def damage(self, address: str, *, checksums: bool = False) -> str | None:
+        """Why the cell cannot be used ("" when it was never computed), or None when it can.
+
+        With `checksums` every file is read and compared with its sha256.
+        """
+        folder = self.folder / address
+        if not folder.is_dir():
+            return ""
+        try:
+            record: Any = read_json(folder / RECORD)
+            files: Mapping[str, Mapping[str, Any]] = record["files"]
+            for name, recorded in files.items():
+                if (folder / name).stat().st_size != recorded["size"]:
+                    return f"{name} has another size than was recorded"
+                if checksums and digest_file(folder / name) != recorded["sha256"]:
+                    return f"{name} has other content than was recorded"
+        except FileNotFoundError as error:
+            return f"{Path(str(error.filename)).name} is missing"
+        except (InputError, KeyError, TypeError, AttributeError):
+            return "its record cannot be read"
+        return None
+
+    def begin(self, address: str) -> Path:
+        """A temporary folder to compute the cell in."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            name = tempfile.mkdtemp(prefix=f"{address}.{_owner()}.", suffix=PARTIAL, dir=self.folder)
+        except OSError as error:
+            raise InputError(
+                f"Cannot write to {self.folder} ({error.strerror}); choose an output folder that you may write to."
+            ) from error
+        return Path(name)
+
+    def finish(self, cell: Cell, temporary: Path, seconds: float, estimate: float) -> None:
+        """Record the files in `temporary` and give them the cell's address; the first writer wins."""
+        files = {
+            path.relative_to(temporary).as_posix(): {"size": path.stat().st_size, "sha256": digest_file(path)}
+            for path in sorted(temporary.rglob("*"))
+            if path.is_file()
+        }
+        record = {"cell": cell_to_json(cell), "files": files, "seconds": seconds, "estimate": estimate}
+        write_json(temporary / RECORD, record)
+        try:
+            temporary.chmod(0o755)
+            temporary.rename(self.folder / cell.address)
+        except OSError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if not self.has(cell.address):
+                raise
+
+    def remove(self, address: str) -> None:
+        """Take a damaged cell away, so that it is computed again."""
+        shutil.rmtree(self.folder / address, ignore_errors=True)
+
+    def history(self) -> Iterator[Finished]:
+        """What finished cells took, newest first."""
+        if not self.folder.is_dir():
+            return
+        folders = [path for path in self.folder.iterdir() if path.is_dir() and not path.name.endswith(PARTIAL)]
+        for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
+            try:
+                record: Any = read_json(folder / RECORD)
+                cell = record["cell"]
+                method = str(cell["spec"].get("method", ""))
+                yield Finished(cell["kind"], method, float(record["seconds"]), float(record["estimate"]))
+            except (InputError, KeyError, TypeError, ValueError):
+                continue
+
+    def sweep(self) -> None:
+        """Remove what killed runs on this machine left half done; folders of live processes stay."""
+        if not self.folder.is_dir():
+            return
+        for folder in self.folder.glob(f"*{PARTIAL}"):
+            _, host, process, *_ = [*folder.name.split("."), "", "", ""]
+            if host == _host() and process.isdigit() and not _alive(int(process)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_store(out: Path) -> Store:
+    """The store of an output folder (`out/cells`), made if absent; raises `InputError` if it cannot be written."""
+    folder = out / "cells"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"Cannot write to {folder} ({error.strerror}); choose an output folder that you may write to."
+        ) from error
+    store = Store(folder)
+    store.sweep()
+    return store
+
+
+def _host() -> str:
+    return socket.gethostname().replace(".", "-")
+
+
+def _owner() -> str:
+    return f"{_host()}.{os.getpid()}"
+
+
+def _alive(process: int) -> bool:
+    if os.name == "nt":  # there, signal 0 would interrupt the process instead of asking after it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

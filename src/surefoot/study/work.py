@@ -1,0 +1,160 @@
+"""The work of each kind of cell: `(spec, inputs, out, progress)`, files in, files out.
+
+`inputs` names the folders of the cells a cell was given, and the files from outside. Nothing else is read: a repair
+was never told where the judge rows lie.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from surefoot.density.likelihoods import categorical
+from surefoot.density.objective import Objective
+from surefoot.density.pools import mean
+from surefoot.files import read_json, write_json, write_tensors
+from surefoot.findings.finding import finding_to_json
+from surefoot.inference.ascend import Ascend, ascend
+from surefoot.networks.network import Network, Parameters, embed, head_of, parameters_of
+from surefoot.networks.spec import network_from_spec
+from surefoot.networks.weights import ModelRecord, load_model, save_model
+from surefoot.progress import Progress
+from surefoot.robust.head import LinearHead
+from surefoot.rows.roles import refuse_seen
+from surefoot.rows.rows import Inputs, Rows
+from surefoot.study.cells import Cell
+from surefoot.study.stored import load_head, load_rows, load_seen, save_head, save_rows, save_seen
+from surefoot.study.work_repair import repair
+from surefoot.study.work_rows import make_roles
+
+__all__ = ["Work", "work_of"]
+
+Work: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Path], Path, Progress], None]
+
+BATCH = 512  # rows embedded at a time
+
+
+def work_of(cell: Cell) -> Work:
+    """The function that computes a cell."""
+    match cell.kind:
+        case "rows":
+            return make_roles
+        case "train":
+            return _train
+        case "features":
+            return _features
+        case "repair":
+            return repair
+        case "choose":
+            return _choose
+        case "predict":
+            return _predict
+
+
+def _train(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
+    """Train the network on the fit rows; leaves model/, head/ and seen.json."""
+    fit = load_rows(inputs["fit"])
+    shape = tuple(fit.inputs[:1].shape[1:])
+    named = _sized(spec["network"], shape, len(fit.classes), inputs)
+    network = network_from_spec(named, spec["seed"], trust_code=True)
+    draws = ascend(
+        Objective(network, categorical, mean),
+        fit,
+        parameters_of(network),
+        spec["seed"],
+        Ascend(**spec["training"]),
+        progress=progress,
+        device=spec["device"],
+    )
+    parameters = draws.point()
+    provenance = {"seed": spec["seed"], "training": spec["training"]}
+    save_model(out / "model", parameters, ModelRecord(named, network.head, fit.classes, shape, provenance))
+    own = head_of(network, parameters)
+    save_head(LinearHead(own.weight, own.bias), out / "head")
+    save_seen(draws.seen, out)
+    write_json(out / "diagnostics.json", [finding_to_json(finding) for finding in draws.diagnostics])
+
+
+def _sized(
+    network: Mapping[str, Any], shape: tuple[int, ...], classes: int, inputs: Mapping[str, Path]
+) -> Mapping[str, Any]:
+    """A study's network with the sizes that its rows decide."""
+    if "file" in network:
+        name = str(network["file"]).rpartition(":")[2]
+        return {**network, "file": f"{inputs['code']}:{name}"}
+    (kind, sizes), *_ = network.items()
+    entering = {"shape": list(shape)} if kind in ("cnn", "resnet") else {"inputs": int(torch.Size(shape).numel())}
+    return {kind: {**sizes, **entering, "classes": classes}}
+
+
+def _features(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
+    """Embed the rows of one role; leaves rows whose inputs are features."""
+    rows = load_rows(inputs["rows"])
+    saved = load_model(inputs["model"], trust_code=True)
+    features = _embedded(saved.network, saved.parameters, rows.inputs, str(spec["device"]), progress)
+    save_rows(rows.with_inputs(features), out)
+
+
+def _embedded(network: Network, parameters: Parameters, inputs: Inputs, device: str, progress: Progress) -> Tensor:
+    placed = {name: tensor.to(device) for name, tensor in parameters.items()}
+    network.module.to(device)
+    parts: list[Tensor] = []
+    with torch.no_grad():
+        for start in range(0, len(inputs), BATCH):
+            parts.append(embed(network, placed, inputs[start : start + BATCH].to(device)).cpu())
+            progress("features", min(start + BATCH, len(inputs)), len(inputs))
+    return torch.cat(parts)
+
+
+def _choose(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
+    """Select among the bases and their repairs by worst-group accuracy on the choose rows, averaged over seeds.
+
+    Ties go to the earlier in the study's order. A head that learned on the choose rows would be flattered there: it
+    is scored by the trial that won it its setting, whose rows were held out from that trial's fit.
+    """
+    scores: dict[str, list[float]] = {}
+    seen: frozenset[str] = frozenset()
+    for number, seed in enumerate(spec["seeds"]):
+        for base in spec["bases"]:
+            rows = load_rows(inputs[f"rows {base} {seed}"])
+            seen |= rows.origins()
+            scores.setdefault(base, []).append(_worst_group(rows, load_head(inputs[f"head {base} {seed}"])))
+            for mitigation, learns_on_choose in spec["mitigations"]:
+                subject = f"{base}+{mitigation}"
+                folder = inputs[f"head {subject} {seed}"]
+                if learns_on_choose:
+                    score = float(read_json(folder / "repaired.json")["held_out"])
+                else:
+                    score = _worst_group(rows, load_head(folder))
+                scores.setdefault(subject, []).append(score)
+        progress("choosing", number + 1, len(spec["seeds"]))
+    means = {subject: sum(of_seed) / len(of_seed) for subject, of_seed in scores.items()}
+    order: list[str] = spec["subjects"]
+    chosen = max(order, key=lambda subject: (means[subject], -order.index(subject)))
+    write_json(out / "choice.json", {"chosen": chosen, "scores": means, "per_seed": scores})
+    save_seen(seen, out)
+
+
+def _worst_group(rows: Rows, head: LinearHead) -> float:
+    """Accuracy of the worst group that has rows; without groups, of the worst class."""
+    right = head.logits(rows.inputs[:]).argmax(dim=1) == rows.targets
+    members = rows.groups.members
+    if members.shape[1] == 0:
+        members = rows.targets[:, None] == torch.arange(len(rows.classes))
+    shares = [right[members[:, group]].double().mean().item() for group in range(members.shape[1]) if members[:, group].any()]
+    return min(shares)
+
+
+def _predict(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
+    """Probabilities of one trained base and of its repairs on the judge rows, which nothing before has touched."""
+    judge = load_rows(inputs["judge"])
+    folders = {"": inputs["train"], **{name: inputs[f"head {name}"] for name in spec["mitigations"]}}
+    for name, folder in folders.items():
+        refuse_seen(judge, load_seen(folder), f"the base training and {name}" if name else "the base training")
+    saved = load_model(inputs["train"] / "model", trust_code=True)
+    features = _embedded(saved.network, saved.parameters, judge.inputs, str(spec["device"]), progress)
+    heads = {name: load_head(folder if name else folder / "head") for name, folder in folders.items()}
+    probabilities = {f"+{name}" if name else "base": head.probabilities(features) for name, head in heads.items()}
+    write_tensors(out / "probabilities.safetensors", probabilities)

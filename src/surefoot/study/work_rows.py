@@ -1,0 +1,96 @@
+"""Rows of a study: generated or read, given their roles, checked, and laid into one folder per role."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from surefoot.errors import InputError
+from surefoot.files import write_json
+from surefoot.progress import Progress
+from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
+from surefoot.rows.digest import rows_digest
+from surefoot.rows.roles import ROLES, Role, Roles
+from surefoot.rows.rows import Rows
+from surefoot.study.stored import save_rows
+
+__all__ = ["MEANING", "make_roles", "summary_of"]
+
+MEANING: Mapping[str, Role] = {
+    **{role: role for role in ROLES},
+    **dict.fromkeys(("0", "train", "training"), "fit"),
+    **dict.fromkeys(("1", "val", "valid", "validation", "dev"), "choose"),
+    **dict.fromkeys(("2", "test", "testing"), "judge"),
+}
+"""What the usual words and numbers of a split column mean, where a study does not say."""
+
+
+def make_roles(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
+    """Leaves one folder of rows per role, and summary.json about all of them."""
+    roles, described = _made(spec, inputs)
+    check_roles(roles)
+    for number, (role, rows) in enumerate(roles.items()):
+        save_rows(rows, out / role)
+        progress("rows", number + 1, len(roles))
+    write_json(out / "summary.json", {**summary_of(roles), "described": described})
+
+
+def summary_of(roles: Roles) -> dict[str, Any]:
+    """What plans and cards need to know without loading any rows."""
+    first = next(iter(roles.values()))
+    return {
+        "classes": list(first.classes),
+        "groups": list(first.groups.names),
+        "shape": list(first.inputs[:1].shape[1:]),
+        "roles": {role: _about(rows) for role, rows in roles.items()},
+    }
+
+
+def _about(rows: Rows) -> dict[str, Any]:
+    counts = dict(zip(rows.groups.names, rows.groups.counts().tolist(), strict=True))
+    return {"rows": len(rows), "sources": len(rows.origins()), "groups": counts, "digest": rows_digest(rows)}
+
+
+def _made(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, str]:
+    """The roles, and words for a reader on where the rows come from."""
+    if (given := spec.get("dominoes")) is not None:
+        from surefoot.rows.dominoes import dominoes
+
+        words = f"dominoes of real digits, shortcut and class agreeing in {given['correlation']:.0%} of training rows"
+        return dominoes(**given), words
+    if (given := spec.get("coloured_digits")) is not None:
+        from surefoot.rows.coloured import coloured_digits
+
+        words = f"real digits, colour and class agreeing in {given['correlation']:.0%} of training rows"
+        return coloured_digits(**given), words
+    return _read(spec, inputs)
+
+
+def _read(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, str]:
+    from surefoot.rows.reading import read_rows
+
+    given: Mapping[str, Any] = next(spec[kind] for kind in ("table", "features", "images") if spec.get(kind) is not None)
+    reading = read_rows(
+        inputs["data"],
+        target=given.get("target"),
+        attributes=tuple(given.get("attributes", ())),
+        split=given.get("split"),
+        cluster=given.get("cluster"),
+        id_column=given.get("id"),
+        features=given.get("columns"),
+        images=inputs.get("images"),
+    )
+    if spec.get("roles") is not None:
+        return assign_roles(reading.rows, spec["roles"], spec["seed"]), reading.described
+    if reading.split is None:
+        raise InputError(
+            f"{inputs['data'].name} says nothing about roles; name its split column, or give rows a share per role, "
+            "such as roles: {fit: 0.4, repair: 0.1, choose: 0.2, judge: 0.3}."
+        )
+    roles = roles_from_split(reading.rows, reading.split, given.get("meaning") or MEANING)
+    if spec.get("repair_share") is not None:
+        share = float(spec["repair_share"])
+        if "repair" in roles:
+            raise InputError("repair_share was given, but the split already names repair rows; remove one of the two.")
+        parted = assign_roles(roles["fit"], {"fit": 1 - share, "repair": share}, spec["seed"])
+        roles = {**roles, **parted}
+    return {role: roles[role] for role in ROLES if role in roles}, reading.described
