@@ -1,0 +1,35 @@
+"""A batch: the part of some rows that a density is evaluated on."""
+
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from surefoot.rows.rows import Rows
+
+__all__ = ["Batch", "take_batch", "whole"]
+
+
+class Batch(NamedTuple):
+    """Inputs `[rows, …]`, targets (see `Rows`), weights, and the membership matrix of the groups."""
+
+    inputs: Tensor
+    targets: Tensor
+    weights: Float[Tensor, "rows"]
+    members: Bool[Tensor, "rows groups"]
+
+
+def whole(rows: Rows) -> Batch:
+    """All rows as one batch (inputs kept in files are read).
+
+    >>> import torch
+    >>> from surefoot.rows.rows import make_rows
+    >>> whole(make_rows(torch.zeros(3, 2), torch.tensor([0, 1, 0]))).targets.tolist()
+    [0, 1, 0]
+    """
+    return Batch(rows.inputs[:], rows.targets, rows.weights, rows.groups.members)
+
+
+def take_batch(batch: Batch, index: Tensor) -> Batch:
+    """The rows of a batch at `index`, in that order."""
+    return Batch(batch.inputs[index], batch.targets[index], batch.weights[index], batch.members[index])

@@ -1,0 +1,189 @@
+"""Ascent: climb an objective or a posterior to a point, by SGD, AdamW or L-BFGS.
+
+A run is pure from outside: it works on a private copy of the network and leaves the caller's tensors and the
+global random state as they were. Everything random in epoch e (order of the rows, shifts, dropout) is drawn
+from (seed, e) alone, so a run that resumes at an epoch continues exactly as one that was never interrupted.
+
+What is minimised at a step is the negative objective of the batch; for a `Posterior`, its negative minibatch log
+density divided by the number of rows. So learning rates keep the meaning they have for a mean loss.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surefoot.density.objective import Objective, Posterior
+from surefoot.errors import InputError
+from surefoot.findings.finding import Finding, finding_from_json, finding_to_json
+from surefoot.inference.checkpoint import identity, load_checkpoint, save_checkpoint
+from surefoot.inference.climb import climb_epoch, make_feed, make_loss, make_optimiser, private_copy, tensors_of
+from surefoot.inference.draws import Draws
+from surefoot.inference.settings import Ascend, Stop
+from surefoot.networks.network import Parameters
+from surefoot.progress import Progress, silent
+from surefoot.rows.rows import Rows
+
+__all__ = ["Ascend", "Stop", "ascend"]
+
+
+def ascend(
+    objective: Objective | Posterior,
+    rows: Rows,
+    start: Parameters,
+    seed: int,
+    settings: Ascend,
+    *,
+    stop: Stop | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress = silent,
+    device: str = "cpu",
+) -> Draws:
+    """Maximise `objective` over the trainable parameters, from `start`; the point reached is one draw.
+
+    checkpoint: a file that is written after every epoch and resumed from when it exists; it is kept at the end.
+    The diagnostics are the mean loss of each epoch (`training_loss`, slices "epoch 1", …; the last one again as
+    slice "all"; nats for a likelihood), the number of `steps`, and everything that `stop` measured.
+
+    Raises `InputError` when there are no rows, the start does not fit the network, a posterior would be decayed
+    twice, the checkpoint is another run's, or the loss stops being finite (naming the step).
+
+    >>> from torch import nn
+    >>> from surefoot.density.likelihoods import categorical
+    >>> from surefoot.density.pools import mean
+    >>> from surefoot.networks.network import Network, parameters_of
+    >>> from surefoot.rows.rows import make_rows
+    >>> rows = make_rows(torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1]))
+    >>> network = Network(nn.Sequential(nn.Linear(1, 2)), "0")
+    >>> draws = ascend(Objective(network, categorical, mean), rows, parameters_of(network), 0, Ascend(epochs=3))
+    >>> draws.point()["0.weight"].shape, [finding.name for finding in draws.diagnostics[:2]]
+    (torch.Size([2, 1]), ['training_loss', 'steps'])
+    """
+    _check(objective, rows, settings, seed)
+    module = private_copy(objective.network.module, start, device)
+    optimiser = make_optimiser(settings, module)
+    feed = make_feed(rows, module, settings, seed, device)
+    loss = make_loss(objective, module, len(rows))
+    sizes = torch.tensor(feed.sizes(), dtype=torch.float64)
+
+    run = "" if checkpoint is None else _identity(objective, rows, start, seed, settings)
+    course = Course()
+    if checkpoint is not None and (saved := load_checkpoint(checkpoint, run)) is not None:
+        course = _restore(saved, tensors_of(module), optimiser)
+
+    while len(course.losses) < settings.epochs and not _given_up(course, stop):
+        losses = climb_epoch(optimiser, feed, loss, len(course.losses))
+        course = replace(course, losses=(*course.losses, float((losses * sizes).sum() / sizes.sum())))
+        epoch = len(course.losses)
+        if stop is not None and epoch % stop.every == 0:
+            course = _measured(course, stop, _copies(tensors_of(module)))
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, run, _record(course, tensors_of(module), optimiser))
+        progress("training", epoch, settings.epochs)
+
+    reached = _copies(tensors_of(module)) if course.best is None else course.best
+    return Draws(
+        parameters={name: tensor[None] for name, tensor in reached.items()},
+        diagnostics=_diagnostics(course, rows, len(sizes)),
+        seen=rows.origins() if stop is None else rows.origins() | stop.seen,
+    )
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a run has gone so far: the mean loss of each epoch, what `stop` measured, and the best of that."""
+
+    losses: tuple[float, ...] = ()
+    measured: tuple[Finding, ...] = ()
+    best: Parameters | None = None
+    best_at: int = 0
+
+
+def _check(objective: Objective | Posterior, rows: Rows, settings: Ascend, seed: int) -> None:
+    if not len(rows):
+        raise InputError("There are no rows to train on; check the role or the filter that chose them.")
+    if seed < 0:
+        raise InputError(f"The seed is {seed}; give zero or a positive whole number.")
+    if isinstance(objective, Posterior) and settings.weight_decay:
+        raise InputError(
+            f"weight_decay is {settings.weight_decay} on top of a posterior, whose prior is its decay already; set "
+            "weight_decay to 0."
+        )
+
+
+def _copies(tensors: Parameters) -> Parameters:
+    """Detached tensors on the CPU with memory of their own, in the plain layout."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
+
+
+def _measured(course: Course, stop: Stop, parameters: Parameters) -> Course:
+    finding = stop.measure(parameters)
+    if finding.direction == "none" or finding.value != finding.value:
+        raise InputError(
+            f"Early stopping watches {finding.name} = {finding.value} with direction {finding.direction}; give a "
+            "finding that is a number and is better higher or lower."
+        )
+    sign = 1 if finding.direction == "higher" else -1
+    better = course.best is None or sign * finding.value > sign * course.measured[course.best_at].value
+    measured = (*course.measured, finding)
+    if better:
+        return replace(course, measured=measured, best=parameters, best_at=len(measured) - 1)
+    return replace(course, measured=measured)
+
+
+def _given_up(course: Course, stop: Stop | None) -> bool:
+    return stop is not None and len(course.measured) - 1 - course.best_at >= stop.patience
+
+
+def _diagnostics(course: Course, rows: Rows, steps: int) -> tuple[Finding, ...]:
+    clusters = min(len(column.unique()) for column in rows.clusters.T)
+    final = Finding(
+        name="training_loss",
+        value=course.losses[-1],
+        interval=None,
+        count=len(rows),
+        clusters=clusters,
+        unit="nats",
+        slice="all",
+        direction="lower",
+        subject="ascend",
+        source="fit",
+    )
+    taken = replace(final, name="steps", value=float(steps * len(course.losses)), unit="steps", direction="none")
+    curve = [replace(final, value=loss, slice=f"epoch {epoch}") for epoch, loss in enumerate(course.losses, start=1)]
+    return (final, taken, *curve, *course.measured)
+
+
+def _identity(objective: Objective | Posterior, rows: Rows, start: Parameters, seed: int, settings: Ascend) -> str:
+    inputs: Any = rows.inputs if isinstance(rows.inputs, Tensor) else type(rows.inputs).__qualname__
+    told = [inputs, rows.targets, rows.weights, rows.groups.members, rows.ids.tolist()]
+    return identity(objective, told, start, seed, settings)
+
+
+def _record(course: Course, tensors: Parameters, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    return {
+        "parameters": tensors,
+        "optimiser": optimiser.state_dict()["state"],
+        "losses": course.losses,
+        "measured": [finding_to_json(finding) for finding in course.measured],
+        "best": course.best,
+        "best_at": course.best_at,
+    }
+
+
+def _restore(saved: dict[str, Any], tensors: Parameters, optimiser: torch.optim.Optimizer) -> Course:
+    """Put the saved numbers into the module's own tensors and the optimiser; returns how far the run was."""
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            tensor.copy_(saved["parameters"][name])
+    optimiser.load_state_dict({"state": saved["optimiser"], "param_groups": optimiser.state_dict()["param_groups"]})
+    return Course(
+        losses=tuple(saved["losses"]),
+        measured=tuple(finding_from_json(record) for record in saved["measured"]),
+        best=saved["best"],
+        best_at=saved["best_at"],
+    )

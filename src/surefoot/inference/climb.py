@@ -1,0 +1,232 @@
+"""The machinery of an ascent: a private copy of the network, a feed of batches, one epoch of steps.
+
+Two choices make a step cheap. The copy holds its parameters inside the module, so no step swaps them in and
+out; and images travel with channels last wherever the network accepts it, because torch's CPU pooling is many
+times slower with channels first. The layout depends on the network and the inputs' shape, never on a clock.
+"""
+
+import copy
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from surefoot.density.batch import Batch
+from surefoot.density.objective import Objective, Posterior
+from surefoot.errors import InputError
+from surefoot.inference.schedule import momentum_at, rate_at
+from surefoot.inference.settings import Ascend
+from surefoot.inference.shift import draw_offsets, shift_images
+from surefoot.networks.network import Parameters
+from surefoot.rows.rows import Inputs, Rows
+
+__all__ = ["Feed", "Loss", "climb_epoch", "make_feed", "make_loss", "make_optimiser", "private_copy", "tensors_of"]
+
+Loss: TypeAlias = Callable[[Batch], Tensor]
+
+ORDER, SHIFT, NETWORK = range(3)  # what a stream of random numbers is for
+ROUND = 20  # L-BFGS iterations in an epoch
+
+
+def private_copy(module: nn.Module, start: Parameters, device: str) -> nn.Module:
+    """A copy of `module` in training mode whose tensors are copies of `start`, in the start's precision."""
+    own = copy.deepcopy(module).train()
+    tensors = tensors_of(own)
+    if wrong := [name for name in tensors if name not in start or start[name].shape != tensors[name].shape]:
+        raise InputError(
+            f"The start has no tensor of the network's shape for {wrong}; start from parameters_of(network)."
+        )
+    if extra := [name for name in start if name not in tensors]:
+        raise InputError(
+            f"The start holds {extra}, which the network does not have; start from parameters_of(network)."
+        )
+    for name, tensor in tensors.items():
+        tensor.data = start[name].detach().to(device, copy=True)
+    return own
+
+
+def tensors_of(module: nn.Module) -> Parameters:
+    """The module's own parameters and buffers by name (not copies)."""
+    return dict([*module.named_parameters(), *module.named_buffers()])
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Rows on the device, handed out as batches. What epoch e hands out depends on (seed, e) alone."""
+
+    inputs: Inputs
+    targets: Tensor
+    weights: Tensor
+    members: Tensor
+    settings: Ascend
+    seed: int
+    device: str
+    layout: torch.memory_format
+
+    def sizes(self) -> list[int]:
+        """Rows in each batch of an epoch; all at once for L-BFGS."""
+        count = len(self.weights)
+        size = count if self.settings.optimiser == "lbfgs" else self.settings.batch
+        return [min(size, count - first) for first in range(0, count, size)]
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch, in order."""
+        count = len(self.weights)
+        order = torch.arange(count)
+        if self.settings.shuffle and self.settings.optimiser != "lbfgs":
+            order = torch.randperm(count, generator=_generator(self.seed, epoch, ORDER))
+        shift = self.settings.shift
+        offsets = draw_offsets(count, shift, _generator(self.seed, epoch, SHIFT)) if shift else None
+        first = 0
+        for size in self.sizes():
+            index = order[first : first + size]
+            inputs = self.inputs[index].to(self.device)
+            if offsets is not None:
+                inputs = shift_images(inputs, offsets[first : first + size].to(self.device))
+            if self.layout is torch.channels_last:
+                inputs = inputs.contiguous(memory_format=self.layout)
+            there = index.to(self.device)
+            yield Batch(inputs, self.targets[there], self.weights[there], self.members[there])
+            first += size
+
+
+def make_feed(rows: Rows, module: nn.Module, settings: Ascend, seed: int, device: str) -> Feed:
+    """A feed of `rows`, in the layout that suits `module` (which is put into that layout)."""
+    inputs = rows.inputs.to(device) if isinstance(rows.inputs, Tensor) and device != "cpu" else rows.inputs
+    layout = _layout(module, rows.inputs[:2].to(device))
+    _lay_out(module, layout)
+    return Feed(
+        inputs=inputs,
+        targets=rows.targets.to(device),
+        weights=rows.weights.to(device),
+        members=rows.groups.members.to(device),
+        settings=settings,
+        seed=seed,
+        device=device,
+        layout=layout,
+    )
+
+
+def make_optimiser(settings: Ascend, module: nn.Module) -> torch.optim.Optimizer:
+    """The torch optimiser of the module's trainable parameters; its rate and momentum are set at every step."""
+    parameters = [tensor for tensor in module.parameters() if tensor.requires_grad]
+    if not parameters:
+        raise InputError("The network has no trainable parameter; set requires_grad on what should be learnt.")
+    if settings.optimiser == "lbfgs":
+        small = torch.finfo(parameters[0].dtype).eps
+        return torch.optim.LBFGS(
+            parameters,
+            lr=settings.rate,
+            max_iter=ROUND,
+            history_size=ROUND,
+            tolerance_grad=small,
+            tolerance_change=small,
+            line_search_fn="strong_wolfe",
+        )
+    decay = settings.weight_decay
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(parameters, lr=settings.rate, weight_decay=decay, fused=True)
+    return torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=decay, fused=True)
+
+
+def make_loss(objective: Objective | Posterior, module: nn.Module, rows_total: int) -> Loss:
+    """What a step minimises: the batch's negative objective, or negative log density per row of a posterior."""
+    live = tensors_of(module)
+    if isinstance(objective, Posterior):
+        return lambda batch: (
+            objective.minibatch_log_density_of(module(batch.inputs), live, batch, rows_total) / -rows_total
+        )
+    return lambda batch: -objective.value_of(module(batch.inputs), live, batch)
+
+
+def climb_epoch(optimiser: torch.optim.Optimizer, feed: Feed, loss: Loss, epoch: int) -> Float[Tensor, "steps"]:
+    """Take the steps of one epoch; returns the loss before each. Raises `InputError` when one is not finite.
+
+    The check comes at the end of the epoch, so that no step waits for a number.
+    """
+    settings = feed.settings
+    per_epoch = len(feed.sizes())
+    losses: list[Tensor] = []
+    with _own_randomness(feed.seed, epoch, feed.device):
+        for place, batch in enumerate(feed.batches(epoch)):
+            if settings.optimiser == "lbfgs":
+                losses.append(
+                    torch.tensor(optimiser.step(lambda batch=batch: _gradient(optimiser, loss, batch).item()))
+                )
+                continue
+            _set_pace(optimiser, settings, epoch * per_epoch + place, settings.epochs * per_epoch)
+            losses.append(_gradient(optimiser, loss, batch))
+            optimiser.step()
+    taken = torch.stack(losses).to(torch.float64).cpu()
+    if not bool(taken.isfinite().all()):
+        bad = int((~taken.isfinite()).nonzero()[0])
+        raise InputError(
+            f"The training loss became {taken[bad].item()} at step {epoch * per_epoch + bad + 1} (epoch {epoch + 1}); "
+            f"try a rate below {settings.rate:g}, and check that all inputs are finite."
+        )
+    return taken
+
+
+def _gradient(optimiser: torch.optim.Optimizer, loss: Loss, batch: Batch) -> Tensor:
+    optimiser.zero_grad()
+    value = loss(batch)
+    value.backward()
+    return value.detach()
+
+
+def _set_pace(optimiser: torch.optim.Optimizer, settings: Ascend, step: int, steps: int) -> None:
+    momentum = momentum_at(settings.schedule, settings.momentum, step, steps)
+    for group in optimiser.param_groups:
+        group["lr"] = rate_at(settings.schedule, settings.rate, step, steps)
+        if settings.optimiser == "sgd":
+            group["momentum"] = momentum
+        else:
+            group["betas"] = (momentum, group["betas"][1])
+
+
+def _layout(module: nn.Module, sample: Tensor) -> torch.memory_format:
+    """Channels last when there are convolutions of images and the network runs that way.
+
+    A network that reshapes by `view` does not: it is tried on two rows, in evaluation mode, leaving no trace.
+    """
+    if sample.ndim != 4 or not any(isinstance(part, nn.Conv2d) for part in module.modules()):
+        return torch.contiguous_format
+    trial = copy.deepcopy(module).eval()
+    _lay_out(trial, torch.channels_last)
+    try:
+        with torch.no_grad():
+            trial(sample.contiguous(memory_format=torch.channels_last))
+    except RuntimeError:
+        return torch.contiguous_format
+    return torch.channels_last
+
+
+def _lay_out(module: nn.Module, layout: torch.memory_format) -> None:
+    for tensor in tensors_of(module).values():
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=layout)
+
+
+def _generator(seed: int, epoch: int, purpose: int) -> torch.Generator:
+    return torch.Generator().manual_seed(_stream(seed, epoch, purpose))
+
+
+def _stream(seed: int, epoch: int, purpose: int) -> int:
+    """A seed of 63 bits for one purpose in one epoch."""
+    return int(np.random.SeedSequence([seed, epoch, purpose]).generate_state(1, np.uint64)[0] >> 1)
+
+
+@contextmanager
+def _own_randomness(seed: int, epoch: int, device: str) -> Generator[None]:
+    """Dropout and the like draw from (seed, epoch); the caller's global generators are put back."""
+    cuda = [torch.device(device)] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(_stream(seed, epoch, NETWORK))
+        if cuda:
+            torch.cuda.manual_seed(_stream(seed, epoch, NETWORK))
+        yield

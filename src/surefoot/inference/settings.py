@@ -1,0 +1,80 @@
+"""How to climb, and when to stop early."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from surefoot.errors import InputError
+from surefoot.findings.finding import Finding
+from surefoot.inference.schedule import Schedule
+from surefoot.networks.network import Parameters
+
+__all__ = ["Ascend", "Optimiser", "Stop"]
+
+Optimiser: TypeAlias = Literal["sgd", "adamw", "lbfgs"]
+
+
+@dataclass(frozen=True)
+class Ascend:
+    """Settings of an ascent.
+
+    epochs: passes over the rows (L-BFGS: rounds of at most 20 iterations, each over all rows at once).
+    batch: rows a step; the last batch of an epoch may be smaller. L-BFGS does not read it.
+    rate: the (peak) learning rate; schedule: its course, see `schedule.py`.
+    momentum: SGD's momentum or AdamW's β₁, held fixed; None is 0.9, cycled when the schedule is one_cycle.
+    weight_decay: decoupled for AdamW, added to the gradient (an L2 penalty of half of it) for SGD.
+    shift: random shifts of images by up to this many pixels each way, filled with zeros.
+    shuffle: draw a new order of the rows in each epoch.
+
+    Raises `InputError` for numbers out of range, and for settings the optimiser would not use.
+    """
+
+    epochs: int = 8
+    batch: int = 64
+    rate: float = 3e-3
+    optimiser: Optimiser = "adamw"
+    schedule: Schedule = "one_cycle"
+    momentum: float | None = None
+    weight_decay: float = 0.0
+    shift: int = 0
+    shuffle: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give at least 1.")
+        if not (math.isfinite(self.rate) and self.rate > 0):
+            raise InputError(f"rate is {self.rate}; give a positive learning rate.")
+        if self.momentum is not None and not 0 <= self.momentum < 1:
+            raise InputError(f"momentum is {self.momentum}; give a number from 0 up to, but not including, 1.")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise InputError(f"weight_decay is {self.weight_decay}; give zero or a positive number.")
+        if self.shift < 0:
+            raise InputError(f"shift is {self.shift}; give a number of pixels, or 0.")
+        unused = self.schedule != "constant" or self.momentum is not None or self.weight_decay or self.shift
+        if self.optimiser == "lbfgs" and unused:
+            raise InputError(
+                "L-BFGS has no schedule, momentum, weight decay or shift; set schedule to constant and leave out the "
+                "others (a prior is its weight decay)."
+            )
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When to stop early: on a finding that has not improved.
+
+    measure: parameters → a finding, whose direction says which way is better. seen: the sources of the rows it
+    measures on; they shape the result, so they join `Draws.seen`. It is called after every `every` epochs, and
+    the run ends after `patience` calls without improvement. The best parameters measured are returned, the
+    earlier of two equals.
+    """
+
+    measure: Callable[[Parameters], Finding]
+    seen: frozenset[str]
+    every: int = 1
+    patience: int = 5
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.patience < 1:
+            raise InputError(f"every is {self.every} and patience {self.patience}; give at least 1 of each.")
