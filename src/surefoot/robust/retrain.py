@@ -1,0 +1,294 @@
+"""Retraining a head from scratch on balanced draws: what DFR and class-balanced retraining have in common.
+
+1. Tune: for each setting (C, class weight) fit on one balanced draw and score the worst group on `choose`.
+   Learning on `choose` itself, the draw comes from one half of it and the score from the other; the halves share no
+   source. With `tune_repeats` above one, draws (and halves) are renewed and the scores averaged.
+2. Retrain: with the chosen setting fit on `retrains` fresh balanced draws of the whole pool and average the heads.
+
+Each fit is L1-penalised logistic regression with liblinear's semantics (`surefoot.robust.sparse`) on standardised
+features; the scaler is folded into the head. Two classes give logits ∓½(wᵀz + b), so that their softmax is the
+sigmoid of the fit. More than two are fitted one against the rest; the logits are those of the K fits, whose argmax is
+the one-versus-rest decision, and the head's softmax over them replaces the usual normalised sigmoids.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from surefoot.errors import InputError
+from surefoot.robust.balance import balanced_draw, source_halves
+from surefoot.robust.head import LinearHead, Repaired, Trial, fold_scaler
+from surefoot.robust.protocol import (
+    Material,
+    check_same_features,
+    choose_best,
+    material,
+    refuse_judge,
+    seen_by,
+    trial_of,
+)
+from surefoot.robust.sparse import sparse_logistic
+from surefoot.rows.roles import Roles
+from surefoot.rows.rows import Groups
+
+__all__ = ["GroupsOf", "RetrainSettings", "Scaler", "fit_heads", "fit_scaler", "retrain"]
+
+GroupsOf: TypeAlias = Callable[[Material, str], Groups]
+"""Checked rows and a method's name → the groups it balances, or selects, over."""
+
+REDRAWS = 20
+"""How often a draw that misses a class is drawn again (only groups that cut across classes can miss one)."""
+
+
+@dataclass(frozen=True)
+class RetrainSettings:
+    """How a head is retrained on balanced draws.
+
+    learn: the role the head learns on. "repair" or "fit" is the paper's DFR-Tr (tuned on all of choose); "choose" is
+      DFR-Val (tuned on halves of choose).
+    strengths: the grid of C, the inverse penalty per row.
+    class_weights: each weight w other than 1 is tried on each class in turn, the other classes keeping weight 1.
+    retrains: heads averaged at the end; by default 20 for learn="choose" and 10 otherwise.
+    tune_repeats: draws (for "choose": halves and draws) behind each tuning score.
+    scaler: where mean and standard deviation come from. "pool": every row of the learn role, labels unused, in both
+      phases. "published": the balanced tuning draw, then all fit rows (for "repair" and "fit": all fit rows in both);
+      "simplified": the balanced tuning draw, then the pool (only for "choose"). The last two are what the paper's two
+      code bases do: C is then tuned under one scaling and used under another.
+    constant: "sum" keeps C when the final draw is larger than the tuning draw, so the penalty per row falls (as
+      published); "mean" keeps C · rows.
+    ties: which of the equally good C wins, the "strongest" penalty or the "weakest" (as published).
+    """
+
+    learn: Literal["repair", "choose", "fit"] = "repair"
+    strengths: tuple[float, ...] = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
+    class_weights: tuple[float, ...] = (1.0,)
+    retrains: int | None = None
+    tune_repeats: int = 1
+    scaler: Literal["pool", "published", "simplified"] = "pool"
+    constant: Literal["sum", "mean"] = "sum"
+    ties: Literal["strongest", "weakest"] = "strongest"
+
+    def __post_init__(self) -> None:
+        numbers = {"strengths": self.strengths, "class_weights": self.class_weights}
+        for name, values in numbers.items():
+            if not values or not all(0 < value < float("inf") for value in values):
+                raise InputError(f"{name} are {values}; give at least one, each positive and finite.")
+        if self.tune_repeats < 1 or (self.retrains is not None and self.retrains < 1):
+            raise InputError(
+                f"tune_repeats is {self.tune_repeats} and retrains {self.retrains}; each must be at least 1."
+            )
+        if self.scaler == "simplified" and self.learn != "choose":
+            raise InputError(
+                f"scaler 'simplified' was given with learn '{self.learn}'; it is defined for learn 'choose' alone: "
+                "use 'pool'."
+            )
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Standardisation. Features constant where it was fitted are exactly zero after it, and so get no weight."""
+
+    mean: Float[Tensor, "features"]
+    scale: Float[Tensor, "features"]
+    constant: Tensor
+
+    def apply(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, "rows features"]:
+        """(z − mean) / scale in float64; constant features become 0."""
+        return ((features.to(torch.float64) - self.mean) / self.scale).masked_fill(self.constant, 0.0)
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """One point of the grid: C, and the weight of each class."""
+
+    strength: float
+    weights: tuple[float, ...]
+    name: Mapping[str, float]
+
+
+def fit_scaler(features: Float[Tensor, "rows features"]) -> Scaler:
+    """Mean and standard deviation (divisor n) over the rows; constant features are marked, their scale is 1.
+
+    >>> scaler = fit_scaler(torch.tensor([[1.0, 0.1], [3.0, 0.1]]))
+    >>> scaler.apply(torch.tensor([[5.0, 9.0]])).tolist()
+    [[3.0, 0.0]]
+    """
+    wide = features.to(torch.float64)
+    constant = wide.amax(dim=0) == wide.amin(dim=0)
+    return Scaler(wide.mean(dim=0), wide.std(dim=0, correction=0).masked_fill(constant, 1.0), constant)
+
+
+def fit_heads(
+    features: Float[Tensor, "rows features"],
+    targets: Int[Tensor, "rows"],
+    weights: Float[Tensor, "heads rows"],
+    strengths: Float[Tensor, "heads"],
+    classes: int,
+) -> list[LinearHead]:
+    """One head per row of `weights`, all in one call of the sparse solver; see the module's text for K > 2."""
+    heads = len(weights)
+    if classes == 2:
+        fits = sparse_logistic(features, (targets == 1).expand(heads, -1), weights, strengths)
+        pairs = torch.tensor([-0.5, 0.5], dtype=torch.float64)
+        return [
+            LinearHead(pairs[:, None] * weight, pairs * bias)
+            for weight, bias in zip(fits.weight, fits.bias, strict=True)
+        ]
+    positive = (targets == torch.arange(classes)[:, None]).repeat(heads, 1)
+    each = weights.repeat_interleave(classes, dim=0)
+    fits = sparse_logistic(features, positive, each, strengths.repeat_interleave(classes))
+    by_head = zip(fits.weight.split(classes), fits.bias.split(classes), strict=True)
+    return [LinearHead(weight, bias) for weight, bias in by_head]
+
+
+def retrain(
+    features: Roles, settings: RetrainSettings, seed: int, *, method: str, balance: GroupsOf, select: GroupsOf
+) -> Repaired:
+    """Tune, retrain and average, as the module's text says.
+
+    balance: the groups a draw has equally many of. select: the groups whose worst accuracy chooses the setting.
+    """
+    refuse_judge(features, method)
+    pool = material(features, settings.learn, method)
+    choose = pool if settings.learn == "choose" else material(features, "choose", method)
+    scaling = material(features, "fit", method) if settings.scaler == "published" else pool
+    for other in (choose, scaling):
+        check_same_features(pool, other, method)
+    groups, judged = balance(pool, method), select(choose, method)
+    generator = torch.Generator().manual_seed(seed)
+    grid = _grid(settings, pool.rows.classes)
+    whole = fit_scaler(scaling.features)
+    notes: list[str] = []
+
+    scores: list[list[Trial]] = []
+    tuned_on = 0
+    for _ in range(settings.tune_repeats):
+        scored, fitted = torch.arange(len(choose.rows)), torch.arange(len(pool.rows))
+        if settings.learn == "choose":
+            scored, fitted, left_out = source_halves(choose.rows, judged, generator)
+            if left_out and not notes:
+                notes.append(
+                    f"{left_out} of {len(choose.rows)} choose rows were in neither tuning half: they share sources "
+                    "with both, or are in no group."
+                )
+            _refuse_empty_half(judged.take(scored), choose.role, method)
+        draw = _draw(pool, groups, fitted, generator, method)
+        tuned_on += len(draw)
+        own_scaler = settings.learn == "choose" and settings.scaler != "pool"
+        scaler = fit_scaler(pool.features[draw]) if own_scaler else whole
+        heads = _fit(pool, scaler, [draw] * len(grid), grid)
+        seen = scaler.apply(choose.features[scored])
+        targets, members = choose.targets[scored], judged.take(scored)
+        scores.append(
+            [
+                trial_of(setting.name, head.logits(seen).argmax(dim=1) == targets, members)
+                for setting, head in zip(grid, heads, strict=True)
+            ]
+        )
+    trials = [_average_trial(repeats) for repeats in zip(*scores, strict=True)]
+    best = grid[choose_best(trials)]
+
+    retrains = settings.retrains or (20 if settings.learn == "choose" else 10)
+    everything = torch.arange(len(pool.rows))
+    draws = [_draw(pool, groups, everything, generator, method) for _ in range(retrains)]
+    final = best
+    if settings.constant == "mean":
+        strength = best.strength * tuned_on / settings.tune_repeats / len(draws[0])
+        final = _Setting(strength, best.weights, best.name)
+    averaged = _average_head(_fit(pool, whole, draws, [final] * retrains))
+    folded = fold_scaler(averaged, whole.mean, whole.scale)
+    precision = pool.features.dtype
+    notes += _notes(pool, groups, averaged, final, len(draws[0]))
+    return Repaired(
+        head=LinearHead(folded.weight.to(precision), folded.bias.to(precision)),
+        chosen=best.name,
+        trials=tuple(trials),
+        seen=seen_by(pool, choose, scaling),
+        notes=tuple(notes),
+    )
+
+
+def _grid(settings: RetrainSettings, classes: Sequence[str]) -> list[_Setting]:
+    """Every setting, in the order in which ties are broken: C from the preferred end, weight 1 first."""
+    strengths = sorted(settings.strengths, reverse=settings.ties == "weakest")
+    weights: list[tuple[tuple[float, ...], Mapping[str, float]]] = []
+    named = settings.class_weights != (1.0,)
+    for value in sorted(settings.class_weights, key=lambda weight: weight != 1.0):
+        for heavy in range(len(classes) if value != 1.0 else 1):
+            each = tuple(value if label == heavy else 1.0 for label in range(len(classes)))
+            names = {f"weight of {label}": weight for label, weight in zip(classes, each, strict=True)}
+            weights.append((each, names if named else {}))
+    return [_Setting(strength, each, {"C": strength, **names}) for strength in strengths for each, names in weights]
+
+
+def _draw(
+    pool: Material, groups: Groups, index: Tensor, generator: torch.Generator, method: str
+) -> Int[Tensor, "drawn"]:
+    """A balanced draw from the rows at `index` that holds every class, as row numbers of the pool."""
+    ids, some = pool.rows.ids[index.numpy()], groups.take(index)
+    missing: list[int] = []
+    for _ in range(REDRAWS):
+        draw = index[balanced_draw(some, ids, generator, role=pool.role, method=method)]
+        present = pool.targets[draw].bincount(minlength=len(pool.rows.classes))
+        missing = (present == 0).nonzero().squeeze(1).tolist()
+        if not missing:
+            return draw
+    raise InputError(
+        f"{REDRAWS} balanced draws of {pool.role} rows for {method} all missed a class (last: "
+        f"'{pool.rows.classes[missing[0]]}'); the smallest group has too few rows: merge groups or add rows."
+    )
+
+
+def _fit(pool: Material, scaler: Scaler, draws: Sequence[Tensor], grid: Sequence[_Setting]) -> list[LinearHead]:
+    """One head, on standardised features, per draw and setting."""
+    used = torch.cat(list(draws)).unique()
+    place = torch.full((len(pool.rows),), -1, dtype=torch.int64)
+    place[used] = torch.arange(len(used))
+    targets = pool.targets[used]
+    weights = torch.zeros(len(draws), len(used), dtype=torch.float64)
+    for fit, (draw, setting) in enumerate(zip(draws, grid, strict=True)):
+        weights[fit, place[draw]] = torch.tensor(setting.weights, dtype=torch.float64)[pool.targets[draw]]
+    strengths = torch.tensor([setting.strength for setting in grid], dtype=torch.float64)
+    return fit_heads(scaler.apply(pool.features[used]), targets, weights, strengths, len(pool.rows.classes))
+
+
+def _average_trial(repeats: Sequence[Trial]) -> Trial:
+    count = len(repeats)
+    worst = sum(trial.worst_group_accuracy for trial in repeats) / count
+    return Trial(repeats[0].setting, worst, sum(trial.mean_accuracy for trial in repeats) / count)
+
+
+def _average_head(heads: Sequence[LinearHead]) -> LinearHead:
+    weight = torch.stack([head.weight for head in heads]).mean(dim=0)
+    return LinearHead(weight, torch.stack([head.bias for head in heads]).mean(dim=0))
+
+
+def _refuse_empty_half(groups: Groups, role: str, method: str) -> None:
+    for name, count in zip(groups.names, groups.counts().tolist(), strict=True):
+        if not count:
+            raise InputError(
+                f"The group '{name}' has no rows in the half of the {role} rows that {method} scores on; give more "
+                f"{role} rows of it that share no source, or learn on the repair rows."
+            )
+
+
+def _notes(pool: Material, groups: Groups, head: LinearHead, final: _Setting, drawn: int) -> list[str]:
+    """What a reader must know about the final head."""
+    notes: list[str] = []
+    unknown = int((~groups.members.any(dim=1)).sum())
+    if unknown:
+        notes.append(f"{unknown} of {len(pool.rows)} {pool.role} rows are in no group and were not drawn.")
+    if bool((pool.rows.weights != 1).any()):
+        notes.append(f"The weights of the {pool.role} rows were not used: a balanced draw replaces them.")
+    if not bool((head.weight != 0).any()):
+        notes.append(
+            f"Every weight is zero: C = {final.strength:g} on {drawn} rows leaves a constant prediction; "
+            "try a larger C or more rows."
+        )
+    if len(pool.rows.classes) > 2:
+        notes.append("One-versus-rest logits: the order of the classes is fitted, their softmax is not calibrated.")
+    return notes
