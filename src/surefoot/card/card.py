@@ -3,15 +3,16 @@
 A card is data. `page`, `markdown` and `junit` draw it; nothing is measured while drawing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from surefoot.card.claims import Judged, Status
+from surefoot.errors import InputError
 from surefoot.findings.calibration import Bin
 from surefoot.findings.finding import Finding
 
-__all__ = ["Card", "Mistake", "Record", "RoleSummary", "Subject"]
+__all__ = ["Card", "Mistake", "Record", "RoleSummary", "Subject", "base_of", "families"]
 
 
 @dataclass(frozen=True)
@@ -93,3 +94,24 @@ class Card:
     roles: tuple[RoleSummary, ...]
     not_shown: tuple[str, ...]
     record: Record
+
+
+def base_of(subjects: Sequence[Subject], name: str) -> str:
+    """The model that `name` repairs, followed back to one that repairs nothing."""
+    before = {subject.name: subject.before for subject in subjects}
+    passed = {name}
+    while (earlier := before.get(name)) is not None:
+        if earlier in passed:
+            raise InputError(f'The subject "{name}" repairs itself through "{earlier}"; give one of them no before.')
+        passed.add(earlier)
+        name = earlier
+    return name
+
+
+def families(subjects: Sequence[Subject]) -> tuple[tuple[Subject, ...], ...]:
+    """Each model that repairs nothing, followed by everything that descends from it."""
+    bases = [subject for subject in subjects if subject.before is None]
+    return tuple(
+        (base, *(each for each in subjects if each is not base and base_of(subjects, each.name) == base.name))
+        for base in bases
+    )

@@ -1,0 +1,184 @@
+"""From predictions on the judge rows to a card: guard, measure, compare, judge."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+import numpy as np
+import torch
+
+from surefoot.card.card import Card, Record, RoleSummary, Subject, base_of
+from surefoot.card.claims import Claim, Judged, Status, judge_claims, verdict_of
+from surefoot.card.gallery import worst_errors
+from surefoot.errors import InputError
+from surefoot.findings.calibration import reliability
+from surefoot.findings.compare import compare
+from surefoot.findings.confusion import confusion
+from surefoot.findings.finding import Finding
+from surefoot.findings.measure import measure
+from surefoot.findings.predictions import Predictions
+from surefoot.rows.roles import refuse_seen
+from surefoot.rows.rows import Inputs, make_rows
+
+__all__ = ["assemble_card"]
+
+
+def assemble_card(
+    *,
+    title: str,
+    question: str,
+    predictions: Mapping[str, Predictions],
+    subjects: Sequence[Subject],
+    claims: Sequence[Claim],
+    roles_summary: Sequence[RoleSummary],
+    proportions: Mapping[str, float] | None,
+    chosen: str | None,
+    seen: Mapping[str, frozenset[str]],
+    images: Inputs | None,
+    record: Record,
+    not_shown: Sequence[str],
+    confidence: float = 0.95,
+) -> Card:
+    """Measure every subject on the judge rows, compare each to the one it repairs, and judge the claims.
+
+    predictions: by subject name, all of the same judge rows in the same order.
+    proportions: each group's share of the training rows, for the weighted mean; None leaves it out.
+    chosen: the subject selected on the choose rows; the claim subject "chosen" means it.
+    seen: by subject name, the sources that its fit, its repair or the choice among settings has seen.
+    images: the judge rows' inputs, for the gallery; None when there are none to draw.
+    confidence: of the intervals on the card. A claim at another confidence is judged by intervals of its own.
+
+    Raises `InputError` when a judge row's source was seen by any subject, when subjects and predictions do not
+    belong together, or when a claim names what was not measured.
+    """
+    names = [subject.name for subject in subjects]
+    _belong_together(predictions, subjects, chosen)
+    _refuse_seen(predictions, seen)
+    findings, differences = _measured(predictions, subjects, proportions, confidence)
+    labels = {subject.name: subject.label for subject in subjects}
+    judged: dict[Claim, Judged] = {}
+    for level in dict.fromkeys([confidence, *(claim.confidence for claim in claims)]):
+        at_level = (findings, differences)
+        if level != confidence:
+            at_level = _measured(predictions, subjects, proportions, level)
+        of_level = [claim for claim in claims if claim.confidence == level]
+        for each in judge_claims(of_level, (*at_level[0], *at_level[1]), chosen=chosen, labels=labels):
+            judged[each.claim] = each
+    in_order = tuple(judged[claim] for claim in claims)
+    verdict = verdict_of(in_order)
+    shown = _shown(subjects, chosen)
+    first = predictions[names[0]]
+    return Card(
+        title=title,
+        question=question,
+        verdict=verdict,
+        sentence=_verdict_sentence(in_order, verdict),
+        chosen=chosen,
+        claims=in_order,
+        subjects=tuple(subjects),
+        findings=findings,
+        differences=differences,
+        classes=first.classes,
+        groups=first.groups.names,
+        reliability={name: reliability(predictions[name]) for name in shown},
+        confusion={name: confusion(predictions[name]) for name in shown},
+        gallery={name: worst_errors(predictions[name], images) for name in shown},
+        roles=tuple(roles_summary),
+        not_shown=tuple(not_shown),
+        record=record,
+    )
+
+
+def _measured(
+    predictions: Mapping[str, Predictions],
+    subjects: Sequence[Subject],
+    proportions: Mapping[str, float] | None,
+    confidence: float,
+) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    """Findings of every subject, and paired differences to the subject each one repairs."""
+    findings: list[Finding] = []
+    differences: list[Finding] = []
+    for subject in subjects:
+        of = predictions[subject.name]
+        findings.extend(
+            measure(of, subject=subject.name, source="judge", proportions=proportions, confidence=confidence)
+        )
+        if subject.before is not None:
+            differences.extend(
+                compare(
+                    predictions[subject.before],
+                    of,
+                    before_name=subject.before,
+                    after_name=subject.name,
+                    source="judge",
+                    proportions=proportions,
+                    confidence=confidence,
+                )
+            )
+    return tuple(findings), tuple(differences)
+
+
+def _belong_together(predictions: Mapping[str, Predictions], subjects: Sequence[Subject], chosen: str | None) -> None:
+    names = [subject.name for subject in subjects]
+    if not names:
+        raise InputError("The card has no subject; give the predictions of at least one model.")
+    if len(set(names)) != len(names):
+        raise InputError(f"Subject names repeat in {names}; give each subject its own name.")
+    for name in dict.fromkeys([*names, *predictions]):
+        if name not in predictions:
+            raise InputError(f'There are no predictions for the subject "{name}"; give one entry per subject.')
+        if name not in names:
+            raise InputError(f'There are predictions for "{name}", which is no subject; name it among the subjects.')
+    wanted = [("before", subject.before) for subject in subjects] + [("chosen", chosen)]
+    for role, name in wanted:
+        if name is not None and name not in names:
+            near = get_close_matches(name, names, n=1, cutoff=0.5)
+            hint = f' did you mean "{near[0]}"?' if near else f" the subjects are {', '.join(names)}."
+            raise InputError(f'{role} names "{name}", which is not a subject of this card;{hint}')
+    for name in names:
+        base_of(subjects, name)
+    first = predictions[names[0]]
+    for name in names[1:]:
+        other = predictions[name]
+        same = (
+            np.array_equal(first.ids, other.ids)
+            and torch.equal(first.targets, other.targets)
+            and first.classes == other.classes
+            and first.groups.names == other.groups.names
+            and torch.equal(first.groups.members, other.groups.members)
+        )
+        if not same:
+            raise InputError(
+                f'The predictions of "{names[0]}" and "{name}" are not about the same judge rows; '
+                "give both the same rows, targets, classes and groups in the same order."
+            )
+
+
+def _refuse_seen(predictions: Mapping[str, Predictions], seen: Mapping[str, frozenset[str]]) -> None:
+    """Law 4. Every subject's predictions are checked against everything any subject has seen."""
+    for of in predictions.values():
+        judge = make_rows(torch.zeros(len(of.ids), 0), of.targets, classes=of.classes, ids=of.ids, sources=of.sources)
+        for name, sources in seen.items():
+            refuse_seen(judge, sources, f'"{name}"')
+
+
+def _shown(subjects: Sequence[Subject], chosen: str | None) -> tuple[str, ...]:
+    """The subjects drawn in full: the base and the chosen model; without a choice, every base."""
+    if chosen is not None:
+        return tuple(dict.fromkeys([base_of(subjects, chosen), chosen]))
+    return tuple(subject.name for subject in subjects if subject.before is None)
+
+
+def _verdict_sentence(judged: Sequence[Judged], verdict: Status) -> str:
+    """The verdict in one plain sentence."""
+    if not judged:
+        return "No claim was made, so nothing can pass or fail; the measurements stand on their own."
+    deciding = [each for each in judged if each.status == verdict]
+    if len(judged) == 1:
+        return deciding[0].sentence
+    if verdict == "passed":
+        return f"All {len(judged)} claims hold: every interval lies wholly on the claimed side of its bound."
+    told = "fail" if verdict == "failed" else "cannot be decided yet"
+    counted = f"{len(deciding)} of {len(judged)} claims {told}"
+    if len(deciding) == 1:
+        counted = f"1 of {len(judged)} claims {'fails' if verdict == 'failed' else told}"
+    return f"{counted}. {deciding[0].sentence}"

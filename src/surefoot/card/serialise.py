@@ -1,0 +1,100 @@
+"""Cards as JSON and back, exactly, and the digest by which two cards are the same card."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from surefoot.card.card import Card
+from surefoot.errors import InputError
+from surefoot.files import canonical_json, digest_json, read_json
+
+__all__ = ["SCHEMA", "card_digest", "card_from_json", "card_to_json", "read_card"]
+
+SCHEMA = 1
+"""Raised whenever a card written before could no longer be read the same way."""
+
+PASSING = ("times", "created", "judge_uses", "command")
+"""Parts of the record that say when, where and for the how-manieth time the card was made, not what it says.
+
+The command is among them because it may name output folders.
+"""
+
+
+def card_to_json(card: Card) -> dict[str, Any]:
+    """The card as plain JSON, marked with its schema; `card_from_json` gives back an equal card."""
+    return {"surefoot_card": SCHEMA, **cast("dict[str, Any]", _plain(asdict(card)))}
+
+
+def card_from_json(record: Any) -> Card:
+    """The inverse of `card_to_json`.
+
+    Raises `InputError` when the record is not a card, was written by a newer surefoot, or holds a key or value
+    that a card does not have (the message says where).
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    if not isinstance(record, dict) or "surefoot_card" not in record:
+        raise InputError("This is not a card: the key surefoot_card is missing; give the card.json of a run.")
+    fields = dict(cast("dict[str, Any]", record))
+    schema = fields.pop("surefoot_card")
+    if schema != SCHEMA:
+        raise InputError(
+            f"This card has schema {schema}, and this surefoot reads schema {SCHEMA}; "
+            "use the surefoot that wrote it, or make the card anew."
+        )
+    try:
+        card = TypeAdapter(Card).validate_json(canonical_json(fields), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"This card is damaged at {where} ({first['msg']}); make the card anew.") from None
+    except ValueError as error:
+        raise InputError(f"This card is damaged ({error}); make the card anew.") from None
+    differing = _first_difference(card_to_json(card), record, "card")
+    if differing is not None:
+        raise InputError(f"This card holds {differing}, which this surefoot does not know; make the card anew.")
+    return card
+
+
+def read_card(path: Path) -> Card:
+    """Read a card from a card.json, or from the folder that holds one."""
+    file = path / "card.json" if path.is_dir() else path
+    try:
+        return card_from_json(read_json(file))
+    except InputError as error:
+        message = str(error)
+        raise InputError(message if str(file) in message else f"{file}: {message}") from None
+
+
+def card_digest(card: Card) -> str:
+    """sha256 of everything the card says, without when, where and how often it was made."""
+    said = card_to_json(card)
+    said["record"] = {key: value for key, value in said["record"].items() if key not in PASSING}
+    return digest_json(said)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, so that what is written equals what is read."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def _first_difference(known: Any, given: Any, where: str) -> str | None:
+    """The first place where `given` holds a key that `known` lacks."""
+    if isinstance(known, dict) and isinstance(given, dict):
+        ours, theirs = cast("dict[str, Any]", known), cast("dict[str, Any]", given)
+        for key, item in theirs.items():
+            if key not in ours:
+                return f"the key {where}.{key}"
+            deeper = _first_difference(ours[key], item, f"{where}.{key}")
+            if deeper is not None:
+                return deeper
+    elif isinstance(known, list) and isinstance(given, list):
+        for number, (ours, theirs) in enumerate(zip(cast("list[Any]", known), cast("list[Any]", given), strict=True)):
+            deeper = _first_difference(ours, theirs, f"{where}[{number}]")
+            if deeper is not None:
+                return deeper
+    return None

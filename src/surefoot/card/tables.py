@@ -1,0 +1,173 @@
+"""The card's tables: every finding, every paired difference, and how the card was made."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from surefoot.card.card import Card, Subject
+from surefoot.card.markup import Child, Markup, element, together
+from surefoot.card.words import (
+    finding_title,
+    show_bounds,
+    show_count,
+    show_level,
+    show_number,
+    show_seconds,
+    show_value,
+)
+from surefoot.findings.finding import Finding
+
+__all__ = ["differences_section", "findings_section", "making_section", "table"]
+
+
+def findings_section(card: Card) -> Markup:
+    """Every finding, folded by subject; the chosen model's stand open."""
+    folds: list[Markup] = []
+    for subject in card.subjects:
+        of = [each for each in card.findings if each.subject == subject.name]
+        only = len(card.subjects) == 1
+        folds.append(_fold(_name(card, subject), _findings(of), opened=only or subject.name == card.chosen))
+    known = {subject.name for subject in card.subjects}
+    rest = [each for each in card.findings if each.subject not in known]
+    if rest:
+        folds.append(_fold("Other findings", _findings(rest), opened=False))
+    return together([*folds, _methods((*card.findings, *card.differences))])
+
+
+def differences_section(card: Card) -> Markup:
+    """Every paired difference, folded by pair."""
+    labels = {subject.name: subject.label for subject in card.subjects}
+    folds: list[Markup] = []
+    for pair in dict.fromkeys(each.subject for each in card.differences):
+        after, _, before = pair.partition(" − ")
+        name = f"{labels.get(after, after)} − {labels.get(before, before)}"
+        of = [each for each in card.differences if each.subject == pair]
+        folds.append(_fold(name, _findings(of, signed=True), opened=False))
+    return together(folds)
+
+
+def making_section(card: Card) -> Markup:
+    """Data, roles, seeds, chosen settings, versions, command and times."""
+    record = card.record
+    uses = "This study is the first to look at this judge set."
+    if record.judge_uses != 1:
+        uses = f"{show_count(record.judge_uses, 'study').replace('studys', 'studies')} have looked at this judge set."
+    if record.judge_uses > 1:
+        uses += " Each look makes it a little less untouched: intervals do not account for that."
+    chosen = [subject for subject in card.subjects if subject.chosen]
+    parts: list[Child] = [
+        element("p", {}, record.data),
+        _roles(card),
+        element("p", {"class": "quiet"}, uses, " Its digest is ", element("code", {}, record.judge_digest[:16]), "."),
+    ]
+    if chosen:
+        parts += [element("h3", {}, "Settings chosen on the choose rows"), _chosen(chosen, record.seeds)]
+    noted = [(subject, note) for subject in card.subjects for note in subject.notes]
+    if noted:
+        notes = dict.fromkeys(note for _, note in noted)
+        items: list[Markup] = []
+        for note in notes:
+            of = [subject.label for subject, said in noted if said == note]
+            whom = "All models" if len(of) == len(card.subjects) else "; ".join(of)
+            items.append(element("li", {}, element("strong", {}, f"{whom}: "), note))
+        parts += [element("h3", {}, "Notes"), element("ul", {"class": "notes"}, *items)]
+    facts: list[tuple[str, Child]] = [
+        ("Command", element("code", {}, record.command)),
+        ("Made", record.created),
+        ("Seeds", ", ".join(str(seed) for seed in record.seeds)),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
+        (
+            "Time",
+            "; ".join(f"{stage} {show_seconds(taken)}" for stage, taken in record.times.items()) or "not measured",
+        ),
+    ]
+    pairs = [part for term, value in facts for part in (element("dt", {}, term), element("dd", {}, value))]
+    parts += [element("h3", {}, "Run"), element("dl", {"class": "facts"}, *pairs)]
+    if record.settings:
+        shown = element("pre", {"tabindex": 0}, json.dumps(_plain(record.settings), indent=2, ensure_ascii=False))
+        parts.append(_fold("Settings", shown, opened=False))
+    return together(parts)
+
+
+def table(caption: str | None, head: Sequence[str], rows: Sequence[Sequence[Child]], label: str) -> Markup:
+    """A table that scrolls sideways where it must; each row's first cell is its heading, the others numbers."""
+    columns = [element("th", {"scope": "col"}, name) for name in head]
+    body = [
+        element("tr", {}, element("th", {"scope": "row"}, row[0]), *(element("td", {}, cell) for cell in row[1:]))
+        for row in rows
+    ]
+    titled = [element("caption", {}, caption)] if caption else []
+    drawn = element(
+        "table", {}, *titled, element("thead", {}, element("tr", {}, *columns)), element("tbody", {}, *body)
+    )
+    return element("div", {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": label}, drawn)
+
+
+def _findings(findings: Sequence[Finding], *, signed: bool = False) -> Markup:
+    seeds = any(each.per_seed for each in findings)
+    rows: list[list[Child]] = []
+    for each in findings:
+        name: Child = finding_title(each.name)
+        if each.slice != "all":
+            name = together([name, element("small", {}, each.slice)])
+        row: list[Child] = [
+            name,
+            show_value(each.value, each.unit, signed=signed),
+            show_bounds(each, signed=signed) or "–",
+            f"{each.count:,}",
+            f"{each.clusters:,}",
+        ]
+        if seeds:
+            row.append(" · ".join(show_number(value, each.unit, signed=signed) for value in each.per_seed) or "–")
+        rows.append(row)
+    head = ["Measure", "Change" if signed else "Value", "Interval", "Rows", "Clusters", *(["By seed"] if seeds else [])]
+    return table(None, head, rows, "Findings")
+
+
+def _methods(findings: Sequence[Finding]) -> Markup:
+    """How the intervals were made, said once."""
+    levels = dict.fromkeys(
+        (show_level(each.interval.confidence), each.interval.method) for each in findings if each.interval is not None
+    )
+    if not levels:
+        return Markup("")
+    told = "; ".join(f"{level}, {method}" for level, method in levels)
+    return element("p", {"class": "quiet"}, f"Intervals: {told}. They count clusters of dependent rows, not rows.")
+
+
+def _roles(card: Card) -> Markup:
+    if not card.roles:
+        return element("p", {"class": "quiet"}, "Roles were not recorded.")
+    head = ["", *(role.role for role in card.roles)]
+    groups = dict.fromkeys(name for role in card.roles for name in role.groups)
+    rows: list[list[Child]] = [
+        ["Rows", *(f"{role.rows:,}" for role in card.roles)],
+        ["Independent clusters", *(f"{role.clusters:,}" for role in card.roles)],
+    ]
+    rows += [[name, *(f"{role.groups.get(name, 0):,}" for role in card.roles)] for name in groups]
+    return table(None, head, rows, "Rows by role")
+
+
+def _chosen(subjects: Sequence[Subject], seeds: Sequence[int]) -> Markup:
+    rows: list[list[Child]] = []
+    most = max(len(subject.chosen) for subject in subjects)
+    names = (
+        [f"seed {seed}" for seed in seeds] if len(seeds) == most else [f"fit {number + 1}" for number in range(most)]
+    )
+    for subject in subjects:
+        cells = [", ".join(f"{key} {value:g}" for key, value in setting.items()) for setting in subject.chosen]
+        rows.append([subject.label, *(cells + ["–"] * (most - len(cells)))])
+    return table(None, ["Model", *names], rows, "Chosen settings")
+
+
+def _fold(name: Child, content: Markup, *, opened: bool) -> Markup:
+    return element("details", {"open": "" if opened else None}, element("summary", {}, name), content)
+
+
+def _name(card: Card, subject: Subject) -> Markup:
+    tag = [element("span", {"class": "tag"}, "chosen")] if subject.name == card.chosen else []
+    return together([subject.label, " ", *tag])
+
+
+def _plain(value: Any) -> Any:
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value

@@ -1,0 +1,127 @@
+"""How the card says numbers and names: one place, so that every page, table and sentence agrees.
+
+Proportions are percentages with one decimal, differences of proportions are points with a sign, intervals
+stand in brackets behind the value without repeating the unit.
+"""
+
+import math
+
+from surefoot.findings.finding import Finding
+
+__all__ = [
+    "finding_title",
+    "show_apart",
+    "show_bounds",
+    "show_count",
+    "show_finding",
+    "show_level",
+    "show_seconds",
+    "show_value",
+]
+
+TITLES = {
+    "accuracy": "Accuracy",
+    "weighted_accuracy": "Mean accuracy, groups weighted as in training",
+    "worst_group_accuracy": "Worst-group accuracy",
+    "nll": "Negative log-likelihood",
+    "brier": "Brier score",
+    "calibration_error": "Calibration error, equal-width bins",
+    "calibration_error_equal_mass": "Calibration error, equal-mass bins",
+    "seed_spread": "Spread over seeds",
+}
+UNITS = {"nats": " nats", "rows": " rows", "seconds": " s"}
+
+
+def finding_title(name: str) -> str:
+    """A finding's name in words.
+
+    >>> finding_title("worst_group_accuracy"), finding_title("mutual_information")
+    ('Worst-group accuracy', 'Mutual information')
+    """
+    return TITLES.get(name) or name.replace("_", " ").capitalize()
+
+
+def show_value(value: float, unit: str, *, signed: bool = False, decimals: int | None = None) -> str:
+    """One number with its unit; `signed` marks a difference, whose proportions are points.
+
+    >>> show_value(0.8812, "proportion"), show_value(-0.031, "proportion", signed=True), show_value(0.4, "nats")
+    ('88.1%', '−3.1 points', '0.400 nats')
+    """
+    number = show_number(value, unit, signed=signed, decimals=decimals)
+    if unit in {"proportion", "points"}:
+        return number + (" points" if signed or unit == "points" else "%")
+    return number + UNITS.get(unit, "")
+
+
+def show_number(value: float, unit: str, *, signed: bool = False, decimals: int | None = None) -> str:
+    """The number alone, scaled as `show_value` scales it."""
+    if unit in {"proportion", "points"}:
+        value, places = value * 100, 1
+    else:
+        places = 0 if unit == "rows" else 3
+    places = places if decimals is None else decimals
+    text = f"{abs(value):,.{places}f}"
+    zero = not text.strip("0.,")
+    sign = "" if zero else "−" if value < 0 else "+" if signed else ""
+    return sign + text
+
+
+def show_bounds(finding: Finding, *, signed: bool = False) -> str:
+    """The interval in brackets, or "" when there is none."""
+    if finding.interval is None:
+        return ""
+    low = show_number(finding.interval.low, finding.unit, signed=signed)
+    high = show_number(finding.interval.high, finding.unit, signed=signed)
+    return f"[{low}, {high}]"
+
+
+def show_finding(finding: Finding, *, value: str | None = None) -> str:
+    """Value and interval: "88.1% [84.9, 90.9]". A difference carries its sign."""
+    signed = is_difference(finding)
+    shown = value or show_value(finding.value, finding.unit, signed=signed)
+    return f"{shown} {show_bounds(finding, signed=signed)}".rstrip()
+
+
+def is_difference(finding: Finding) -> bool:
+    """Whether the finding compares two subjects ("after − before")."""
+    return " − " in finding.subject
+
+
+def show_apart(value: float, bound: float, unit: str) -> tuple[str, str]:
+    """A value and the bound it is held against, with as many decimals as keep unequal numbers apart.
+
+    >>> show_apart(0.7996, 0.8, "proportion")
+    ('79.96%', '80.00%')
+    """
+    usual = 1 if unit in {"proportion", "points"} else 0 if unit == "rows" else 3
+    for decimals in range(usual, usual + 4):
+        shown = show_value(value, unit, decimals=decimals), show_value(bound, unit, decimals=decimals)
+        if shown[0] != shown[1]:
+            return shown
+    return show_value(value, unit), show_value(bound, unit)
+
+
+def show_count(count: int, thing: str) -> str:
+    """A count with its noun.
+
+    >>> show_count(1, "seed"), show_count(1200, "row")
+    ('1 seed', '1,200 rows')
+    """
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
+
+
+def show_level(confidence: float) -> str:
+    """A confidence level: 95%, 99.9%."""
+    return f"{confidence * 100:g}%"
+
+
+def show_seconds(seconds: float) -> str:
+    """A duration for a reader.
+
+    >>> show_seconds(0.42), show_seconds(75.2)
+    ('0.4 s', '1 min 15 s')
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(math.floor(seconds + 0.5), 60)
+    return f"{minutes} min {rest} s"
