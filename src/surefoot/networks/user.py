@@ -18,8 +18,10 @@ from surefoot.errors import InputError
 from surefoot.files import digest_bytes, read_tensors
 from surefoot.networks.network import Parameters
 
-__all__ = ["fit_weights", "load_user_module", "read_foreign_weights"]
+__all__ = ["USER_MODULE", "fit_weights", "load_user_module", "read_foreign_weights"]
 
+USER_MODULE = "surefoot_user_"
+"""How the modules that users' files become are named, before a digest of the file's path."""
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Where checkpoints of training loops keep the weights, beside optimiser states and counters."""
 
@@ -127,7 +129,7 @@ def fit_weights(module: nn.Module, weights: Parameters, source: str) -> Paramete
 
 def _run_file(path: Path) -> ModuleType:
     """Run a Python file as a module of its own; dataclasses and pickling inside it need it in `sys.modules`."""
-    alias = f"surefoot_user_{digest_bytes(str(path.resolve()).encode())[:16]}"
+    alias = f"{USER_MODULE}{digest_bytes(str(path.resolve()).encode())[:16]}"
     found = importlib.util.spec_from_file_location(alias, path)
     if found is None or found.loader is None:
         raise InputError(f"{path} is not a Python file; name the model as file.py:Net.")

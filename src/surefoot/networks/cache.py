@@ -1,0 +1,215 @@
+"""Features of rows, computed once: addressed by content, written in chunks, resumable, mapped into memory.
+
+A folder of its own for each address holds
+
+    features.safetensors    [rows, features], a valid file from the first byte on; chunks are written into place
+    done/000003             sha256 of a finished chunk's bytes, written after them
+    manifest.json           every chunk's sha256, when all are there (the folder `done` is then removed)
+
+so a killed extraction goes on with the chunks that are missing, and a damaged chunk is found and computed again.
+The address is made from everything that shapes the numbers: the weights, the code and settings of every layer,
+the inputs, what was done to them, the size of a chunk, the device, the product path, and the versions.
+"""
+
+import inspect
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from surefoot.errors import InputError
+from surefoot.files import digest_bytes, digest_file, digest_json, read_json, write_json, write_text
+from surefoot.memory import require_memory
+from surefoot.networks.network import Network, Parameters, check_head_is_last, digest_parameters, embed
+from surefoot.networks.product import product_in_use
+from surefoot.networks.tensor_file import DTYPE_CODES, TensorFile
+from surefoot.networks.user import USER_MODULE
+from surefoot.progress import Progress, silent
+from surefoot.rows.digest import input_digests
+from surefoot.rows.rows import Rows
+
+__all__ = ["extract", "extraction_key"]
+
+FORMAT = 1
+FEATURES = "features.safetensors"
+MANIFEST = "manifest.json"
+DONE = "done"
+CHECKED = 8
+"""Rows that are run first to see that the head is the last step."""
+
+
+def extract(
+    network: Network,
+    parameters: Parameters,
+    rows: Rows,
+    *,
+    folder: Path,
+    batch: int = 512,
+    device: str = "cpu",
+    transform: str = "none",
+    progress: Progress = silent,
+) -> Rows:
+    """The rows with features as inputs: what enters the head, mapped from a file under `folder`.
+
+    Reading the features takes no memory until they are used; changing them in place changes no file.
+
+    batch: rows in one pass and in one chunk. transform: what `rows.inputs` does to what it reads, in words;
+    part of the address. progress: told of "features", or of "damaged features, computed again", in rows.
+
+    Raises `InputError` when memory or disk would not suffice, when the head is not the last step of the model,
+    and when features are NaN or infinite (naming the rows; nothing of their chunk is kept).
+    """
+    if batch < 1:
+        raise InputError(f"A batch of {batch} rows was asked for; give at least 1.")
+    key = extraction_key(network, parameters, rows, batch=batch, device=device, transform=transform)
+    width = parameters[f"{network.head}.weight"].shape[1]
+    there = folder / key
+    if not len(rows):
+        return rows.with_inputs(torch.zeros(0, width))
+    moved = {name: tensor.to(device) for name, tensor in parameters.items()}
+    known, dtype = _finished(there)
+    if dtype is None:
+        dtype = _try_first(network, moved, rows, batch)
+    store = TensorFile(there / FEATURES, len(rows), width, dtype)
+    store.prepare()
+    digests: list[str] = []
+    for number, chunk in enumerate(_chunks(len(rows), batch)):
+        digest = store.digest(chunk)
+        kept = digest == known.get(number)
+        if not kept:
+            features = _features(network, moved, _part(rows, chunk, moved[f"{network.head}.weight"]))
+            _refuse_not_finite(features, rows, chunk)
+            digest = store.write(chunk, features)
+            write_text(there / DONE / f"{number:06d}", digest)
+        digests.append(digest)
+        mended = not kept and number in known
+        progress("damaged features, computed again" if mended else "features", chunk.stop, len(rows))
+    manifest = {"format": FORMAT, "dtype": DTYPE_CODES[dtype], "chunks": digests}
+    if _manifest(there) != manifest:
+        write_json(there / MANIFEST, manifest)
+    shutil.rmtree(there / DONE, ignore_errors=True)
+    return rows.with_inputs(store.mapped())
+
+
+def extraction_key(
+    network: Network,
+    parameters: Parameters,
+    rows: Rows,
+    *,
+    batch: int = 512,
+    device: str = "cpu",
+    transform: str = "none",
+) -> str:
+    """The address of these features: sha256 over all that shapes their numbers, and nothing that does not."""
+    return digest_json(
+        {
+            "format": FORMAT,
+            "versions": [version("surefoot"), torch.__version__],
+            "parameters": digest_parameters(parameters),
+            "head": network.head,
+            "layers": [_layer(name, part) for name, part in network.module.named_modules()],
+            "inputs": digest_json(input_digests(rows.inputs)),
+            "transform": transform,
+            "batch": batch,
+            "device": device,
+            "product": product_in_use(),
+        }
+    )
+
+
+def _try_first(network: Network, parameters: Parameters, rows: Rows, batch: int) -> torch.dtype:
+    """Run a few rows: does the model take them, is the head the last step, and what type are features?"""
+    first = _part(rows, slice(0, min(CHECKED, len(rows))), parameters[f"{network.head}.weight"])
+    width = parameters[f"{network.head}.weight"].shape[1]
+    at_once = min(batch, len(rows))
+    require_memory(at_once * (first[0].nbytes + 8 * width), f"Extracting features of {at_once} rows at a time")
+    try:
+        check_head_is_last(network, parameters, first)
+    except InputError:
+        raise
+    except (RuntimeError, TypeError, IndexError, ValueError) as error:
+        raise InputError(
+            f"The model cannot take rows of shape {tuple(first.shape[1:])} and type {first.dtype} "
+            f"({str(error).splitlines()[0]}); give inputs of the shape it was made for."
+        ) from error
+    dtype = _features(network, parameters, first).dtype
+    if dtype not in DTYPE_CODES:
+        raise InputError(f'What enters the head "{network.head}" is {dtype}; features must be floating-point numbers.')
+    return dtype
+
+
+def _part(rows: Rows, chunk: slice, like: Tensor) -> Tensor:
+    """Some inputs where the model is; numbers with a fraction in the model's precision."""
+    part = rows.inputs[chunk]
+    return part.to(like) if part.is_floating_point() else part.to(like.device)
+
+
+def _features(network: Network, parameters: Parameters, inputs: Tensor) -> Tensor:
+    with torch.no_grad():
+        return embed(network, parameters, inputs)
+
+
+def _refuse_not_finite(features: Tensor, rows: Rows, chunk: slice) -> None:
+    bad = (~torch.isfinite(features).all(dim=1)).nonzero().squeeze(1).tolist()
+    if bad:
+        names = [str(rows.ids[chunk.start + row]) for row in bad]
+        shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        raise InputError(
+            f"The features of {len(bad)} rows are NaN or infinite ({shown}); mend these inputs or the model's weights."
+        )
+
+
+def _chunks(count: int, batch: int) -> Iterator[slice]:
+    for start in range(0, count, batch):
+        yield slice(start, min(start + batch, count))
+
+
+def _finished(folder: Path) -> tuple[dict[int, str], torch.dtype | None]:
+    """The digests of the chunks that were finished, and the type of the features once all were."""
+    manifest = _manifest(folder)
+    if manifest is not None:
+        types = {code: dtype for dtype, code in DTYPE_CODES.items()}
+        return dict(enumerate(manifest["chunks"])), types[manifest["dtype"]]
+    marked = sorted((folder / DONE).glob("[0-9]*"))
+    return {int(path.name): path.read_text(encoding="utf-8") for path in marked}, None
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest, or None when there is none that can be used: then every chunk is computed again."""
+    try:
+        manifest = read_json(folder / MANIFEST)
+    except InputError:
+        return None
+    if not isinstance(manifest, dict) or set(cast("dict[str, Any]", manifest)) != {"format", "dtype", "chunks"}:
+        return None
+    return cast("dict[str, Any]", manifest)
+
+
+def _layer(name: str, part: nn.Module) -> list[Any]:
+    """One layer's name, class, plain settings, and (unless it is torch's own) the digest of its source file."""
+    kind = type(part)
+    module = "user" if kind.__module__.startswith(USER_MODULE) else kind.__module__
+    settings = {key: repr(value) for key, value in sorted(vars(part).items()) if key != "training" and _plain(value)}
+    return [name, f"{module}.{kind.__qualname__}", settings, _source(kind)]
+
+
+def _plain(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(_plain(part) for part in cast("tuple[object, ...]", value))
+    return isinstance(value, bool | int | float | str)
+
+
+def _source(kind: type) -> str:
+    if kind.__module__.split(".")[0] == "torch":
+        return "torch"
+    try:
+        path = inspect.getsourcefile(kind)
+    except TypeError:
+        path = None
+    if path is not None and Path(path).is_file():
+        return digest_file(Path(path))
+    return digest_bytes(kind.forward.__code__.co_code)
