@@ -3,11 +3,12 @@
 Core functions take `progress: Progress = silent` and call it; the command line passes one that draws a bar.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 __all__ = ["Progress", "silent"]
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Called with a stage name, how many of its units are done, and how many there are."""
 
