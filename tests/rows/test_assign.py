@@ -80,11 +80,7 @@ def test_a_long_chain_is_one_family():
 @given(sizes, seeds)
 def test_no_family_crosses_a_role_and_no_row_is_lost(count, seed):
     rows = tangled(count, seed)
-    try:
-        roles = assign_roles(rows, {"fit": 0.6, "judge": 0.4}, seed)
-    except InputError as error:  # one family may hold nearly everything
-        assert "families" in str(error)  # noqa: PT017
-        return
+    roles = assign_roles(rows, {"fit": 0.6, "judge": 0.4}, seed)
     check_roles(roles)
     assert sorted(name for part in roles.values() for name in part.ids) == sorted(rows.ids)
 
@@ -111,10 +107,7 @@ def test_each_stratum_is_split_to_within_one_row(seed, count):
 def test_the_order_of_the_rows_does_not_matter(count, seed):
     rows = tangled(count, seed)
     order = np.random.default_rng([seed, 1]).permutation(count)
-    try:
-        first = assign_roles(rows, {"fit": 0.6, "judge": 0.4}, seed)
-    except InputError:
-        return
+    first = assign_roles(rows, {"fit": 0.6, "judge": 0.4}, seed)
     second = assign_roles(rows.take(torch.from_numpy(order)), {"fit": 0.6, "judge": 0.4}, seed)
     for role in first:
         assert set(first[role].ids) == set(second[role].ids)

@@ -1,0 +1,129 @@
+"""Image files as inputs: read when asked for, all brought to one size, never all in memory at once."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from surefoot.errors import InputError
+from surefoot.files import digest_file, digest_json
+from surefoot.memory import require_memory
+
+__all__ = ["Colour", "ImageFiles", "find_images"]
+
+Colour: TypeAlias = Literal["grey", "rgb"]
+MODES: dict[Colour, str] = {"grey": "L", "rgb": "RGB"}
+GREY_MODES = {"1", "L", "LA"}
+DEEP_MODES = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Files that hold one image each; indexing reads them as `[rows, channels, height, width]` in [0, 1].
+
+    size: height and width in pixels. With `resize` every image is brought to it (bilinear, both sides alike,
+    so the aspect may change); without, an image of another size is an error. Transparency and rotation tags
+    are ignored; images of more than 8 bits a channel are refused.
+    """
+
+    paths: tuple[Path, ...]
+    size: tuple[int, int]
+    colour: Colour
+    resize: bool = False
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Any, /) -> Tensor:
+        """One image `[channels, height, width]` for a number, else a stack of them."""
+        if isinstance(index, int):
+            return self._read(self.paths[index])
+        chosen = self._chosen(index)
+        height, width = self.size
+        channels = 3 if self.colour == "rgb" else 1
+        require_memory(4 * len(chosen) * channels * height * width, f"Reading {len(chosen)} images at once")
+        images = torch.empty(len(chosen), channels, height, width)
+        for place, path in enumerate(chosen):
+            images[place] = self._read(path)
+        return images
+
+    def pick(self, index: Tensor) -> "ImageFiles":
+        """The files at `index` (numbers or a mask), still unread."""
+        return replace(self, paths=self._chosen(index))
+
+    def digests(self) -> list[str]:
+        """One digest per file: its bytes, and how it is to be read."""
+        reading = [self.size, self.colour, self.resize]
+        return [digest_json([digest_file(path), reading]) for path in self.paths]
+
+    def _chosen(self, index: Any) -> tuple[Path, ...]:
+        return tuple(self.paths[place] for place in torch.arange(len(self.paths))[index].tolist())
+
+    def _read(self, path: Path) -> Float[Tensor, "channels height width"]:
+        with _opened(path) as image:
+            height, width = self.size
+            if not self.resize and image.size != (width, height):
+                raise InputError(
+                    f"The image {path} is {image.size[1]}×{image.size[0]} pixels and the first is {height}×{width}; "
+                    "give the size to which all images are to be brought."
+                )
+            if image.mode in DEEP_MODES:
+                raise InputError(f"The image {path} has more than 8 bits a channel; convert it to 8 bits.")
+            if self.colour == "grey" and image.mode not in GREY_MODES:
+                raise InputError(f"The image {path} has colours and the first has none; make all of one kind.")
+            try:
+                pixels = image.convert(MODES[self.colour])
+            except (OSError, SyntaxError, ValueError) as error:
+                raise _unreadable(path, error) from None
+        if pixels.size != (width, height):
+            pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
+        values = np.array(pixels, dtype=np.uint8).reshape(height, width, -1)
+        return torch.from_numpy(values).permute(2, 0, 1).to(torch.float32) / 255
+
+
+def find_images(names: Iterable[str], folder: Path, size: tuple[int, int] | None = None) -> ImageFiles:
+    """The images `names` in `folder`; without a size, all must have the size of the first.
+
+    Colour is that of the first image. Raises `InputError` when a file is missing, or the first is no image.
+    """
+    paths = tuple(folder / name for name in names)
+    if not paths:
+        raise InputError(f"No images are named for the folder {folder}; give at least one row.")
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(paths)} images are missing from {folder} (first: {missing[0].name}); "
+            "check the folder and the column of file names."
+        )
+    with _opened(paths[0]) as first:
+        colour: Colour = "grey" if first.mode in GREY_MODES | DEEP_MODES else "rgb"
+        own = (first.size[1], first.size[0])
+    return ImageFiles(paths, own if size is None else _checked(size), colour, resize=size is not None)
+
+
+def _checked(size: Sequence[int]) -> tuple[int, int]:
+    height, width = size
+    if height < 1 or width < 1:
+        raise InputError(f"The image size {height}×{width} is empty; give height and width of at least one pixel.")
+    return height, width
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except FileNotFoundError:
+        raise InputError(f"There is no image {path}; check the folder and the column of file names.") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path} is not a readable image ({type(error).__name__}); it may be cut short: replace it or leave it out."
+    )
