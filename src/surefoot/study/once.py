@@ -11,18 +11,16 @@ Each returns what the command of the same name prints. Nothing here trains; `rep
 import csv
 import io
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from surefoot.card.assemble import assemble_card
-from surefoot.card.card import Record, RoleSummary, Subject
+from surefoot.card.card import Card, Record, RoleSummary, Subject
 from surefoot.errors import InputError
 from surefoot.files import digest_file, digest_json, digest_tensor, read_json
 from surefoot.findings.predictions import Predictions, predictions_for
@@ -37,7 +35,16 @@ from surefoot.rows.rows import Rows
 from surefoot.study.claim_text import parse_claim
 from surefoot.study.keep import Asked, Kept, keep
 
-__all__ = ["Columns", "card_from_predictions", "look", "predict", "probabilities_of", "seen_by"]
+__all__ = [
+    "USUAL",
+    "Columns",
+    "card_from_predictions",
+    "look",
+    "predict",
+    "probabilities_of",
+    "seen_by",
+    "summary_of_role",
+]
 
 BATCH = 512  # rows a forward pass
 MODEL = "model"
@@ -68,6 +75,10 @@ class Columns:
             features=self.features,
             images=self.images,
         )
+
+
+USUAL = Columns()
+"""Every column by its usual name."""
 
 
 def card_from_predictions(
@@ -106,7 +117,7 @@ def card_from_predictions(
             predictions={MODEL: predictions},
             subjects=[Subject(MODEL, "the model")],
             claims=made,
-            roles_summary=[_summary("judge", predictions)],
+            roles_summary=[_judged(predictions)],
             proportions=None,
             chosen=None,
             seen={},
@@ -128,7 +139,7 @@ def look(
     model: str,
     data: Path,
     *,
-    columns: Columns = Columns(),
+    columns: Columns = USUAL,
     claims: Sequence[str] = (),
     weights: Path | None = None,
     head: str | None = None,
@@ -147,7 +158,7 @@ def look(
     began = time.perf_counter()
     rows = columns.read(data).rows
     opened = open_model(model, trust_code=trust_code, weights=weights, head=head)
-    rows = _with_classes_of(opened, rows)
+    rows, matched = _with_classes_of(opened, rows)
     seen = seen_by(model)
     if seen is not None:
         refuse_seen(rows, seen, f"the model in {model}")
@@ -173,9 +184,9 @@ def look(
             title=f"{Path(model).name} on {data.name}",
             question="Where does this model fail?",
             predictions={MODEL: predictions},
-            subjects=[Subject(MODEL, "the model")],
+            subjects=[Subject(MODEL, "the model", notes=() if matched is None else (matched,))],
             claims=made,
-            roles_summary=[_summary("judge", predictions)],
+            roles_summary=[summary_of_role("judge", rows)],
             proportions=None,
             chosen=None,
             seen={} if seen is None else {MODEL: seen},
@@ -201,7 +212,7 @@ def predict(
     model: str,
     data: Path,
     *,
-    columns: Columns = Columns(),
+    columns: Columns = USUAL,
     weights: Path | None = None,
     head: str | None = None,
     trust_code: bool = False,
@@ -214,7 +225,7 @@ def predict(
     """
     reading = columns.read(data)
     opened = open_model(model, trust_code=trust_code, weights=weights, head=head)
-    rows = _with_classes_of(opened, reading.rows)
+    rows, _ = _with_classes_of(opened, reading.rows)
     probabilities = probabilities_of(opened, rows, device=device, progress=progress)
     names = rows.groups.names
     written = io.StringIO()
@@ -257,9 +268,69 @@ def seen_by(model: str) -> frozenset[str] | None:
     return frozenset(str(name) for name in read_json(file)) if file.is_file() else None
 
 
-def _with_classes_of(opened: OpenedModel, rows: Rows) -> Rows:
-    """The rows with their targets numbered as the model numbers its classes.
+def summary_of_role(role: str, rows: Rows) -> RoleSummary:
+    """What a card says of one role."""
+    counts = dict(zip(rows.groups.names, rows.groups.counts().tolist(), strict=True))
+    return RoleSummary(role, len(rows), len(rows.origins()), counts)
 
-    Data that holds only some of the classes, or names them in another order, is renumbered by name.
+
+def _with_classes_of(opened: OpenedModel, rows: Rows) -> tuple[Rows, str | None]:
+    """The rows with targets numbered as the model numbers its classes, and a sentence where that was by number.
+
+    A saved model names its classes, so data that has only some of them, or in another order, is matched by name.
     """
-    raise NotImplementedError
+    if opened.record is None or rows.classes == opened.record.classes:
+        return rows, None
+    wanted = opened.record.classes
+    said = None
+    if set(rows.classes) <= set(wanted):
+        numbers = [wanted.index(name) for name in rows.classes]
+    elif all(name.isdigit() and int(name) < len(wanted) for name in rows.classes):
+        numbers = [int(name) for name in rows.classes]
+        pairs = ", ".join(f"{name} is {wanted[number]}" for name, number in zip(rows.classes, numbers, strict=True))
+        said = f"The data numbers its classes and the model names them; they were matched by number: {pairs}."
+    else:
+        unknown = next(name for name in rows.classes if name not in wanted)
+        raise InputError(
+            f'The data has the class "{unknown}", which the model does not know (it knows {", ".join(wanted)}); '
+            "rename the labels, or leave those rows out."
+        )
+    return replace(rows, targets=torch.tensor(numbers)[rows.targets], classes=wanted), said
+
+
+def _judged(predictions: Predictions) -> RoleSummary:
+    sources = len({name for name in predictions.sources.ravel().tolist() if name})
+    counts = dict(zip(predictions.groups.names, predictions.groups.counts().tolist(), strict=True))
+    return RoleSummary("judge", len(predictions.ids), sources, counts)
+
+
+def _device(named: str) -> torch.device:
+    """The device of a name, checked to be there."""
+    try:
+        place = torch.device(named)
+        torch.zeros(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f'The device "{named}" cannot be used here ({_first_line(error)}); try --device cpu.'
+        ) from None
+    return place
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _identity(opened: OpenedModel) -> str:
+    """sha256 over the names and contents of a model's tensors."""
+    return digest_json({name: digest_tensor(tensor) for name, tensor in sorted(opened.parameters.items())})
+
+
+def _digest_of(predictions: Predictions) -> str:
+    """The identity of the rows that were predicted, whatever was predicted for them."""
+    return digest_json(
+        {
+            "ids": predictions.ids.tolist(),
+            "targets": digest_tensor(predictions.targets),
+            "groups": [predictions.groups.names, digest_tensor(predictions.groups.members)],
+        }
+    )

@@ -1,0 +1,137 @@
+"""The commands of `surefoot` and what becomes of their errors.
+
+Exit codes: 0 passed, 10 failed, 11 undecided, 2 wrong input or usage, 130 stopped by the user, 1 a fault of
+ours. Wrong input is one sentence on stderr; only a fault of ours leaves a traceback, in a file.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from surefoot import __version__
+from surefoot.cli import doctor, measuring, reading, records, repairing, studies, view
+from surefoot.errors import InputError
+
+__all__ = ["app", "main"]
+
+WRONG_INPUT = 2
+FAULT = 1
+STOPPED = 130
+
+app = typer.Typer(
+    name="surefoot",
+    help="Find where a trained model fails, repair it, and decide on evidence whether it may ship.",
+    epilog=(
+        "Start with `surefoot demo`. Exit codes: 0 passed, 10 failed, 11 undecided, 2 wrong input or usage, "
+        "1 a fault of ours."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+WHOLE_LOOP = "The whole loop, from one file"
+ONE_STEP = "One step of it"
+AFTERWARDS = "Afterwards"
+
+app.command("demo", rich_help_panel=WHOLE_LOOP)(studies.demo)
+app.command("init", rich_help_panel=WHOLE_LOOP)(studies.init)
+app.command("plan", rich_help_panel=WHOLE_LOOP)(studies.plan)
+app.command("run", rich_help_panel=WHOLE_LOOP)(studies.run)
+app.command("schema", rich_help_panel=WHOLE_LOOP)(studies.schema)
+app.command("rows", rich_help_panel=ONE_STEP)(reading.rows)
+app.command("look", rich_help_panel=ONE_STEP)(measuring.look)
+app.command("card", rich_help_panel=ONE_STEP)(measuring.card)
+app.command("repair", rich_help_panel=ONE_STEP)(repairing.repair)
+app.command("predict", rich_help_panel=ONE_STEP)(measuring.predict)
+app.command("view", rich_help_panel=AFTERWARDS)(view.view)
+app.command("history", rich_help_panel=AFTERWARDS)(records.history)
+app.command("diff", rich_help_panel=AFTERWARDS)(records.diff)
+app.command("gate", rich_help_panel=AFTERWARDS)(records.gate)
+app.command("doctor", rich_help_panel=AFTERWARDS)(doctor.doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"surefoot {__version__}")
+        raise typer.Exit(0)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Find where a trained model fails, repair it, and decide on evidence whether it may ship."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; `arguments` default to those of the process."""
+    # A spinning thread that waits for a busy core slows every product many times over; torch reads this once.
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code: Any = typer.main.get_command(app).main(given, prog_name="surefoot", standalone_mode=False)
+        sys.stdout.flush()
+    except InputError as error:
+        return _say(str(error), WRONG_INPUT)
+    except TyperException as error:
+        return _say(f"{error.format_message()} Try: surefoot {_command_of(given)}--help", WRONG_INPUT)
+    except (KeyboardInterrupt, typer.Abort):
+        return _say(_stopped(given), STOPPED)
+    except BrokenPipeError:
+        # The reader of our output has left (`surefoot history | head`): nothing is wrong, and nobody listens.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _say("The machine's memory is full; give fewer rows, or run where more memory is free.", WRONG_INPUT)
+    except Exception as error:
+        return _say(_fault(error, given), FAULT)
+    if code == STOPPED:
+        return _say(_stopped(given), STOPPED)
+    return int(code or 0)
+
+
+def _say(sentence: str, code: int) -> int:
+    print(f"surefoot: {sentence}", file=sys.stderr)
+    return code
+
+
+def _command_of(given: Sequence[str]) -> str:
+    known = {command.name for command in app.registered_commands}
+    return f"{given[0]} " if given and given[0] in known else ""
+
+
+def _stopped(given: Sequence[str]) -> str:
+    if given and given[0] in {"run", "demo"}:
+        return (
+            "stopped. Everything that was finished is kept; to go on from there, give the same command again: "
+            f"surefoot {shlex.join(given)}"
+        )
+    return "stopped. No half-written file was left behind."
+
+
+def _fault(error: Exception, given: Sequence[str]) -> str:
+    import tempfile
+    import traceback
+
+    told = "".join(traceback.format_exception(error))
+    summary = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    heading = f"surefoot {__version__}, Python {sys.version}\ncommand: surefoot {shlex.join(given)}\n\n"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="surefoot-fault-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as written:
+            written.write(heading + told)
+    except OSError:
+        return f"this is a fault of surefoot, not of yours ({summary}). No file could be written; here it is:\n{told}"
+    return (
+        f"this is a fault of surefoot, not of yours ({summary}). The traceback is in {written.name}; please open "
+        "an issue with that file and the output of: surefoot doctor"
+    )

@@ -1,0 +1,159 @@
+"""`look`, `card` and `predict`: one finished model, or only what it said, measured on rows with labels."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from surefoot.cli.console import (
+    ClaimsOption,
+    ClusterOption,
+    ConfidenceOption,
+    DataArgument,
+    DeviceOption,
+    GroupsOption,
+    IdOption,
+    ImagesOption,
+    JSONOption,
+    JUnitOption,
+    OutOption,
+    PullRequestOption,
+    QuietOption,
+    TargetOption,
+    TrustOption,
+    Wanted,
+    comma_separated,
+    command_line,
+    deliver,
+    progress_bars,
+)
+
+__all__ = ["card", "look", "predict"]
+
+ModelArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A folder that surefoot saved a model in, or your own: net.py:Net.")
+]
+WeightsOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--weights", metavar="FILE", help="Weights of your own model: .safetensors, .pt or .pth.")
+]
+HeadOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--head", metavar="NAME", help="The final linear layer of your own model, if not the last."),
+]
+
+
+def look(
+    model: ModelArgument,
+    data: DataArgument,
+    target: TargetOption = None,
+    groups: GroupsOption = None,
+    cluster: ClusterOption = None,
+    id_column: IdOption = None,
+    images: ImagesOption = None,
+    weights: WeightsOption = None,
+    head: HeadOption = None,
+    claim: ClaimsOption = None,
+    confidence: ConfidenceOption = 0.95,
+    trust_code: TrustOption = False,
+    device: DeviceOption = "cpu",
+    out: OutOption = Path("runs"),
+    as_json: JSONOption = False,
+    junit: JUnitOption = None,
+    pull_request: PullRequestOption = None,
+    quiet: QuietOption = False,
+) -> int:
+    """Where does a model fail? Measures it per group; every row of DATA is used for judging."""
+    from surefoot.study.once import Columns
+    from surefoot.study.once import look as look_at
+
+    with progress_bars(quiet=quiet) as progress:
+        kept = look_at(
+            model,
+            data,
+            columns=Columns(target, comma_separated(groups), cluster=cluster, id=id_column, images=images),
+            claims=claim or (),
+            weights=weights,
+            head=head,
+            trust_code=trust_code,
+            device=device,
+            confidence=confidence,
+            out=out,
+            command=command_line(),
+            progress=progress,
+        )
+    return deliver(kept.card, kept.folder, Wanted(as_json, junit, pull_request, quiet))
+
+
+def card(
+    predictions: Annotated[
+        Path, typer.Argument(metavar="PREDICTIONS", help="A CSV or Parquet table: labels, probabilities, groups.")
+    ],
+    target: TargetOption = None,
+    groups: GroupsOption = None,
+    cluster: ClusterOption = None,
+    claim: ClaimsOption = None,
+    confidence: ConfidenceOption = 0.95,
+    out: OutOption = Path("runs"),
+    as_json: JSONOption = False,
+    junit: JUnitOption = None,
+    pull_request: PullRequestOption = None,
+    quiet: QuietOption = False,
+) -> int:
+    """A card from predictions alone: no model needed.
+
+    The table has a column `label`, one column of probabilities per class (`p_cat`, `p_dog`) or a single one (`p`)
+    for the second of two classes, and any columns that name groups.
+    """
+    from surefoot.study.once import card_from_predictions
+
+    kept = card_from_predictions(
+        predictions,
+        claims=claim or (),
+        target=target or "label",
+        groups=comma_separated(groups),
+        cluster=cluster,
+        confidence=confidence,
+        out=out,
+        command=command_line(),
+    )
+    return deliver(kept.card, kept.folder, Wanted(as_json, junit, pull_request, quiet))
+
+
+def predict(
+    model: ModelArgument,
+    data: DataArgument,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Write the CSV here instead of to stdout.")
+    ] = None,
+    target: TargetOption = None,
+    groups: GroupsOption = None,
+    cluster: ClusterOption = None,
+    id_column: IdOption = None,
+    images: ImagesOption = None,
+    weights: WeightsOption = None,
+    head: HeadOption = None,
+    trust_code: TrustOption = False,
+    device: DeviceOption = "cpu",
+    quiet: QuietOption = False,
+) -> int:
+    """A model's probabilities as CSV: id, label, groups, p_<class>; `surefoot card` reads it."""
+    from surefoot.files import write_text
+    from surefoot.study.once import Columns
+    from surefoot.study.once import predict as predictions_of
+
+    with progress_bars(quiet=quiet) as progress:
+        table = predictions_of(
+            model,
+            data,
+            columns=Columns(target, comma_separated(groups), cluster=cluster, id=id_column, images=images),
+            weights=weights,
+            head=head,
+            trust_code=trust_code,
+            device=device,
+            progress=progress,
+        )
+    if to is None:
+        print(table, end="")
+    else:
+        write_text(to, table)
+    return 0

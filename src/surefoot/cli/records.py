@@ -1,0 +1,180 @@
+"""Cards that exist already: what changed between two, do they pass, what was run."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from xml.etree import ElementTree
+
+import typer
+
+from surefoot.cli.console import (
+    JSONOption,
+    JUnitOption,
+    OutOption,
+    PullRequestOption,
+    QuietOption,
+    print_json,
+    stdout,
+    verdict_text,
+)
+
+if TYPE_CHECKING:
+    from surefoot.card.card import Card
+    from surefoot.findings.finding import Finding
+
+__all__ = ["changed_findings", "diff", "gate", "history", "join_junit"]
+
+
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="CARD", help="A card.json, or the folder of a run.")],
+    after: Annotated[Path, typer.Argument(metavar="CARD", help="The card to compare with it.")],
+    as_json: JSONOption = False,
+) -> int:
+    """Say what changed from one card to another: verdict, claims, numbers."""
+    from surefoot.card.serialise import card_digest, read_card
+
+    first, second = read_card(before), read_card(after)
+    same = card_digest(first) == card_digest(second)
+    changes = changed_findings(first, second)
+    if as_json:
+        print_json(
+            {
+                "same": same,
+                "same_judge_rows": first.record.judge_digest == second.record.judge_digest,
+                "verdict": [first.verdict, second.verdict],
+                "findings": [
+                    {
+                        "subject": new.subject,
+                        "name": new.name,
+                        "slice": new.slice,
+                        "before": old.value,
+                        "after": new.value,
+                    }
+                    for old, new in changes
+                ],
+            }
+        )
+    else:
+        _tell_diff(first, second, changes, same=same)
+    return 0
+
+
+def gate(
+    cards: Annotated[list[Path], typer.Argument(metavar="CARD...", help="card.json files, or folders of runs.")],
+    junit: JUnitOption = None,
+    pull_request: PullRequestOption = None,
+    as_json: JSONOption = False,
+    quiet: QuietOption = False,
+) -> int:
+    """Let a release through: 0 if every card passed, 10 if one failed, else 11."""
+    from surefoot.card.gate import EXIT_CODES
+    from surefoot.card.gate import gate as decide
+    from surefoot.card.junit import junit as as_junit
+    from surefoot.card.markdown import pull_request as as_comment
+    from surefoot.card.serialise import card_digest, read_card
+    from surefoot.files import write_text
+
+    read = [read_card(path) for path in cards]
+    verdict = decide(read)
+    if junit is not None:
+        write_text(junit, join_junit([as_junit(card) for card in read]))
+    if pull_request is not None:
+        write_text(pull_request, "\n\n".join(as_comment(card).strip() for card in read) + "\n")
+    named = list(zip(cards, read, strict=True))
+    if as_json:
+        each = [{"card": str(path), "verdict": card.verdict, "digest": card_digest(card)} for path, card in named]
+        print_json({"verdict": verdict, "cards": each})
+    elif not quiet:
+        for path, card in named:
+            stdout().print(verdict_text(card.verdict, f"{path}: {card.sentence}"), soft_wrap=True)
+    return EXIT_CODES[verdict]
+
+
+def history(
+    out: OutOption = Path("runs"),
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many runs to show.")] = 20,
+    as_json: JSONOption = False,
+) -> int:
+    """List what was run: when, which study, the verdict, where its card lies."""
+    from surefoot.card.ledger import Ledger
+
+    runs = Ledger(out / LEDGER).runs(limit)
+    if as_json:
+        print_json({"runs": [asdict(run) for run in runs]})
+        return 0
+    if not runs:
+        print(f"No run in {out} yet. Start with: surefoot demo")
+        return 0
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for column in ("when (UTC)", "study", "verdict", "card"):
+        table.add_column(column, overflow="fold")
+    for run in runs:
+        when = run.created[:16].replace("T", " ")
+        table.add_row(when, run.study, verdict_text(run.verdict, ""), f"{run.folder}/card.html")
+    stdout().print(table)
+    return 0
+
+
+def changed_findings(before: "Card", after: "Card") -> tuple[tuple["Finding", "Finding"], ...]:
+    """The findings that both cards have (same subject, name and slice) with different values."""
+    known = {(each.subject, each.name, each.slice): each for each in before.findings}
+    pairs = ((known.get((each.subject, each.name, each.slice)), each) for each in after.findings)
+    return tuple((old, new) for old, new in pairs if old is not None and old.value != new.value)
+
+
+def join_junit(documents: Sequence[str]) -> str:
+    """Several JUnit documents as one, with their counts added up."""
+    roots = [ElementTree.fromstring(document) for document in documents]
+    counts = {
+        name: str(sum(int(root.get(name, "0")) for root in roots))
+        for name in ("tests", "failures", "errors", "skipped")
+    }
+    joined = ElementTree.Element("testsuites", {"name": "surefoot", **counts})
+    for root in roots:
+        joined.extend(list(root))
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(joined, encoding="unicode") + "\n"
+
+
+def _tell_diff(before: "Card", after: "Card", changes: Sequence[tuple["Finding", "Finding"]], *, same: bool) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from surefoot.card.words import finding_title, show_finding
+
+    console = stdout()
+    if same:
+        console.print("The two cards say the same.")
+        return
+    if before.verdict == after.verdict:
+        console.print(f"Verdict: {after.verdict}, as before.")
+    else:
+        console.print(f"Verdict: {before.verdict} → {after.verdict}.")
+    if before.record.judge_digest != after.record.judge_digest:
+        console.print("They were judged on different rows: a difference may be the model's or the rows'.")
+    _tell_only("before", before, after)
+    _tell_only("after", after, before)
+    if not changes:
+        console.print("No number that both have has changed.")
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for column in ("model", "finding", "rows", "before", "after"):
+        table.add_column(column, overflow="fold")
+    for old, new in changes:
+        where = "" if new.slice == "all" else new.slice
+        cells = (new.subject, finding_title(new.name), where, show_finding(old), show_finding(new))
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print()
+    console.print(table)
+
+
+def _tell_only(when: str, one: "Card", other: "Card") -> None:
+    names = [subject.name for subject in one.subjects]
+    extra = [name for name in names if name not in {subject.name for subject in other.subjects}]
+    if extra:
+        print(f"Models only on the card {when}: {', '.join(extra)}.")
+
+
+LEDGER = "ledger.sqlite"

@@ -1,0 +1,217 @@
+"""The whole loop from one file: `init` drafts it, `plan` says what it costs, `run` makes the card, `demo` shows how."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+import typer
+
+from surefoot.cli.console import (
+    ClusterOption,
+    DataArgument,
+    DeviceOption,
+    GroupsOption,
+    IdOption,
+    ImagesOption,
+    JSONOption,
+    JUnitOption,
+    OutOption,
+    PullRequestOption,
+    QuietOption,
+    SplitOption,
+    TargetOption,
+    TrustOption,
+    Wanted,
+    comma_separated,
+    command_line,
+    deliver,
+    print_json,
+    progress_bars,
+    stdout,
+)
+from surefoot.errors import InputError
+
+if TYPE_CHECKING:
+    from surefoot.study.plan import Plan
+
+__all__ = ["demo", "init", "plan", "run", "schema"]
+
+Engine: TypeAlias = Literal["process", "workers"]
+
+StudyArgument: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="A study file in YAML; `surefoot init DATA` drafts one.")
+]
+WorkersOption: TypeAlias = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Worker processes; by default one per core.")
+]
+EngineOption: TypeAlias = Annotated[
+    Engine, typer.Option("--engine", help="Compute in this process, or in local worker processes.")
+]
+
+
+def run(
+    study: StudyArgument,
+    out: OutOption = Path("runs"),
+    device: DeviceOption = "cpu",
+    workers: WorkersOption = None,
+    engine: EngineOption = "workers",
+    trust_code: TrustOption = False,
+    as_json: JSONOption = False,
+    junit: JUnitOption = None,
+    pull_request: PullRequestOption = None,
+    quiet: QuietOption = False,
+) -> int:
+    """Run a study and make its card; what is finished already is not computed again."""
+    wanted = Wanted(as_json, junit, pull_request, quiet)
+    return _run(study, out, device, workers, engine, trust_code, wanted)
+
+
+def demo(
+    out: OutOption = Path("runs"),
+    workers: WorkersOption = None,
+    engine: EngineOption = "workers",
+    as_json: JSONOption = False,
+    quiet: QuietOption = False,
+) -> int:
+    """The main job on real digits: look, repair, look again, choose, judge, card. Exits 0 whatever the verdict."""
+    if not (as_json or quiet):
+        print("A small network learns to tell digits 2–5 from 6–9, with a shortcut that is right 98 % of the time.")
+        print("surefoot shows where it fails, repairs it, and judges on digits that nothing has seen.\n")
+    _run(demo_study(), out, "cpu", workers, engine, False, Wanted(as_json, None, None, quiet))
+    return 0
+
+
+def plan(
+    study: StudyArgument,
+    out: OutOption = Path("runs"),
+    device: DeviceOption = "cpu",
+    workers: WorkersOption = None,
+    trust_code: TrustOption = False,
+    as_json: JSONOption = False,
+) -> int:
+    """Say what a study will compute, how long that takes and how much memory, before anything runs."""
+    from surefoot.study.plan import plan_study
+    from surefoot.study.schema import load_study
+
+    planned = plan_study(
+        load_study(study), study.parent, out=out, workers=workers, device=device, trust_code=trust_code
+    )
+    if as_json:
+        print_json(_plan_as_json(planned))
+    else:
+        _tell_plan(planned, study)
+    return 0
+
+
+def init(
+    data: DataArgument,
+    target: TargetOption = None,
+    groups: GroupsOption = None,
+    split: SplitOption = None,
+    cluster: ClusterOption = None,
+    id_column: IdOption = None,
+    images: ImagesOption = None,
+) -> int:
+    """Draft a commented study for a data set, on stdout: surefoot init DATA > study.yaml"""
+    from surefoot.study.draft import draft_study
+    from surefoot.study.once import Columns
+
+    columns = Columns(target, comma_separated(groups), split=split, cluster=cluster, id=id_column, images=images)
+    print(draft_study(data, columns, columns.read(data)), end="")
+    return 0
+
+
+def schema() -> int:
+    """Print the JSON schema of study files, for editors that complete and check while you write."""
+    import json
+
+    from surefoot.study.schema import study_json_schema
+
+    print(json.dumps(study_json_schema(), indent=1, ensure_ascii=False))
+    return 0
+
+
+def demo_study() -> Path:
+    """The study of the demo: in a checkout it lies in studies/, in an installed package beside the code."""
+    import surefoot
+
+    package = Path(surefoot.__file__).parent
+    for file in (package.parent.parent / "studies" / "digits.yaml", package / "studies" / "digits.yaml"):
+        if file.is_file():
+            return file
+    raise InputError("The study of the demo, digits.yaml, is missing; install surefoot again.")
+
+
+def _run(
+    study: Path,
+    out: Path,
+    device: str,
+    workers: int | None,
+    engine: Engine,
+    trust_code: bool,
+    wanted: Wanted,
+) -> int:
+    from surefoot.study.run import run_study
+    from surefoot.study.schema import load_study
+
+    read = load_study(study)
+    with progress_bars(quiet=wanted.quiet) as progress:
+        outcome = run_study(
+            read,
+            study.parent,
+            out=out,
+            engine=engine,
+            workers=workers,
+            device=device,
+            trust_code=trust_code,
+            command=command_line(),
+            progress=progress,
+        )
+    told = ()
+    if outcome.reused:
+        told = (f"{outcome.reused} of {outcome.reused + outcome.computed} steps were finished already and reused.",)
+    return deliver(outcome.card, outcome.folder, wanted, extra=told)
+
+
+def _plan_as_json(planned: "Plan") -> dict[str, Any]:
+    return {
+        "study": planned.study.study,
+        "cells": len(planned.tasks),
+        "finished": len(planned.finished),
+        "workers": planned.workers,
+        "seconds": round(planned.seconds, 1),
+        "memory_bytes": planned.memory,
+        "left": [
+            {"cell": task.cell.title, "seconds": round(task.seconds, 2), "memory_bytes": task.memory}
+            for task in planned.left()
+        ],
+    }
+
+
+def _tell_plan(planned: "Plan", study: Path) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from surefoot.card.words import show_count, show_seconds
+    from surefoot.memory import human_bytes
+
+    console = stdout()
+    left = planned.left()
+    console.print(
+        f"{planned.study.study}: {show_count(len(planned.tasks), 'cell')}, {len(planned.finished)} finished, "
+        f"{len(left)} to compute."
+    )
+    if left:
+        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+        table.add_column("cell", overflow="fold")
+        table.add_column("about", justify="right")
+        table.add_column("memory", justify="right")
+        for task in left:
+            table.add_row(Text(task.cell.title), show_seconds(task.seconds), human_bytes(task.memory))
+        console.print()
+        console.print(table)
+        console.print()
+        console.print(
+            f"About {show_seconds(planned.seconds)} with {show_count(planned.workers, 'worker')}, "
+            f"{human_bytes(planned.memory)} of memory at the peak."
+        )
+    console.print(f"Next: surefoot run {study}", markup=False, soft_wrap=True)

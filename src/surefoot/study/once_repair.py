@@ -1,0 +1,264 @@
+"""Repair from a file of features: roles, a base head, its repairs, a choice, one judgement.
+
+    kept = repair_features(Path("features.npz"), claims=["worst_group_accuracy >= 0.8"])
+    print(kept.origins)      # where the splits and the base head came from
+
+The chosen head is left as a model that reads features: `look` and `predict` open it like any other.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from surefoot.card.assemble import assemble_card
+from surefoot.card.card import Card, Record, Subject
+from surefoot.errors import InputError
+from surefoot.files import digest_file, digest_tensor
+from surefoot.findings.predictions import predictions_for
+from surefoot.networks.network import head_of
+from surefoot.networks.weights import ModelRecord, open_model, save_model
+from surefoot.progress import Progress, silent
+from surefoot.robust.afr import AFRSettings, afr
+from surefoot.robust.balanced import BalancedSettings, class_balanced, erm_head
+from surefoot.robust.dfr import DFRSettings, dfr
+from surefoot.robust.head import LinearHead, Repaired
+from surefoot.robust.protocol import score
+from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
+from surefoot.rows.digest import rows_digest
+from surefoot.rows.reading import Reading
+from surefoot.rows.roles import ROLES, Role, Roles
+from surefoot.rows.rows import Groups, Rows
+from surefoot.study.claim_text import parse_claim
+from surefoot.study.keep import Asked, keep
+from surefoot.study.once import USUAL, Columns, summary_of_role
+from surefoot.study.stored import save_seen
+from surefoot.study.work_rows import MEANING
+
+__all__ = ["SHARES", "KeptRepair", "Parted", "give_roles", "repair_features"]
+
+SHARES: Mapping[Role, float] = {"fit": 0.4, "repair": 0.2, "choose": 0.2, "judge": 0.2}
+"""How rows are shared out where the file has no split."""
+
+REPAIR_SHARE = 0.2
+"""How much of the fit rows of a split is kept for repair, where the split names no repair rows."""
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class KeptRepair:
+    """A finished card, the folder that holds it and the chosen head, and where splits and base head came from."""
+
+    card: Card
+    folder: Path
+    head: LinearHead
+    origins: tuple[str, ...]
+
+
+class Parted(NamedTuple):
+    """Rows by role, and in words where the roles come from."""
+
+    roles: Roles
+    origin: str
+
+
+def repair_features(
+    path: Path,
+    *,
+    columns: Columns = USUAL,
+    head: str | None = None,
+    claims: Sequence[str] = (),
+    confidence: float = 0.95,
+    seed: int = 0,
+    out: Path = Path("runs"),
+    command: str = "",
+    progress: Progress = silent,
+) -> KeptRepair:
+    """Repair the last layer on features that a file holds, and judge the best repair once.
+
+    Without groups, class balancing and AFR are tried, and "worst" means the worst class; the card says so.
+    head: a saved model whose last layer reads these features; without it a plain head is trained on the fit rows.
+    Raises `InputError` for features that cannot be used, before the judge rows are looked at.
+    """
+    began = time.perf_counter()
+    claims_made = [parse_claim(claim, "chosen", confidence) for claim in claims]
+    reading = columns.read(path)
+    parted = give_roles(_on_features(reading, path), seed)
+    roles = parted.roles
+    base, base_origin = _base_head(roles, head)
+    origins = (parted.origin, base_origin, *_about_groups(roles))
+    repairs = _repairs(roles, base, seed, progress)
+    chosen = _choice(roles["choose"], base, repairs)
+    # What is judged is what is left behind: heads in single precision.
+    heads = {
+        BASE: _single(base),
+        **{f"{BASE}+{name}": _single(repaired.head) for name, (_, repaired) in repairs.items()},
+    }
+    given = roles["repair"].origins() | roles["choose"].origins()
+    seen = {name: given | (roles["fit"].origins() if "fit" in roles else frozenset[str]()) for name in heads}
+    subjects = [Subject(BASE, "base head", notes=(base_origin,))] + [
+        Subject(f"{BASE}+{name}", label, before=BASE, notes=repaired.notes, chosen=(repaired.chosen,))
+        for name, (label, repaired) in repairs.items()
+    ]
+    judge = roles["judge"]
+    asked = Asked(
+        road="repair",
+        name=path.stem,
+        data=f"{reading.described} ({path.name})",
+        settings={
+            "features": digest_file(path),
+            "head": [digest_tensor(base.weight), digest_tensor(base.bias)],
+            "claims": list(claims),
+            "confidence": confidence,
+            "origins": list(origins),
+        },
+        seeds=(seed,),
+        judge_digest=rows_digest(judge),
+        command=command,
+    )
+    times = {"repair": time.perf_counter() - began}
+
+    def make(record: Record) -> Card:
+        return assemble_card(
+            title=f"Repair of {path.stem}",
+            question="Does a retrained last layer lift the worst group?",
+            predictions={
+                name: predictions_for(judge, each.probabilities(judge.inputs[:])[None]) for name, each in heads.items()
+            },
+            subjects=subjects,
+            claims=claims_made,
+            roles_summary=[summary_of_role(role, rows) for role, rows in roles.items()],
+            proportions=_proportions(roles),
+            chosen=chosen,
+            seen=seen,
+            images=None,
+            record=record,
+            not_shown=(
+                *origins,
+                "What the network that made these features has seen is unknown: it may have been trained on the rows "
+                "judged here.",
+                "Only the last layer was repaired; what the features do not hold, no head can find.",
+                "One seed: how much another would differ is not measured.",
+            ),
+            confidence=confidence,
+        )
+
+    kept = keep(asked, out, times, make)
+    _leave_model(kept.folder / "model", heads[chosen], judge, chosen, seed, frozenset().union(*seen.values()))
+    return KeptRepair(kept.card, kept.folder, heads[chosen], origins)
+
+
+def give_roles(reading: Reading, seed: int) -> Parted:
+    """The file's own split where it has one (a fifth of its training rows kept for repair), else shares at random."""
+    if reading.split is None:
+        roles = assign_roles(reading.rows, SHARES, seed)
+        check_roles(roles)
+        words = ", ".join(f"{share:.0%} {role}" for role, share in SHARES.items())
+        return Parted(roles, f"Splits: made here, at random with seed {seed} ({words}); the file has none.")
+    values = ", ".join(sorted(set(reading.split)))
+    roles = roles_from_split(reading.rows, reading.split, MEANING)
+    words = f"Splits: from the file ({values})"
+    for role in ("fit", "choose", "judge"):
+        if role not in roles:
+            raise InputError(
+                f"The split of the file ({values}) has no {role} rows; repair needs rows to train, to choose and to "
+                "judge on: give all three, or leave the split out to have one made."
+            )
+    if "repair" in roles:
+        return Parted(roles, f"{words}.")
+    parted = assign_roles(roles["fit"], {"fit": 1 - REPAIR_SHARE, "repair": REPAIR_SHARE}, seed)
+    ordered: Roles = {role: {**roles, **parted}[role] for role in ROLES}
+    return Parted(ordered, f"{words}; {REPAIR_SHARE:.0%} of its training rows were kept for repair, with seed {seed}.")
+
+
+def _single(head: LinearHead) -> LinearHead:
+    return LinearHead(head.weight.float(), head.bias.float())
+
+
+def _on_features(reading: Reading, path: Path) -> Reading:
+    inputs = reading.rows.inputs[:]
+    if inputs.ndim != 2 or not inputs.dtype.is_floating_point:
+        raise InputError(
+            f"{path} holds inputs of shape {tuple(inputs.shape)}; repair works on features, one vector of numbers per "
+            "row: extract them with your network first, or write a study with `surefoot init`."
+        )
+    return replace(reading, rows=reading.rows.with_inputs(inputs.float()))
+
+
+def _base_head(roles: Roles, head: str | None) -> tuple[LinearHead, str]:
+    if head is None:
+        trained = erm_head(roles["fit"])
+        return trained, f"Base head: trained here on the {len(roles['fit']):,} fit rows (softmax regression)."
+    opened = open_model(head)
+    own = head_of(opened.network, opened.parameters)
+    return LinearHead(own.weight, own.bias), f"Base head: the last layer of {head}; what it has seen is not checked."
+
+
+def _about_groups(roles: Roles) -> tuple[str, ...]:
+    if roles["choose"].groups.names:
+        return ()
+    return ("Groups: the file has none, so DFR was not tried, and “worst group” in choosing means the worst class.",)
+
+
+def _repairs(roles: Roles, base: LinearHead, seed: int, progress: Progress) -> dict[str, tuple[str, Repaired]]:
+    """Every repair that the rows allow, by name, with a label for readers."""
+    given: Roles = {role: rows for role, rows in roles.items() if role != "judge"}
+    grouped = bool(roles["choose"].groups.names)
+    selecting = given if grouped else {**given, "choose": _grouped_by_class(roles["choose"])}
+    made: dict[str, tuple[str, Repaired]] = {}
+    steps = 4 if grouped else 2
+    progress("repairing", 0, steps)
+    made["class_balanced"] = ("class-balanced head", class_balanced(given, base, BalancedSettings(), seed))
+    progress("repairing", 1, steps)
+    made["afr"] = ("AFR", afr(selecting, base, AFRSettings(), seed))
+    progress("repairing", 2, steps)
+    if grouped:
+        made["dfr"] = ("DFR, learned on repair rows", dfr(given, DFRSettings(learn="repair"), seed))
+        progress("repairing", 3, steps)
+        made["dfr_choose"] = ("DFR, learned on choose rows", dfr(given, DFRSettings(learn="choose"), seed))
+        progress("repairing", 4, steps)
+    return made
+
+
+def _grouped_by_class(rows: Rows) -> Rows:
+    members = rows.targets[:, None] == torch.arange(len(rows.classes))
+    return replace(rows, groups=Groups(tuple(f"class {name}" for name in rows.classes), members))
+
+
+def _choice(choose: Rows, base: LinearHead, repairs: Mapping[str, tuple[str, Repaired]]) -> str:
+    """The subject with the best worst group on the choose rows; of equals the first.
+
+    A head that learned on the choose rows is scored by the trial that won, whose rows were held out from its fit.
+    """
+    scores = {BASE: score(base, choose).worst_group_accuracy}
+    for name, (_, repaired) in repairs.items():
+        if name == "dfr_choose":
+            scores[f"{BASE}+{name}"] = max(trial.worst_group_accuracy for trial in repaired.trials)
+        else:
+            scores[f"{BASE}+{name}"] = score(repaired.head, choose).worst_group_accuracy
+    return max(scores, key=lambda name: scores[name])
+
+
+def _proportions(roles: Roles) -> Mapping[str, float] | None:
+    """Each group's share of the fit rows."""
+    groups = roles["fit"].groups
+    counts = groups.counts().double()
+    total = float(counts.sum())
+    return dict(zip(groups.names, (counts / total).tolist(), strict=True)) if groups.names and total else None
+
+
+def _leave_model(folder: Path, head: LinearHead, judge: Rows, chosen: str, seed: int, seen: frozenset[str]) -> None:
+    """The chosen head as a model that reads features, and beside it what it has seen."""
+    width = head.weight.shape[1]
+    spec = {"linear": {"inputs": width, "classes": len(judge.classes)}}
+    record = ModelRecord(spec, HEAD, judge.classes, (width,), {"chosen": chosen, "seed": seed})
+    save_model(folder, {f"{HEAD}.weight": head.weight, f"{HEAD}.bias": head.bias}, record)
+    save_seen(seen, folder)
+
+
+HEAD = "head"
+"""The name of a linear network's layer."""
