@@ -68,7 +68,7 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
                 features[base, seed, role] = Cell(
                     kind="features",
                     title=f"features of {role} rows, {base}, seed {seed}",
-                    spec={"device": device},
+                    spec={"role": role, "device": device},
                     inputs={"rows": f"{rows.address}/{role}", "model": f"{trained.address}/model"},
                     numerics=numerics,
                     digests=code_digests,
@@ -97,12 +97,11 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
 
 
 def learns_from(mitigation: Mitigation) -> tuple[Role, ...]:
-    """The roles whose features a mitigation needs: where it learns, and where it tunes."""
+    """The roles whose features a mitigation needs: where it learns, where it tunes, where its scaler comes from."""
     match mitigation:
-        case ClassBalanced():
-            return (mitigation.learn,)
-        case DFR():
-            return ("choose",) if mitigation.learn == "choose" else (mitigation.learn, "choose")
+        case ClassBalanced() | DFR():
+            scaling: tuple[Role, ...] = ("fit",) if mitigation.scaler == "published" else ()
+            return tuple(dict.fromkeys((mitigation.learn, "choose", *scaling)))
         case AFR():
             return ("repair", "choose")
 

@@ -42,6 +42,10 @@ NotNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
 
+STRENGTHS = [1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01]
+GAMMAS = [4 + 0.5 * number for number in range(33)]
+Strengths: TypeAlias = Annotated[list[Positive], Field(min_length=1, description="the C values tried on choose rows")]
+
 
 class Part(BaseModel):
     """Every part of a study: unknown keys are refused, types are not coerced, values never change."""
@@ -185,29 +189,39 @@ class Base(Part):
     optimiser: Literal["adamw", "sgd", "lbfgs"] = "adamw"
     rate: Positive = Field(0.003, description="learning rate (the peak, where the schedule has one)")
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
-    weight_decay: NotNegative = 0.01
-    momentum: Share = 0.9
+    momentum: Share | None = Field(None, description="held fixed; 0.9, cycled under one_cycle, if absent")
+    weight_decay: NotNegative = 0.0
     shift: int = Field(0, ge=0, description="pixels by which training images are shifted at random")
 
 
 class ClassBalanced(Part):
-    """Retrain the last layer on rows with equally many of each class: no group labels used."""
+    """Retrain the last layer on draws with equally many of each class: no group label is used to fit."""
 
     method: Literal["class_balanced"]
     label: str | None = None
-    learn: Literal["repair", "choose"] = Field("repair", description="the role whose rows it learns from")
+    learn: Literal["repair", "choose", "fit"] = Field("repair", description="the role whose rows it learns from")
+    strengths: Strengths = STRENGTHS
+    class_weights: list[Positive] = Field(default=[1.0], min_length=1, description="weights tried on each class")
+    retrains: Count | None = Field(None, description="heads averaged; 20 for learn: choose, else 10")
+    tune_repeats: Count = Field(1, description="draws behind each tuning score")
+    scaler: Literal["pool", "published", "simplified"] = "pool"
+    constant: Literal["sum", "mean"] = "sum"
+    ties: Literal["strongest", "weakest"] = "strongest"
 
 
 class DFR(Part):
-    """Deep feature reweighting: a sparse last layer on rows with equally many of each group."""
+    """Deep feature reweighting: a sparse last layer on draws with equally many of each group."""
 
     method: Literal["dfr"]
     label: str | None = None
-    learn: Literal["repair", "choose", "fit"] = "repair"
-    strengths: list[Positive] = Field(
-        default=[1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01], min_length=1, description="the C values tried on choose rows"
-    )
-    draws: Count | None = Field(None, description="balanced draws averaged; 20 for learn: choose, else 10")
+    learn: Literal["repair", "choose", "fit"] = Field("repair", description="choose is DFR-Val, the others DFR-Tr")
+    strengths: Strengths = STRENGTHS
+    class_weights: list[Positive] = Field(default=[1.0], min_length=1, description="weights tried on each class")
+    retrains: Count | None = Field(None, description="heads averaged; 20 for learn: choose, else 10")
+    tune_repeats: Count = Field(1, description="draws behind each tuning score")
+    scaler: Literal["pool", "published", "simplified"] = "pool"
+    constant: Literal["sum", "mean"] = "sum"
+    ties: Literal["strongest", "weakest"] = "strongest"
 
 
 class AFR(Part):
@@ -215,12 +229,14 @@ class AFR(Part):
 
     method: Literal["afr"]
     label: str | None = None
-    gammas: list[NotNegative] | None = Field(None, min_length=1, description="how much more wrong rows count")
+    gammas: list[NotNegative] = Field(default=GAMMAS, min_length=1, description="how much more wrong rows count")
     penalties: list[NotNegative] = Field(
         default=[0.0, 0.1, 0.2, 0.3], min_length=1, description="pull to the base head"
     )
-    steps: Count = 500
+    steps: int = Field(500, ge=0)
     rate: Positive = 0.01
+    clip: Positive = Field(1.0, description="bound on the gradient's norm")
+    class_balance: bool = True
 
 
 Mitigation: TypeAlias = Annotated[ClassBalanced | DFR | AFR, Field(discriminator="method")]

@@ -1,65 +1,33 @@
-"""How cells hand values to one another: rows, heads and small records as files in a folder."""
+"""How cells hand values to one another: rows, heads and what was seen, as files in a folder."""
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
+from surefoot.errors import InputError
 from surefoot.files import read_json, read_tensors, write_json, write_tensors
 from surefoot.robust.head import LinearHead
-from surefoot.rows.rows import Groups, Rows
+from surefoot.rows.roles import Role
+from surefoot.rows.rows import Rows
+from surefoot.rows.store import load_roles, save_roles
 
 __all__ = ["load_head", "load_rows", "load_seen", "save_head", "save_rows", "save_seen"]
 
 
-def save_rows(rows: Rows, folder: Path) -> None:
-    """Write rows into `folder`; inputs that were still unread are read here."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_tensors(folder / "inputs.safetensors", {"inputs": rows.inputs[:]})
-    write_tensors(
-        folder / "table.safetensors",
-        {
-            "targets": rows.targets,
-            "members": rows.groups.members,
-            "weights": rows.weights,
-            "clusters": rows.clusters,
-        },
-    )
-    write_json(
-        folder / "names.json",
-        {
-            "classes": list(rows.classes),
-            "groups": list(rows.groups.names),
-            "ids": rows.ids.tolist(),
-            "sources": rows.sources.tolist(),
-        },
-    )
+def save_rows(rows: Rows, role: Role, folder: Path) -> None:
+    """Write the rows of one role into `folder`."""
+    save_roles(folder / "rows.safetensors", {role: rows})
 
 
-def load_rows(folder: Path, *, inputs: bool = True) -> Rows:
-    """The rows that `save_rows` wrote; without `inputs` they are `[rows, 0]`."""
-    table = read_tensors(folder / "table.safetensors")
-    names: Any = read_json(folder / "names.json")
-    count = len(names["ids"])
-    seen: Tensor = read_tensors(folder / "inputs.safetensors")["inputs"] if inputs else torch.zeros(count, 0)
-    ways = len(names["sources"][0]) if count else 1
-    return Rows(
-        inputs=seen,
-        targets=table["targets"],
-        classes=tuple(names["classes"]),
-        groups=Groups(tuple(names["groups"]), table["members"]),
-        weights=table["weights"],
-        ids=np.array(names["ids"], dtype=np.str_),
-        sources=np.array(names["sources"], dtype=np.str_).reshape(count, ways),
-        clusters=table["clusters"],
-    )
+def load_rows(folder: Path) -> Rows:
+    """The rows that `save_rows` wrote."""
+    path = folder / "rows.safetensors"
+    roles = load_roles(path)
+    if len(roles) != 1:
+        raise InputError(f"{path} holds the roles {', '.join(roles)}; expected one.")
+    return next(iter(roles.values()))
 
 
 def save_head(head: LinearHead, folder: Path) -> None:
     """Write a linear head into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder / "head.safetensors", {"weight": head.weight, "bias": head.bias})
 
 

@@ -22,8 +22,9 @@ from surefoot.networks.spec import network_from_spec
 from surefoot.networks.weights import ModelRecord, load_model, save_model
 from surefoot.progress import Progress
 from surefoot.robust.head import LinearHead
+from surefoot.robust.protocol import score as accuracy_of
 from surefoot.rows.roles import refuse_seen
-from surefoot.rows.rows import Inputs, Rows
+from surefoot.rows.rows import Inputs
 from surefoot.study.cells import Cell
 from surefoot.study.stored import load_head, load_rows, load_seen, save_head, save_rows, save_seen
 from surefoot.study.work_repair import repair
@@ -94,7 +95,7 @@ def _features(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, pr
     rows = load_rows(inputs["rows"])
     saved = load_model(inputs["model"], trust_code=True)
     features = _embedded(saved.network, saved.parameters, rows.inputs, str(spec["device"]), progress)
-    save_rows(rows.with_inputs(features), out)
+    save_rows(rows.with_inputs(features), spec["role"], out)
 
 
 def _embedded(network: Network, parameters: Parameters, inputs: Inputs, device: str, progress: Progress) -> Tensor:
@@ -120,14 +121,15 @@ def _choose(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, prog
         for base in spec["bases"]:
             rows = load_rows(inputs[f"rows {base} {seed}"])
             seen |= rows.origins()
-            scores.setdefault(base, []).append(_worst_group(rows, load_head(inputs[f"head {base} {seed}"])))
+            own = accuracy_of(load_head(inputs[f"head {base} {seed}"]), rows)
+            scores.setdefault(base, []).append(own.worst_group_accuracy)
             for mitigation, learns_on_choose in spec["mitigations"]:
                 subject = f"{base}+{mitigation}"
                 folder = inputs[f"head {subject} {seed}"]
                 if learns_on_choose:
                     score = float(read_json(folder / "repaired.json")["held_out"])
                 else:
-                    score = _worst_group(rows, load_head(folder))
+                    score = accuracy_of(load_head(folder), rows).worst_group_accuracy
                 scores.setdefault(subject, []).append(score)
         progress("choosing", number + 1, len(spec["seeds"]))
     means = {subject: sum(of_seed) / len(of_seed) for subject, of_seed in scores.items()}
@@ -135,16 +137,6 @@ def _choose(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, prog
     chosen = max(order, key=lambda subject: (means[subject], -order.index(subject)))
     write_json(out / "choice.json", {"chosen": chosen, "scores": means, "per_seed": scores})
     save_seen(seen, out)
-
-
-def _worst_group(rows: Rows, head: LinearHead) -> float:
-    """Accuracy of the worst group that has rows; without groups, of the worst class."""
-    right = head.logits(rows.inputs[:]).argmax(dim=1) == rows.targets
-    members = rows.groups.members
-    if members.shape[1] == 0:
-        members = rows.targets[:, None] == torch.arange(len(rows.classes))
-    shares = [right[members[:, group]].double().mean().item() for group in range(members.shape[1]) if members[:, group].any()]
-    return min(shares)
 
 
 def _predict(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:

@@ -13,7 +13,7 @@ from surefoot.rows.roles import ROLES, Role, Roles
 from surefoot.rows.rows import Rows
 from surefoot.study.stored import save_rows
 
-__all__ = ["MEANING", "make_roles", "summary_of"]
+__all__ = ["MEANING", "make_roles", "read_roles", "summary_of"]
 
 MEANING: Mapping[str, Role] = {
     **{role: role for role in ROLES},
@@ -29,7 +29,7 @@ def make_roles(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, p
     roles, described = _made(spec, inputs)
     check_roles(roles)
     for number, (role, rows) in enumerate(roles.items()):
-        save_rows(rows, out / role)
+        save_rows(rows, role, out / role)
         progress("rows", number + 1, len(roles))
     write_json(out / "summary.json", {**summary_of(roles), "described": described})
 
@@ -47,7 +47,13 @@ def summary_of(roles: Roles) -> dict[str, Any]:
 
 def _about(rows: Rows) -> dict[str, Any]:
     counts = dict(zip(rows.groups.names, rows.groups.counts().tolist(), strict=True))
-    return {"rows": len(rows), "sources": len(rows.origins()), "groups": counts, "digest": rows_digest(rows)}
+    return {
+        "rows": len(rows),
+        "sources": len(rows.origins()),
+        "groups": counts,
+        "partitioned": bool((rows.groups.members.sum(dim=1) == 1).all()),
+        "digest": rows_digest(rows),
+    }
 
 
 def _made(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, str]:
@@ -62,13 +68,16 @@ def _made(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, s
 
         words = f"real digits, colour and class agreeing in {given['correlation']:.0%} of training rows"
         return coloured_digits(**given), words
-    return _read(spec, inputs)
+    return read_roles(spec, inputs)
 
 
-def _read(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, str]:
+def read_roles(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, str]:
+    """Rows from a file or folder with their roles, and words for a reader on where they come from."""
     from surefoot.rows.reading import read_rows
 
-    given: Mapping[str, Any] = next(spec[kind] for kind in ("table", "features", "images") if spec.get(kind) is not None)
+    given: Mapping[str, Any] = next(
+        spec[kind] for kind in ("table", "features", "images") if spec.get(kind) is not None
+    )
     reading = read_rows(
         inputs["data"],
         target=given.get("target"),

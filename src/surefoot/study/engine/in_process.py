@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from surefoot.progress import Progress, silent
+from surefoot.study.engine.meter import Meter
 from surefoot.study.engine.tasks import Report, Task, failure_of, raise_failure
 from surefoot.study.perform import perform
 from surefoot.study.store import Store
@@ -17,16 +18,12 @@ def run_cells(tasks: Sequence[Task], store: Store, *, workers: int = 1, progress
     """
     del workers
     seconds: dict[str, float] = {}
-    for number, task in enumerate(tasks):
-        progress("cells", number, len(tasks))
-        title = task.cell.title
-
-        def within(stage: str, done: int, total: int, title: str = title) -> None:
-            progress(f"{title}: {stage}", done, total)
-
+    meter = Meter(tasks, progress)
+    for task in tasks:
+        address = task.cell.address
         try:
-            seconds[task.cell.address] = perform(task.cell, store, estimate=task.estimate, progress=within)
+            seconds[address] = perform(task.cell, store, estimate=task.estimate, progress=meter.within(address))
         except Exception as error:
             raise_failure(failure_of(error), task.cell, store)
-    progress("cells", len(tasks), len(tasks))
+        meter.finish(address)
     return Report(seconds)

@@ -21,6 +21,7 @@ from surefoot.errors import InputError
 from surefoot.memory import available_memory
 from surefoot.progress import Progress, silent
 from surefoot.study.cells import cell_to_json, needs
+from surefoot.study.engine.meter import Meter
 from surefoot.study.engine.tasks import Failure, Report, StudyFault, Task, raise_failure
 from surefoot.study.store import Store
 
@@ -108,10 +109,10 @@ def run_cells(tasks: Sequence[Task], store: Store, *, workers: int, progress: Pr
     seconds: dict[str, float] = {}
     notes: list[str] = []
     pool = _Pool(store)
+    meter = Meter(tasks, progress)
     try:
         for _ in range(min(workers, len(tasks))):
             pool.start()
-        progress("cells", 0, len(tasks))
         while len(seconds) < len(tasks):
             _hand_out(pool, waiting, urgency, budget)
             worker, said = pool.answers.get()
@@ -125,13 +126,13 @@ def run_cells(tasks: Sequence[Task], store: Store, *, workers: int, progress: Pr
             elif task is None:
                 continue
             elif "stage" in said:
-                progress(f"{task.cell.title}: {said['stage']}", said["done"], said["total"])
+                meter.within(task.cell.address)(said["stage"], said["done"], said["total"])
             elif "failure" in said:
                 raise_failure(Failure(said["failure"], said["told"]), task.cell, store)
             else:
                 worker.task = None
                 seconds[task.cell.address] = said["seconds"]
-                progress("cells", len(seconds), len(tasks))
+                meter.finish(task.cell.address)
     finally:
         pool.end()
     return Report(seconds, tuple(notes))

@@ -1,0 +1,120 @@
+"""What a cell should cost, before it runs: seconds on one core, and bytes of memory at its peak.
+
+The model counts multiplications and rows, and divides by rates measured once (`docs/LOG.md`); the plan then scales
+each kind of cell by what finished cells of that kind really took. It is meant to be right within a factor of two.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from surefoot.rows.roles import Role
+from surefoot.study.cells import Cell
+from surefoot.study.shape import NetworkSpec
+
+__all__ = ["Cost", "Extent", "cost_of"]
+
+TRAINING_RATE = 25e9  # floating-point operations a second, small convolutions forward and backward, one core
+FORWARD_RATE = 40e9
+HEAD_RATE = 4e9  # last-layer fits on a few thousand rows
+STEP_SECONDS = 0.4e-3  # fixed cost of one optimiser step
+CELL_SECONDS = 0.05  # fixed cost of one cell: files, checksums
+ROW_SECONDS = 30e-6  # generating or reading, checking and writing one row
+UNKNOWN_NETWORK = 5e7  # operations a row assumed for a user's own network, which is not run to find out
+PROCESS_BYTES = 400 * 2**20  # Python, torch and our modules
+NAMES_BYTES = 400  # ids, sources and groups of one row
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How large a study's rows are. shape: of one input; rows: per role."""
+
+    shape: tuple[int, ...]
+    classes: int
+    rows: Mapping[Role, int]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds on one core, before calibration, and bytes."""
+
+    seconds: float
+    memory: int
+
+
+def cost_of(cell: Cell, network: NetworkSpec, extent: Extent) -> Cost:
+    """The cost of one cell."""
+    row_bytes = 4 * prod(extent.shape) + NAMES_BYTES
+    operations, features = _network(network, extent)
+    feature_bytes = 4 * features + NAMES_BYTES
+    total = sum(extent.rows.values())
+    seconds = CELL_SECONDS
+    memory = PROCESS_BYTES
+    match cell.kind:
+        case "rows":
+            seconds += total * ROW_SECONDS
+            memory += 3 * total * row_bytes
+        case "train":
+            training = cell.spec["training"]
+            rows, epochs = extent.rows.get("fit", 0), int(training["epochs"])
+            seconds += epochs * (3 * rows * operations / TRAINING_RATE + rows / training["batch"] * STEP_SECONDS)
+            memory += 2 * rows * row_bytes + int(training["batch"]) * _activation_bytes(network, extent)
+        case "features":
+            rows = max(extent.rows.values())
+            seconds += rows * operations / FORWARD_RATE
+            memory += rows * (2 * row_bytes + 2 * feature_bytes)
+        case "repair":
+            rows = sum(extent.rows.get(role, 0) for role in ("repair", "choose", "fit") if role in cell.inputs)
+            seconds += rows * features * extent.classes * _passes(cell) / HEAD_RATE
+            memory += 6 * rows * feature_bytes
+        case "choose":
+            rows = extent.rows.get("choose", 0)
+            seconds += len(cell.inputs) * CELL_SECONDS / 2
+            memory += 3 * rows * feature_bytes
+        case "predict":
+            rows = extent.rows.get("judge", 0)
+            seconds += rows * operations / FORWARD_RATE
+            memory += rows * (2 * row_bytes + 2 * feature_bytes)
+    return Cost(seconds, memory)
+
+
+def _network(network: NetworkSpec, extent: Extent) -> tuple[float, int]:
+    """Floating-point operations of one row forwards, and how many features enter the head."""
+    entering = prod(extent.shape)
+    if network.mlp is not None:
+        widths = [entering, *network.mlp.hidden]
+        return 2.0 * sum(a * b for a, b in zip(widths, widths[1:], strict=False)), widths[-1]
+    if network.linear is not None:
+        return 2.0 * entering * extent.classes, entering
+    if network.file is not None or len(extent.shape) != 3:
+        return UNKNOWN_NETWORK, 512
+    depth, height, width = extent.shape
+    operations = 0.0
+    if network.cnn is not None:
+        for channels in network.cnn.channels:
+            operations += 2 * 9 * depth * channels * height * width
+            depth, height, width = channels, height // 2, width // 2
+        return operations + 2.0 * depth * height * width * network.cnn.hidden, network.cnn.hidden
+    assert network.resnet is not None
+    channels = network.resnet.width
+    for stage in range(3):
+        area = height * width / 4**stage
+        operations += 2 * 9 * (2**stage * channels) ** 2 * area * 2 * network.resnet.blocks
+    return operations + 2 * 9 * depth * channels * height * width, 4 * channels
+
+
+def _activation_bytes(network: NetworkSpec, extent: Extent) -> int:
+    """Values kept for the backward pass of one row: about three per output of a layer."""
+    operations, _ = _network(network, extent)
+    return int(max(12 * operations / 100, 12 * prod(extent.shape)))
+
+
+def _passes(cell: Cell) -> float:
+    """How often a last-layer fit goes over its features."""
+    spec = cell.spec
+    match spec["method"]:
+        case "afr":
+            settings = len(spec["gammas"]) * len(spec["penalties"])
+            return 6.0 * settings * int(spec["steps"])
+        case _:
+            return 400.0 * (len(spec["strengths"]) + int(spec["retrains"] or 20))

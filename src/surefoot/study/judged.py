@@ -1,0 +1,229 @@
+"""From finished cells to a card and to models that can be used: the end of a study's road."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import torch
+
+from surefoot.card.assemble import assemble_card
+from surefoot.card.card import Card, Record, RoleSummary, Subject
+from surefoot.card.claims import Claim
+from surefoot.files import digest_json, read_json, read_tensors
+from surefoot.findings.predictions import Predictions, predictions_for
+from surefoot.networks.network import with_head
+from surefoot.networks.weights import ModelRecord, load_model, save_model
+from surefoot.rows.rows import Inputs, Rows
+from surefoot.study.graph import Graph
+from surefoot.study.shape import AFR, ClassBalanced, Mitigation, Study
+from surefoot.study.store import Store
+from surefoot.study.stored import load_head, load_rows, load_seen, save_seen
+
+__all__ = ["Judging", "judge_digest", "make_card", "write_models"]
+
+SMALL_MODELS = 256 * 2**20  # bytes of models that are written out without being asked for
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What a card's record must say besides what the cells hold. times: seconds by stage."""
+
+    command: str
+    numerics: Mapping[str, Any]
+    judge_uses: int
+    times: Mapping[str, float]
+
+
+def judge_digest(graph: Graph, store: Store) -> str:
+    """The content address of the judge rows."""
+    return str(_summary(graph, store)["roles"]["judge"]["digest"])
+
+
+def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Card:
+    """Assemble the card of a study all of whose cells are finished."""
+    summary = _summary(graph, store)
+    choice: Any = read_json(store.path(graph.choose.address) / "choice.json")
+    judge = load_rows(store.path(graph.rows.address) / "judge")
+    several = len(study.subjects()) > 1
+    record = Record(
+        command=judging.command,
+        seeds=tuple(study.seeds),
+        versions={"surefoot": version("surefoot"), "torch": str(torch.__version__), "python": python_version()},
+        settings={"study": study.canonical(), "numerics": dict(judging.numerics), "chosen on": choice["scores"]},
+        data=f"{summary['described']} (rows {digest_json(summary)[:12]})",
+        judge_digest=str(summary["roles"]["judge"]["digest"]),
+        judge_uses=judging.judge_uses,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        times=judging.times,
+    )
+    return assemble_card(
+        title=study.study,
+        question=study.question,
+        predictions=_predictions(study, graph, store, judge),
+        subjects=_subjects(study, graph, store),
+        claims=_claims(study),
+        roles_summary=[
+            RoleSummary(role, about["rows"], about["sources"], about["groups"])
+            for role, about in summary["roles"].items()
+        ],
+        proportions=_proportions(summary),
+        chosen=str(choice["chosen"]) if several else study.subjects()[0],
+        seen=_seen(study, graph, store),
+        images=_images(judge),
+        record=record,
+        not_shown=_not_shown(study),
+        confidence=study.confidence,
+    )
+
+
+def write_models(study: Study, graph: Graph, store: Store, chosen: str | None, folder: Path) -> None:
+    """Write every model of the study (the chosen one alone where they are large) as `<subject>/seed-<seed>/`.
+
+    Each is the trained network with its repaired head in place, the scaler folded in, and seen.json beside it.
+    """
+    first = store.path(next(iter(graph.train.values())).address) / "model" / "model.safetensors"
+    small = first.stat().st_size * len(study.subjects()) * len(study.seeds) <= SMALL_MODELS
+    for (base, seed), trained in graph.train.items():
+        heads = {base: trained, **{f"{base}+{name}": graph.repair[base, name, seed] for name in study.mitigations}}
+        wanted = {subject: cell for subject, cell in heads.items() if small or subject == chosen}
+        if not wanted:
+            continue
+        saved = load_model(store.path(trained.address) / "model", trust_code=True)
+        for subject, cell in wanted.items():
+            place = store.path(cell.address)
+            parameters = saved.parameters
+            if subject != base:
+                head = load_head(place)
+                parameters = with_head(saved.network, parameters, head.weight, head.bias)
+            provenance = {"study": study.study, "subject": subject, "seed": seed, "cell": cell.address}
+            record = ModelRecord(
+                saved.record.spec, saved.record.head, saved.record.classes, saved.record.input_shape, provenance
+            )
+            out = folder / subject / f"seed-{seed}"
+            save_model(out, parameters, record)
+            save_seen(load_seen(place) | load_seen(store.path(trained.address)), out)
+
+
+def _summary(graph: Graph, store: Store) -> dict[str, Any]:
+    return read_json(store.path(graph.rows.address) / "summary.json")
+
+
+def _predictions(study: Study, graph: Graph, store: Store, judge: Rows) -> dict[str, Predictions]:
+    """Each subject's probabilities on the judge rows, one layer per seed."""
+    layers: dict[str, list[torch.Tensor]] = {subject: [] for subject in study.subjects()}
+    for (base, _), cell in graph.predict.items():
+        read = read_tensors(store.path(cell.address) / "probabilities.safetensors")
+        layers[base].append(read["base"])
+        for name in study.mitigations:
+            layers[f"{base}+{name}"].append(read[f"+{name}"])
+    return {subject: predictions_for(judge, torch.stack(each)) for subject, each in layers.items()}
+
+
+def _subjects(study: Study, graph: Graph, store: Store) -> list[Subject]:
+    """Every model in the study's order, with what its repairs chose and noted in each seed."""
+    subjects: list[Subject] = []
+    for base, training in study.base.items():
+        words = training.label or f"Base model ({base})"
+        subjects.append(Subject(base, words))
+        for name, mitigation in study.mitigations.items():
+            repaired = [
+                read_json(store.path(graph.repair[base, name, seed].address) / "repaired.json") for seed in study.seeds
+            ]
+            subjects.append(
+                Subject(
+                    name=f"{base}+{name}",
+                    label=f"{words} + {mitigation.label or _words(mitigation)}",
+                    before=base,
+                    notes=_notes(study.seeds, [each["notes"] for each in repaired]),
+                    chosen=tuple(each["chosen"] for each in repaired),
+                )
+            )
+    return subjects
+
+
+def _words(mitigation: Mitigation) -> str:
+    """A repair in words, where the study gives it no label."""
+    match mitigation:
+        case AFR():
+            return "AFR"
+        case ClassBalanced():
+            return f"class-balanced head ({mitigation.learn} rows)"
+        case _:
+            return f"DFR ({mitigation.learn} rows)"
+
+
+def _notes(seeds: Sequence[int], notes: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Each note once, with the seeds it is true of where they are not all."""
+    of: dict[str, list[int]] = {}
+    for seed, each in zip(seeds, notes, strict=True):
+        for note in each:
+            of.setdefault(note, []).append(seed)
+    return tuple(
+        note if len(told) == len(seeds) else f"Seed {', '.join(map(str, told))}: {note}" for note, told in of.items()
+    )
+
+
+def _claims(study: Study) -> list[Claim]:
+    return [
+        Claim(
+            finding=claim.finding,
+            subject=claim.of,
+            slice=claim.slice,
+            at_least=claim.at_least,
+            at_most=claim.at_most,
+            confidence=study.confidence if claim.confidence is None else claim.confidence,
+        )
+        for claim in study.claims
+    ]
+
+
+def _proportions(summary: Mapping[str, Any]) -> dict[str, float] | None:
+    """Each group's share of the fit rows; None unless every fit row is in exactly one group."""
+    fit = summary["roles"]["fit"]
+    counts: Mapping[str, int] = fit["groups"]
+    if not counts or not fit["partitioned"]:
+        return None
+    return {name: count / fit["rows"] for name, count in counts.items()}
+
+
+def _seen(study: Study, graph: Graph, store: Store) -> dict[str, frozenset[str]]:
+    """What shaped each subject, over all seeds; selecting among several has looked at the choose rows."""
+    chose = load_seen(store.path(graph.choose.address)) if len(study.subjects()) > 1 else frozenset[str]()
+    seen: dict[str, frozenset[str]] = {}
+    for base in study.base:
+        of_base = [load_seen(store.path(graph.train[base, seed].address)) for seed in study.seeds]
+        seen[base] = chose.union(*of_base)
+        for name in study.mitigations:
+            own = [load_seen(store.path(graph.repair[base, name, seed].address)) for seed in study.seeds]
+            seen[f"{base}+{name}"] = seen[base].union(*own)
+    return seen
+
+
+def _images(rows: Rows) -> Inputs | None:
+    """The rows' inputs where they are images `[rows, 1 or 3, height, width]`."""
+    shape = rows.inputs[:1].shape
+    return rows.inputs if len(shape) == 4 and shape[1] in (1, 3) else None
+
+
+def _not_shown(study: Study) -> tuple[str, ...]:
+    """What no card of this study can tell."""
+    sentences = [
+        "Groups that the data does not name were not looked at.",
+        "Data that differ from the judge rows in other ways than these groups were not looked at.",
+    ]
+    if len(study.seeds) == 1:
+        sentences.append("One training run: how much another would differ is not measured.")
+    if len(study.base) == 1:
+        sentences.append("One way of training: how badly a model fails can depend on how long it was trained.")
+    if study.network.file is not None:
+        sentences.append("What the network of your own file had seen before this training is unknown.")
+    if study.mitigations:
+        sentences.append(
+            "Scores on the choose rows selected the settings and the model; they are optimistic and are not shown as "
+            "results."
+        )
+    return tuple(sentences)

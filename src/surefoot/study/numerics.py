@@ -1,0 +1,62 @@
+"""What decides the last bits of every number: settled once per study, recorded, part of every address."""
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from surefoot.errors import InputError
+from surefoot.files import digest_json, read_json, write_json
+from surefoot.networks.product import measure_product
+from surefoot.rows.digits import cache_folder
+
+__all__ = ["numerics_of", "product_of_this_machine"]
+
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def numerics_of(product: str) -> dict[str, Any]:
+    """Product path, threads a cell, precision, torch and the processor's vector instructions."""
+    return {
+        "product": product,
+        "threads": 1,
+        "dtype": "float32",
+        "torch": str(torch.__version__),
+        "vectors": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def product_of_this_machine() -> str:
+    """The product path that is best here, measured once per machine and torch and then remembered.
+
+    A busy machine may measure differently from one day to the next; a remembered choice lets every study of this
+    machine agree. Remove `product-….json` from the cache folder to measure anew.
+    """
+    machine = {"torch": str(torch.__version__), "processor": _processor()}
+    path = cache_folder() / f"product-{digest_json(machine)[:12]}.json"
+    try:
+        remembered: Mapping[str, Any] = read_json(path)
+        if remembered["machine"] == machine and remembered["name"] in ("default", "onednn"):
+            return str(remembered["name"])
+    except (InputError, KeyError, TypeError):
+        pass
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        choice = measure_product()
+    finally:
+        torch.set_num_threads(threads)
+    write_json(path, {"machine": machine, "name": choice.name, "reason": choice.reason})
+    return choice.name
+
+
+def _processor() -> str:
+    """The processor's model name."""
+    try:
+        lines = CPU_INFO.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.machine()

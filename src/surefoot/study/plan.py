@@ -1,0 +1,187 @@
+"""A plan: which cells a study needs, which are finished, and what the rest should take, before anything runs."""
+
+import heapq
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from surefoot.errors import InputError
+from surefoot.files import read_json
+from surefoot.memory import require_memory
+from surefoot.rows.roles import ROLES, Role
+from surefoot.study.cells import Cell, needs
+from surefoot.study.cost import Extent, cost_of
+from surefoot.study.engine.tasks import Task
+from surefoot.study.graph import Graph, graph_of, learns_from
+from surefoot.study.numerics import numerics_of, product_of_this_machine
+from surefoot.study.shape import Study
+from surefoot.study.store import Store
+
+__all__ = ["Plan", "plan_study"]
+
+REMEMBERED = 200  # finished cells that calibrate the estimates
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's cells and what they should cost.
+
+    tasks: every cell, each after those it needs. finished: addresses that are in the store already.
+    workers: processes that would run. seconds: wall time of what is left. memory: bytes at the peak with `workers`.
+    numerics: settled for the whole study. repairs: finished cells that are damaged, with what is wrong.
+    """
+
+    study: Study
+    graph: Graph
+    tasks: tuple[Task, ...]
+    finished: frozenset[str]
+    workers: int
+    seconds: float
+    memory: int
+    numerics: Mapping[str, Any]
+    damaged: Mapping[str, str]
+
+    def left(self) -> tuple[Task, ...]:
+        """The tasks that are still to be computed."""
+        return tuple(task for task in self.tasks if task.cell.address not in self.finished)
+
+
+def plan_study(
+    study: Study,
+    folder: Path,
+    *,
+    out: Path = Path("runs"),
+    workers: int | None = None,
+    device: str = "cpu",
+    product: str | None = None,
+    trust_code: bool = False,
+    checksums: bool = False,
+) -> Plan:
+    """Plan `study`, whose paths are relative to `folder`, on the finished cells below `out`; writes nothing.
+
+    workers: processes to use; by default one per core. product: the matrix product path; by default the best of
+    this machine. checksums: read every file of finished cells and compare, instead of sizes alone.
+
+    Raises `InputError` for missing files, untrusted code, settings that a method refuses, and cells that need more
+    memory than there is.
+    """
+    if workers is not None and workers < 1:
+        raise InputError(f"{workers} workers were asked for; give at least 1.")
+    if study.network.file is not None and not trust_code:
+        raise InputError(
+            f"The network {study.network.file} is code from a file, which runs only with --trust-code "
+            "(in Python: trust_code=True)."
+        )
+    store = Store(out / "cells")
+    numerics = numerics_of(product or product_of_this_machine())
+    graph = graph_of(study, folder, numerics, device=device)
+    check_settings(graph)
+    cells = graph.cells()
+    damage = {cell.address: store.damage(cell.address, checksums=checksums) for cell in cells}
+    finished = frozenset(address for address, reason in damage.items() if reason is None)
+    extent = _extent(study, graph.rows, store)
+    check_roles(study, extent)
+    tasks = _calibrated([_task(cell, study, extent) for cell in cells], store)
+    left = [task for task in tasks if task.cell.address not in finished]
+    for task in left:
+        require_memory(task.memory, f"The cell '{task.cell.title}'")
+    used = min(workers or cores(), max(1, len(left)))
+    return Plan(
+        study=study,
+        graph=graph,
+        tasks=tuple(tasks),
+        finished=finished,
+        workers=used,
+        seconds=_wall_time(left, used),
+        memory=sum(sorted((task.memory for task in left), reverse=True)[:used]),
+        numerics=numerics,
+        damaged={address: reason for address, reason in damage.items() if reason},
+    )
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+def check_settings(graph: Graph) -> None:
+    """Let each method refuse its settings now and not in the middle of a run."""
+    from surefoot.inference.settings import Ascend
+    from surefoot.study.work_repair import settings_of
+
+    for cell in graph.train.values():
+        Ascend(**cell.spec["training"])
+    for cell in graph.repair.values():
+        settings_of(cell.spec)
+
+
+def check_roles(study: Study, extent: Extent) -> None:
+    """Raise `InputError` when a part of the study needs a role that the rows lack, naming both."""
+    needed: dict[str, tuple[Role, ...]] = {"base": ("fit",), "choice": ("choose",), "claims": ("judge",)}
+    needed |= {f"mitigation '{name}'": learns_from(each) for name, each in study.mitigations.items()}
+    for what, roles in needed.items():
+        for role in roles:
+            if not extent.rows.get(role):
+                raise InputError(
+                    f"The {what} needs {role} rows, and the rows have none (they have {', '.join(extent.rows)}); give "
+                    f"{role} a share of the rows, or remove what needs it."
+                )
+
+
+def _task(cell: Cell, study: Study, extent: Extent) -> Task:
+    cost = cost_of(cell, study.network, extent)
+    return Task(cell, cost.seconds, cost.seconds, cost.memory)
+
+
+def _calibrated(tasks: Sequence[Task], store: Store) -> list[Task]:
+    """Scale each kind of work by what finished cells of that kind took, against what was expected of them."""
+    ratios: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for past, _ in zip(store.history(), range(REMEMBERED), strict=False):
+        if past.estimate > 0:
+            ratios[past.kind, past.method].append(past.seconds / past.estimate)
+    factors = {key: median(values) for key, values in ratios.items()}
+    return [
+        replace(task, seconds=task.seconds * factors.get((task.cell.kind, str(task.cell.spec.get("method", ""))), 1.0))
+        for task in tasks
+    ]
+
+
+def _extent(study: Study, rows: Cell, store: Store) -> Extent:
+    """How large the rows are: known, remembered from the finished rows cell, or found out by reading the data."""
+    summary = store.path(rows.address) / "summary.json"
+    if store.has(rows.address):
+        known: Any = read_json(summary)
+        counts: dict[Role, int] = {role: known["roles"][role]["rows"] for role in ROLES if role in known["roles"]}
+        return Extent(tuple(known["shape"]), len(known["classes"]), counts)
+    if study.rows.dominoes is not None:
+        return Extent((1, 28, 14), 2, study.rows.dominoes.sizes)
+    if study.rows.coloured_digits is not None:
+        return Extent((3, 14, 14), 2, {"fit": 2000, "repair": 500, "choose": 1000, "judge": 1500})
+    from surefoot.study.work_rows import read_roles
+
+    inputs = {name: Path(place) for name, place in rows.places.items()}
+    roles, _ = read_roles(rows.spec, inputs)
+    first = next(iter(roles.values()))
+    return Extent(
+        tuple(first.inputs[:1].shape[1:]), len(first.classes), {role: len(each) for role, each in roles.items()}
+    )
+
+
+def _wall_time(tasks: Sequence[Task], workers: int) -> float:
+    """Seconds until the last task is done, with `workers` of them at a time, each after those it needs."""
+    done_at: dict[str, float] = {}
+    free_at = [0.0] * workers
+    heapq.heapify(free_at)
+    for task in tasks:
+        ready = max((done_at.get(address, 0.0) for address in needs(task.cell)), default=0.0)
+        start = max(heapq.heappop(free_at), ready)
+        done_at[task.cell.address] = start + task.seconds
+        heapq.heappush(free_at, start + task.seconds)
+    return max(done_at.values(), default=0.0)

@@ -1,0 +1,179 @@
+"""Running a study: plan, compute what is missing, judge, write the card, keep it in the ledger.
+
+<out>/cells/                           finished cells, shared by all studies of this folder
+<out>/<study>/<twelve digits>/         one run: study.json, card.json, card.html, card.md, models/
+<out>/ledger.sqlite                    every run, and how often each judge set was used
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from surefoot.card.card import Card
+from surefoot.card.ledger import Ledger, RunRow
+from surefoot.card.serialise import card_digest
+from surefoot.card.write import write_card
+from surefoot.errors import InputError
+from surefoot.files import digest_json, read_json, write_json
+from surefoot.progress import Progress, silent
+from surefoot.study.engine import in_process
+from surefoot.study.engine import workers as worker_processes
+from surefoot.study.engine.tasks import Report
+from surefoot.study.judged import Judging, judge_digest, make_card, write_models
+from surefoot.study.plan import Plan, plan_study
+from surefoot.study.shape import Study
+from surefoot.study.store import Store, open_store
+
+__all__ = ["Engine", "Outcome", "run_folder", "run_study"]
+
+Engine: TypeAlias = Literal["workers", "in_process"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished study. computed, reused: addresses of its cells. notes: sentences worth telling the user."""
+
+    card: Card
+    folder: Path
+    computed: tuple[str, ...]
+    reused: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def run_study(
+    study: Study,
+    folder: Path = Path(),
+    *,
+    out: Path = Path("runs"),
+    engine: Engine = "workers",
+    workers: int | None = None,
+    device: str = "cpu",
+    product: str | None = None,
+    trust_code: bool = False,
+    resume: Path | None = None,
+    progress: Progress = silent,
+    command: str = "",
+) -> Outcome:
+    """Run `study`, whose paths are relative to `folder`; finished cells below `out` are reused.
+
+    engine: local worker processes (in this process where one would be enough), or always in this process; the
+    numbers are the same. workers: how many; by default one per core. resume: the folder of an earlier run that must
+    be of this very study; `out` is then the folder it lies in.
+
+    Raises `InputError` for wrong input, a study that changed since the run to resume was started, and folders that
+    cannot be written; `StudyFault` when a cell fails through no fault of the input. What was finished is kept.
+    """
+    began = time.perf_counter()
+    if resume is not None:
+        out, product = resume.parent.parent, _check_unchanged(study, resume)
+    store = open_store(out)
+    plan = plan_study(
+        study,
+        folder,
+        out=out,
+        workers=workers,
+        device=device,
+        product=product,
+        trust_code=trust_code,
+        checksums=True,
+    )
+    place = run_folder(plan, out)
+    if resume is not None and place.name != resume.name:
+        raise InputError(
+            f"The data, or the machine's way of computing, has changed since {resume} was started; run without "
+            "--resume, and every unchanged cell is reused."
+        )
+    write_json(place / "study.json", {"study": study.canonical(), "numerics": dict(plan.numerics)})
+    notes = _remove_damaged(plan, store)
+    report = _compute(plan, store, engine, progress)
+    judge = judge_digest(plan.graph, store)
+    ledger = Ledger(out / "ledger.sqlite")
+    uses = ledger.note_judge_use(judge, place.name, datetime.now(UTC).isoformat(timespec="seconds"))
+    times = {**_times(plan, report), "in all": time.perf_counter() - began}
+    card = make_card(study, plan.graph, store, Judging(command, plan.numerics, uses, times))
+    write_card(card, place)
+    write_models(study, plan.graph, store, card.chosen, place / "models")
+    ledger.record_run(
+        RunRow(
+            run=f"{study.study}-{place.name}",
+            study=study.study,
+            study_digest=place.name,
+            verdict=card.verdict,
+            card_digest=card_digest(card),
+            folder=str(place),
+            created=card.record.created,
+            judge_digest=judge,
+        )
+    )
+    computed = tuple(report.seconds)
+    reused = tuple(task.cell.address for task in plan.tasks if task.cell.address in plan.finished)
+    return Outcome(card, place, computed, reused, (*notes, *report.notes))
+
+
+def run_folder(plan: Plan, out: Path) -> Path:
+    """Where the run of a plan lies: the same study, data and numerics always give the same folder."""
+    identity = {
+        "study": plan.study.canonical(),
+        "subjects": plan.study.subjects(),
+        "cells": [task.cell.address for task in plan.tasks],
+    }
+    return out / plan.study.study / digest_json(identity)[:12]
+
+
+def _compute(plan: Plan, store: Store, engine: Engine, progress: Progress) -> Report:
+    left = plan.left()
+    if not left:
+        return Report({})
+    if engine == "workers" and plan.workers > 1:
+        return worker_processes.run_cells(left, store, workers=plan.workers, progress=progress)
+    return in_process.run_cells(left, store, progress=progress)
+
+
+def _remove_damaged(plan: Plan, store: Store) -> list[str]:
+    titles = {task.cell.address: task.cell.title for task in plan.tasks}
+    for address in plan.damaged:
+        store.remove(address)
+    return [
+        f"The finished cell '{titles[address]}' was damaged ({reason}) and is computed again."
+        for address, reason in plan.damaged.items()
+    ]
+
+
+def _times(plan: Plan, report: Report) -> dict[str, float]:
+    """Seconds of work by kind of cell, summed over those computed now."""
+    times: dict[str, float] = {}
+    for task in plan.tasks:
+        spent = report.seconds.get(task.cell.address)
+        if spent is not None:
+            times[task.cell.kind] = times.get(task.cell.kind, 0.0) + spent
+    return times
+
+
+def _check_unchanged(study: Study, resume: Path) -> str:
+    """Compare `study` with the one whose run is resumed; the product path that run was started with."""
+    if not (resume / "study.json").is_file():
+        raise InputError(f"{resume} is not the folder of a run; give the folder that `surefoot run` named.")
+    started: Any = read_json(resume / "study.json")
+    changed = list(_changes(started["study"], study.canonical()))
+    if changed:
+        raise InputError(
+            f"The study has changed since {resume} was started ({', '.join(changed)}); run without --resume to start a "
+            "new run that reuses every unchanged cell, or put the old values back."
+        )
+    return str(started["numerics"]["product"])
+
+
+def _changes(before: Any, after: Any, place: str = "") -> Iterator[str]:
+    """The paths of keys whose values differ."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in dict.fromkeys([*before, *after]):
+            inner = f"{place}.{key}" if place else str(key)
+            if key not in before or key not in after:
+                yield inner
+            else:
+                yield from _changes(before[key], after[key], inner)
+    elif before != after:
+        yield place
