@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from surefoot.card.card import Card, Mistake, Record, RoleSummary, Subject, base_of
-from surefoot.card.claims import Claim, judge_claims, verdict_of
+from surefoot.card.claims import Claim, judge_claims, verdict_of, verdict_sentence
 from surefoot.findings.calibration import Bin
 from surefoot.findings.finding import Direction, Finding, Interval
 
@@ -134,7 +134,7 @@ def extreme() -> Card:
         question="Is the bird recognised wherever it stands, or only before the background it was seen with?",
         subjects=subjects,
         accuracies=accuracies,
-        classes=tuple(f"class {number} of the birds" for number in range(9)) + ("<script>",),
+        classes=(*tuple(f"class {number} of the birds" for number in range(9)), "<script>"),
         chosen="erm+dfr",
         claims=(
             Claim("accuracy", "chosen", slice=groups[3], at_least=0.99),
@@ -206,12 +206,12 @@ def card_of(
     judged = judge_claims(claims, (*findings, *differences), chosen=chosen, labels=labels)
     shown = [subjects[0].name] if chosen is None else [base_of(subjects, chosen), chosen]
     groups = tuple(next(iter(accuracies.values())))
-    counts = {name: 1200 for name in groups}
+    counts = dict.fromkeys(groups, 1200)
     return Card(
         title=title,
         question=question,
         verdict=verdict_of(judged),
-        sentence=judged[0].sentence if judged else "No claim was made, so nothing can pass or fail.",
+        sentence=verdict_sentence(judged),
         chosen=chosen,
         claims=judged,
         subjects=tuple(subjects),

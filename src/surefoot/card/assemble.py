@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from surefoot.card.card import Card, Record, RoleSummary, Subject, base_of
-from surefoot.card.claims import Claim, Judged, Status, judge_claims, verdict_of
+from surefoot.card.claims import Claim, Judged, judge_claims, verdict_of, verdict_sentence
 from surefoot.card.gallery import worst_errors
 from surefoot.errors import InputError
 from surefoot.findings.calibration import reliability
@@ -64,14 +64,13 @@ def assemble_card(
         for each in judge_claims(of_level, (*at_level[0], *at_level[1]), chosen=chosen, labels=labels):
             judged[each.claim] = each
     in_order = tuple(judged[claim] for claim in claims)
-    verdict = verdict_of(in_order)
     shown = _shown(subjects, chosen)
     first = predictions[names[0]]
     return Card(
         title=title,
         question=question,
-        verdict=verdict,
-        sentence=_verdict_sentence(in_order, verdict),
+        verdict=verdict_of(in_order),
+        sentence=verdict_sentence(in_order),
         chosen=chosen,
         claims=in_order,
         subjects=tuple(subjects),
@@ -166,19 +165,3 @@ def _shown(subjects: Sequence[Subject], chosen: str | None) -> tuple[str, ...]:
     if chosen is not None:
         return tuple(dict.fromkeys([base_of(subjects, chosen), chosen]))
     return tuple(subject.name for subject in subjects if subject.before is None)
-
-
-def _verdict_sentence(judged: Sequence[Judged], verdict: Status) -> str:
-    """The verdict in one plain sentence."""
-    if not judged:
-        return "No claim was made, so nothing can pass or fail; the measurements stand on their own."
-    deciding = [each for each in judged if each.status == verdict]
-    if len(judged) == 1:
-        return deciding[0].sentence
-    if verdict == "passed":
-        return f"All {len(judged)} claims hold: every interval lies wholly on the claimed side of its bound."
-    told = "fail" if verdict == "failed" else "cannot be decided yet"
-    counted = f"{len(deciding)} of {len(judged)} claims {told}"
-    if len(deciding) == 1:
-        counted = f"1 of {len(judged)} claims {'fails' if verdict == 'failed' else told}"
-    return f"{counted}. {deciding[0].sentence}"

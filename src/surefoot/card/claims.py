@@ -15,7 +15,7 @@ from surefoot.card.words import finding_title, show_apart, show_count, show_find
 from surefoot.errors import InputError
 from surefoot.findings.finding import Finding, Interval
 
-__all__ = ["Claim", "Judged", "Status", "describe_claim", "judge_claims", "verdict_of"]
+__all__ = ["Claim", "Judged", "Status", "describe_claim", "judge_claims", "verdict_of", "verdict_sentence"]
 
 Status: TypeAlias = Literal["passed", "failed", "undecided"]
 
@@ -40,13 +40,18 @@ class Claim:
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with its verdict. `needed`: the clusters that would decide an undecided claim, if known."""
+    """A claim with its verdict.
+
+    needed: the clusters that would decide an undecided claim, if known. sentence: everything in one sentence;
+    reason: its part after the measured value.
+    """
 
     claim: Claim
     status: Status
     finding: Finding | None
     needed: int | None
     sentence: str
+    reason: str = ""
 
 
 def judge_claims(
@@ -65,8 +70,8 @@ def judge_claims(
     bound or two, or whose confidence is not that of the finding's interval.
 
     >>> interval = Interval(0.85, 0.91, 0.95, "clustered")
-    >>> worst = Finding("worst_group_accuracy", 0.88, interval, 2400, 600, "proportion", "all", "higher", "erm", "judge")
-    >>> judge_claims([Claim("worst_group_accuracy", "erm", at_least=0.8)], [worst])[0].status
+    >>> measured = Finding("accuracy", 0.88, interval, 2400, 600, "proportion", "all", "higher", "erm", "judge")
+    >>> judge_claims([Claim("accuracy", "erm", at_least=0.8)], [measured])[0].status
     'passed'
     """
     return tuple(_judge(claim, findings, chosen, labels or {}) for claim in claims)
@@ -80,27 +85,38 @@ def verdict_of(judged: Sequence[Judged]) -> Status:
     return "passed" if statuses == {"passed"} else "undecided"
 
 
-def describe_claim(claim: Claim, unit: str, label: str) -> str:
-    """The claim in words: "Worst-group accuracy of the base model is at least 80.0%"."""
+def verdict_sentence(judged: Sequence[Judged]) -> str:
+    """The verdict in a plain sentence or two: what decided it."""
+    if not judged:
+        return "No claim was made, so nothing can pass or fail; the measurements stand on their own."
+    verdict = verdict_of(judged)
+    deciding = [each for each in judged if each.status == verdict]
+    if len(judged) == 1:
+        return deciding[0].sentence
+    if verdict == "passed":
+        return f"All {len(judged)} claims hold: every interval lies wholly on the claimed side of its bound."
+    told = "cannot be decided yet" if verdict == "undecided" else "fails" if len(deciding) == 1 else "fail"
+    return f"{len(deciding)} of {len(judged)} claims {told}. {deciding[0].sentence}"
+
+
+def describe_claim(claim: Claim, unit: str, label: str | None = None) -> str:
+    """The claim in words: "Worst-group accuracy of “base” is at least 80.0%"; without a label, of nobody."""
     sign, bound = _bound(claim)
-    where = "" if claim.slice == "all" else f" on “{claim.slice}”"
-    return f"{finding_title(claim.finding)} of {label}{where} is {sign} {show_apart(bound, bound, unit)[1]}"
+    return f"{_what(claim.finding, claim.slice, label)} is {sign} {show_apart(bound, bound, unit)[1]}"
 
 
 def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels: Mapping[str, str]) -> Judged:
     sign, bound = _bound(claim)
     finding = _named(claim, findings, chosen)
-    label = labels.get(finding.subject, finding.subject)
-    where = "" if finding.slice == "all" else f" on “{finding.slice}”"
-    what = f"{finding_title(finding.name)} of {label}{where}"
+    what = _what(finding.name, finding.slice, labels.get(finding.subject, finding.subject))
     limit = "minimum" if sign == "at least" else "maximum"
     if finding.interval is None:
-        sentence = (
-            f"{what} is {show_finding(finding)}, measured on {show_count(finding.clusters, 'independent cluster')} "
-            f"without an interval, so the claimed {limit} can be neither confirmed nor refuted; judge on more "
-            "independent rows, or claim a finding that has an interval."
+        reason = (
+            f"it was measured on {show_count(finding.clusters, 'independent cluster')} without an interval, so the "
+            f"claimed {limit} can be neither confirmed nor refuted; judge on more independent rows, or claim a "
+            "finding that has an interval."
         )
-        return Judged(claim, "undecided", finding, None, sentence)
+        return Judged(claim, "undecided", finding, None, f"{what} is {show_finding(finding)}: {reason}", reason)
     interval = finding.interval
     if not math.isclose(interval.confidence, claim.confidence, abs_tol=1e-12):
         raise InputError(
@@ -108,26 +124,29 @@ def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels
             f"its interval was measured at {show_level(interval.confidence)}; measure at the claim's confidence, or "
             f"write confidence: {interval.confidence:g} in the claim."
         )
-    shown, shown_bound = show_apart(finding.value, bound, finding.unit)
-    measured = f"{what} is {show_finding(finding, value=shown)}"
     status = _status(sign, bound, interval)
+    shown, shown_bound = show_apart(finding.value, bound, finding.unit)
+    needed = _needed(finding.value, bound, interval, finding.clusters) if status == "undecided" else None
     if status == "passed":
-        return Judged(
-            claim, status, finding, None, f"{measured}: the whole interval is {sign} {shown_bound}, as claimed."
-        )
-    if status == "failed":
+        reason = f"the whole interval is {sign} {shown_bound}, as claimed."
+    elif status == "failed":
         side = "below" if sign == "at least" else "above"
-        sentence = f"{measured}: the whole interval is {side} the claimed {limit} of {shown_bound}."
-        return Judged(claim, status, finding, None, sentence)
-    needed = _needed(finding.value, bound, interval, finding.clusters)
-    if needed is None:
-        rest = f"the value lies on the claimed {limit} of {shown_bound}, so no number of rows is sure to decide it."
+        reason = f"the whole interval is {side} the claimed {limit} of {shown_bound}."
+    elif needed is None:
+        reason = f"the value lies on the claimed {limit} of {shown_bound}, so no number of rows is sure to decide it."
     else:
-        rest = (
+        reason = (
             f"the interval contains the claimed {limit} of {shown_bound}. About {needed:,} independent clusters "
             f"would decide it; {finding.clusters:,} were judged."
         )
-    return Judged(claim, status, finding, needed, f"{measured}: {rest}")
+    return Judged(claim, status, finding, needed, f"{what} is {show_finding(finding, value=shown)}: {reason}", reason)
+
+
+def _what(name: str, part: str, label: str | None) -> str:
+    """What is measured, of whom and on which rows."""
+    whom = "" if label is None else f" of “{label}”"
+    where = "" if part == "all" else f" on “{part}”"
+    return f"{finding_title(name)}{whom}{where}"
 
 
 def _bound(claim: Claim) -> tuple[Literal["at least", "at most"], float]:

@@ -4,27 +4,31 @@ The verdict comes first, then the claims, then the pictures, then every number, 
 it does not show. The page's policy forbids everything but its own style and embedded images.
 """
 
-import math
 from pathlib import Path
 
 from surefoot.card.card import Card
 from surefoot.card.claims import Judged, Status, describe_claim
 from surefoot.card.markup import Child, Markup, element, together
 from surefoot.card.panels import calibration_panel, changes_panel, confusion_panel, gallery_panel, groups_panel
-from surefoot.card.plots import Lane, lanes, scale_for, symbols
+from surefoot.card.plots import Lane, Scale, claim_plot, symbols
 from surefoot.card.serialise import card_digest
 from surefoot.card.tables import differences_section, findings_section, making_section
-from surefoot.card.words import show_count, show_finding
+from surefoot.card.words import show_apart, show_count, show_finding
 
 __all__ = ["document", "page"]
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 WORDS: dict[Status, str] = {"passed": "Passed", "failed": "Failed", "undecided": "Undecided"}
+NAVIGATION = {
+    "claims": "Claims", "groups": "Accuracy", "changes": "Changes", "calibration": "Calibration",
+    "confusion": "Confusion", "errors": "Worst errors", "findings": "Findings", "differences": "Differences",
+    "making": "How it was made", "limits": "What it does not show",
+}  # fmt: skip
 # A tick, a cross, and a half-filled ring: told apart without colour.
 ICONS: dict[Status, str] = {
     "passed": "M5 12.5l4.5 4.5L19 7.5",
     "failed": "M6.5 6.5l11 11M17.5 6.5l-11 11",
-    "undecided": "M12 4a8 8 0 1 0 .001 0M12 8v5M12 16v.01",
+    "undecided": "M12 4a8 8 0 1 0 .001 0Z",
 }
 
 
@@ -35,8 +39,7 @@ def page(card: Card) -> str:
         ("groups", "Accuracy by group" if card.groups else "Accuracy", _groups(card)),
     ]
     if card.differences:
-        lead = "After − before, paired on the same judge rows and seeds. Right of the line is better."
-        sections.append(("changes", "What each repair changed", together([_lead(lead), changes_panel(card)])))
+        sections.append(("changes", "What each repair changed", changes_panel(card)))
     if card.reliability:
         lead = (
             "On the diagonal, a confidence of 80% comes true 80% of the time. Below it the model is surer than it "
@@ -56,7 +59,7 @@ def page(card: Card) -> str:
     items = [element("li", {}, line) for line in card.not_shown]
     limits = element("ul", {"class": "limits"}, *items) if items else _lead("Nothing was noted.")
     sections.append(("limits", "What this card does not show", limits))
-    links = [element("a", {"href": f"#{key}"}, name) for key, name, _ in sections]
+    links = [element("a", {"href": f"#{key}"}, NAVIGATION[key]) for key, _, _ in sections]
     body = [
         symbols(),
         _header(card),
@@ -92,8 +95,10 @@ def document(title: str, body: list[Markup]) -> str:
 
 def icon(status: Status) -> Markup:
     """The mark of a verdict."""
-    path = element("path", {"d": ICONS[status]})
-    return element("svg", {"viewBox": "0 0 24 24", "class": "icon", "aria-hidden": "true"}, path)
+    paths = [element("path", {"d": ICONS[status]})]
+    if status == "undecided":
+        paths.append(element("path", {"d": "M12 4a8 8 0 0 0 0 16Z", "fill": "currentColor"}))
+    return element("svg", {"viewBox": "0 0 24 24", "class": "icon", "aria-hidden": "true"}, *paths)
 
 
 def _header(card: Card) -> Markup:
@@ -138,20 +143,25 @@ def _claim(card: Card, judged: Judged) -> Markup:
     finding = judged.finding
     labels = {subject.name: subject.label for subject in card.subjects}
     subject = judged.claim.subject if finding is None else finding.subject
-    claimed = describe_claim(judged.claim, "" if finding is None else finding.unit, labels.get(subject, subject))
-    status = element("p", {"class": f"status {judged.status}"}, icon(judged.status), WORDS[judged.status])
-    parts: list[Child] = [status, element("h3", {}, claimed)]
+    claimed = describe_claim(judged.claim, "" if finding is None else finding.unit)
+    parts: list[Child] = [
+        element("p", {"class": f"status {judged.status}"}, icon(judged.status), WORDS[judged.status]),
+        element("h3", {}, claimed),
+        element("p", {"class": "whom"}, labels.get(subject, subject)),
+    ]
     if finding is not None:
         parts.append(element("p", {"class": "value"}, show_finding(finding)))
     bound = judged.claim.at_least if judged.claim.at_least is not None else judged.claim.at_most
-    if finding is not None and finding.interval is not None and bound is not None and math.isfinite(bound):
+    if finding is not None and finding.interval is not None and bound is not None:
         interval = finding.interval
         ends = [interval.low, interval.high, finding.value, bound, *finding.per_seed]
-        room = 0.08 * max(max(ends) - min(ends), 1e-6)
-        scale = scale_for([min(ends) - room, max(ends) + room])
+        room = 0.05 * (max(ends) - min(ends))
+        scale = Scale(min(ends) - room, max(ends) + room, ())
         lane = Lane(finding.value, interval.low, interval.high, finding.per_seed, 1)
-        parts.append(element("div", {"class": "mini"}, lanes(scale, [lane], [bound])))
-    parts.append(element("p", {"class": "why"}, judged.sentence))
+        name = show_apart(finding.value, bound, finding.unit)[1]
+        parts.append(element("div", {"class": "mini"}, claim_plot(scale, lane, bound, name)))
+    reason = judged.reason or judged.sentence
+    parts.append(element("p", {"class": "why"}, reason[:1].upper() + reason[1:]))
     return element("li", {"class": judged.status}, *parts)
 
 

@@ -13,7 +13,7 @@ __all__ = ["calibration_panel", "changes_panel", "confusion_panel", "gallery_pan
 SUMMARIES = ("worst_group_accuracy", "weighted_accuracy", "accuracy")
 SHORT = {
     "worst_group_accuracy": "Worst group",
-    "weighted_accuracy": "Mean, groups weighted as in training",
+    "weighted_accuracy": "Mean, weighted as in training",
     "accuracy": "Mean over all judge rows",
 }
 
@@ -73,37 +73,34 @@ def groups_panel(card: Card) -> Markup:
 
 
 def changes_panel(card: Card) -> Markup:
-    """Paired after − before differences of the summary accuracies, one row a repair."""
-    repairs = [subject for subject in card.subjects if subject.before is not None]
+    """Paired after − before differences, one row a repair: worst group filled, mean in outline."""
     measured = {(each.name, each.subject): each for each in card.differences if each.slice == "all"}
     labels = {subject.name: subject for subject in card.subjects}
-    parts: list[Markup] = []
-    for name in SUMMARIES:
-        having = [
-            (subject, measured[name, f"{subject.name} − {subject.before}"])
-            for subject in repairs
-            if (name, f"{subject.name} − {subject.before}") in measured
-        ]
-        if not having:
-            continue
-        scale = scale_for([0.0, *(value for _, each in having for value in _extent(each))])
-        rows = [axis_row(scale, having[0][1].unit, signed=True)]
-        for subject, each in having:
-            family = next(family for family in families(card.subjects) if subject in family)
-            base = labels[subject.before or ""]
-            chosen = subject.name == card.chosen
-            rows.append(
-                forest_row(
-                    short_label(subject, base),
-                    f"after {base.label}",
-                    lanes(scale, [_lane(each, family.index(subject), chosen)], zero=True),
-                    [("change", show_finding(each), chosen)],
-                )
-            )
-        parts.append(element("div", {"class": "panel"}, element("h3", {}, SHORT[name]), *rows))
-    if not parts:
+    mean = next((name for name in ("weighted_accuracy", "accuracy") if any(key[0] == name for key in measured)), None)
+    rows: list[tuple[Subject, int, list[Finding]]] = []
+    for family in families(card.subjects):
+        for series, subject in enumerate(family):
+            pair = f"{subject.name} − {subject.before}"
+            having = [measured[name, pair] for name in (SUMMARIES[0], mean) if name and (name, pair) in measured]
+            if having:
+                rows.append((subject, series, having))
+    if not rows:
         return element("p", {"class": "quiet"}, "No repair was measured against what it repairs.")
-    return together(parts)
+    scale = scale_for([0.0, *(value for _, _, having in rows for each in having for value in _extent(each))])
+    drawn = [axis_row(scale, rows[0][2][0].unit, signed=True)]
+    for subject, series, having in rows:
+        base = labels[subject.before or ""]
+        chosen = subject.name == card.chosen
+        plot = lanes(
+            scale, [_lane(each, series, chosen, hollow=each.name != SUMMARIES[0]) for each in having], zero=True
+        )
+        numbers = [(SHORT[each.name], show_finding(each).replace(" points", ""), chosen) for each in having]
+        drawn.append(forest_row(short_label(subject, base), f"after {base.label}", plot, numbers))
+    keys = [(SHORT[SUMMARIES[0]], False)] + ([(SHORT[mean], True)] if mean else [])
+    items = [element("li", {"class": "neutral"}, marker(1, hollow=hollow), name) for name, hollow in keys]
+    legend = element("ul", {"class": "legend"}, *items)
+    lead = "After − before in percentage points, paired on the same judge rows and seeds. Right of the line is better."
+    return together([element("p", {"class": "lead"}, lead), element("div", {"class": "panel"}, legend, *drawn)])
 
 
 def calibration_panel(card: Card) -> Markup:
@@ -118,14 +115,20 @@ def calibration_panel(card: Card) -> Markup:
         ]
         told = [element("p", {"class": "quiet"}, line) for line in errors]
         drawn.append(
-            element("figure", {}, element("figcaption", {}, _tagged(card, name)), reliability_plot(bins, label), *told)
+            element(
+                "figure",
+                {},
+                element("figcaption", {}, _tagged(card, name)),
+                element("div", {}, reliability_plot(bins, label), *told),
+            )
         )
     return element("div", {"class": "pair"}, *drawn)
 
 
 def confusion_panel(card: Card) -> Markup:
     """A confusion matrix per drawn subject: each row is a true class, tinted by its share."""
-    return element("div", {"class": "pair"}, *(_confusion(card, name) for name in card.confusion))
+    wide = "pair wide" if len(card.classes) > 4 else "pair"
+    return element("div", {"class": wide}, *(_confusion(card, name) for name in card.confusion))
 
 
 def gallery_panel(card: Card) -> Markup:
@@ -179,9 +182,9 @@ def _extent(finding: Finding) -> tuple[float, ...]:
     return (finding.value, *ends, *finding.per_seed)
 
 
-def _lane(finding: Finding, series: int, highlighted: bool) -> Lane:
+def _lane(finding: Finding, series: int, highlighted: bool, *, hollow: bool = False) -> Lane:
     low, high = (None, None) if finding.interval is None else (finding.interval.low, finding.interval.high)
-    return Lane(finding.value, low, high, finding.per_seed, series, highlighted)
+    return Lane(finding.value, low, high, finding.per_seed, series, highlighted, hollow)
 
 
 def _legend(card: Card, family: Sequence[Subject]) -> Markup:
@@ -230,15 +233,9 @@ def _confusion(card: Card, name: str) -> Markup:
         body.append(element("tr", {}, heading, *cells, element("td", {"class": "total"}, f"{total:,}")))
     corner = element("th", {"scope": "col", "class": "corner"}, "true ↓ predicted →")
     head = element("tr", {}, corner, *columns, element("th", {"scope": "col", "class": "total"}, "count"))
-    table = element(
-        "table",
-        {"class": "confusion"},
-        element("caption", {}, _tagged(card, name)),
-        element("thead", {}, head),
-        element("tbody", {}, *body),
-    )
+    table = element("table", {"class": "confusion"}, element("thead", {}, head), element("tbody", {}, *body))
     region = {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": f"Confusion of {_label(card, name)}"}
-    return element("div", region, table)
+    return element("figure", {}, element("figcaption", {}, _tagged(card, name)), element("div", region, table))
 
 
 def _mistake(mistake: Mistake) -> Markup:
@@ -248,10 +245,9 @@ def _mistake(mistake: Mistake) -> Markup:
         source = f"data:image/png;base64,{mistake.image}"
         picture.append(element("img", {"src": source, "alt": f"Row {mistake.id}: {said}", "loading": "lazy"}))
     lines = [
-        element("strong", {}, mistake.predicted),
-        element("span", {}, f"is {mistake.target}"),
+        element("span", {}, "said ", element("strong", {}, mistake.predicted)),
+        element("span", {}, "is ", element("strong", {}, mistake.target)),
         element("span", {"class": "sure"}, f"{show_value(mistake.probability, 'proportion')} sure"),
-        element("small", {}, " · ".join(mistake.groups)) if mistake.groups else Markup(""),
-        element("code", {}, mistake.id),
+        *([element("small", {}, " · ".join(mistake.groups))] if mistake.groups else []),
     ]
-    return element("li", {}, *picture, element("div", {"class": "told"}, *lines))
+    return element("li", {}, *picture, element("div", {"class": "told"}, *lines), element("code", {}, mistake.id))

@@ -18,6 +18,7 @@ __all__ = [
     "Lane",
     "Scale",
     "axis",
+    "claim_plot",
     "lanes",
     "marker",
     "reliability_plot",
@@ -28,6 +29,8 @@ __all__ = [
 
 LANE = 18
 """Height of one lane in pixels."""
+ROOM = 8
+"""Pixels above the first lane and below the last."""
 
 # Paths centred on the origin, of about equal area. Series 0, the base, is a ring: what all others started from.
 SHAPES = (
@@ -61,7 +64,10 @@ class Scale:
 
 @dataclass(frozen=True)
 class Lane:
-    """One mark: a value, its interval, one thin tick per seed, and which series (shape and colour) it is."""
+    """One mark: a value, its interval, one thin tick per seed, and which series (shape and colour) it is.
+
+    hollow draws the mark as an outline: a second quantity of the same series.
+    """
 
     value: float
     low: float | None
@@ -69,6 +75,7 @@ class Lane:
     per_seed: tuple[float, ...]
     series: int
     highlighted: bool = False
+    hollow: bool = False
 
 
 def scale_for(values: Sequence[float], *, limits: tuple[float, float] = (-math.inf, math.inf)) -> Scale:
@@ -105,27 +112,41 @@ def symbols() -> Markup:
     )
 
 
-def marker(series: int) -> Markup:
+def marker(series: int, *, hollow: bool = False) -> Markup:
     """A series' mark for a legend."""
     shape, colour = series_style(series)
-    mark = element("use", {"href": f"#{shape}", "x": 8, "y": 8, "class": f"mark {colour}"})
+    kind = f"mark {colour}" + (" hollow" if hollow else "")
+    mark = element("use", {"href": f"#{shape}", "x": 8, "y": 8, "class": kind})
     return element("svg", {"width": 16, "height": 16, "class": "key", "aria-hidden": "true"}, mark)
 
 
 def lanes(scale: Scale, drawn: Sequence[Lane], bounds: Sequence[float] = (), zero: bool = False) -> Markup:
     """Values with intervals, one under another; `bounds` are dashed lines, `zero` draws a line at nothing."""
-    height = LANE * max(1, len(drawn))
-    parts = [_upright(scale.at(tick), height, "grid") for tick in scale.ticks]
+    height = LANE * len(drawn) + 2 * ROOM
+    parts = [_upright(scale.at(tick), "100%", "grid") for tick in scale.ticks]
     if zero:
-        parts.append(_upright(scale.at(0.0), height, "zero"))
+        parts.append(_upright(scale.at(0.0), "100%", "zero"))
     for number, lane in enumerate(drawn):
         if lane.highlighted:
-            band = {"x": 0, "y": number * LANE, "width": "100%", "height": LANE, "class": "band"}
+            band = {"x": 0, "y": ROOM + number * LANE, "width": "100%", "height": LANE, "class": "band"}
             parts.append(element("rect", band))
-    parts.extend(_upright(scale.at(bound), height, "bound") for bound in bounds)
+    parts.extend(_upright(scale.at(bound), "100%", "bound") for bound in bounds)
     for number, lane in enumerate(drawn):
-        parts.extend(_lane(scale, lane, number * LANE + LANE / 2))
-    return element("svg", {"class": "lanes", "width": "100%", "height": height, "aria-hidden": "true"}, *parts)
+        parts.extend(_lane(scale, lane, ROOM + number * LANE + LANE / 2))
+    drawn_lanes = element("svg", {"class": "lanes", "width": "100%", "height": height, "aria-hidden": "true"}, *parts)
+    return element("div", {"class": "plot", "style": f"min-height:{height}px"}, drawn_lanes)
+
+
+def claim_plot(scale: Scale, lane: Lane, bound: float, name: str) -> Markup:
+    """One interval against the bound it is judged by, with the bound's name under its line."""
+    x = scale.at(bound)
+    anchor = "start" if x < 15 else "end" if x > 85 else "middle"
+    parts = [
+        _upright(x, "26", "bound"),
+        *_lane(scale, lane, 13.0),
+        element("text", {"x": _percent(x), "y": 39, "text-anchor": anchor}, name),
+    ]
+    return element("svg", {"class": "lanes", "width": "100%", "height": 42, "aria-hidden": "true"}, *parts)
 
 
 def axis(scale: Scale, unit: str, *, signed: bool = False) -> Markup:
@@ -140,7 +161,7 @@ def axis(scale: Scale, unit: str, *, signed: bool = False) -> Markup:
 
 def reliability_plot(bins: Sequence[Bin], label: str) -> Markup:
     """Accuracy against confidence; a dot's area is its share of the predictions, its stem the miscalibration."""
-    left, top, size = 40.0, 10.0, 230.0
+    left, top, size = 56.0, 10.0, 230.0
     most = max((each.count for each in bins), default=1)
 
     def across(value: float) -> float:
@@ -176,7 +197,7 @@ def reliability_plot(bins: Sequence[Bin], label: str) -> Markup:
     told = f"Reliability of {label}. " + "; ".join(
         f"confidence {each.confidence:.0%}: accuracy {each.accuracy:.0%}" for each in filled
     )
-    return element("svg", {"class": "reliability", "viewBox": "0 0 282 280", "role": "img", "aria-label": told}, *parts)
+    return element("svg", {"class": "reliability", "viewBox": "0 0 298 284", "role": "img", "aria-label": told}, *parts)
 
 
 def _lane(scale: Scale, lane: Lane, middle: float) -> list[Markup]:
@@ -191,11 +212,11 @@ def _lane(scale: Scale, lane: Lane, middle: float) -> list[Markup]:
         place = {"x1": x, "x2": x, "y1": middle - 6, "y2": middle + 6}
         parts.append(element("line", {**place, "class": f"seed {colour}"}))
     use = {"href": f"#{shape}", "x": _percent(scale.at(lane.value)), "y": middle}
-    parts.append(element("use", {**use, "class": f"mark {colour}"}))
+    parts.append(element("use", {**use, "class": f"mark {colour}" + (" hollow" if lane.hollow else "")}))
     return parts
 
 
-def _upright(x: float, height: int, kind: str) -> Markup:
+def _upright(x: float, height: str, kind: str) -> Markup:
     return element("line", {"x1": _percent(x), "x2": _percent(x), "y1": 0, "y2": height, "class": kind})
 
 

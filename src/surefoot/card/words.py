@@ -21,12 +21,12 @@ __all__ = [
 
 TITLES = {
     "accuracy": "Accuracy",
-    "weighted_accuracy": "Mean accuracy, groups weighted as in training",
+    "weighted_accuracy": "Training-weighted accuracy",
     "worst_group_accuracy": "Worst-group accuracy",
     "nll": "Negative log-likelihood",
     "brier": "Brier score",
-    "calibration_error": "Calibration error, equal-width bins",
-    "calibration_error_equal_mass": "Calibration error, equal-mass bins",
+    "calibration_error": "Calibration error (equal-width bins)",
+    "calibration_error_equal_mass": "Calibration error (equal-mass bins)",
     "seed_spread": "Spread over seeds",
 }
 UNITS = {"nats": " nats", "rows": " rows", "seconds": " s"}
