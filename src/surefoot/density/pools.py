@@ -5,7 +5,7 @@ A pool is called with scores `[rows]`, weights `[rows]` and the groups' membersh
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,6 +16,7 @@ from surefoot.errors import InputError
 __all__ = ["GroupWeighted", "Pool", "group_dro_step", "mean", "total", "weighted", "worst_group"]
 
 
+@runtime_checkable
 class Pool(Protocol):
     """Scores to a scalar."""
 

@@ -73,7 +73,8 @@ def _packed(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
 
 def _unpacked(packed: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
     if "tensor" in packed:
-        return tensors[packed["tensor"]]
+        # A copy is aligned in memory, a view of the file may not be; products differ in the last bits between them.
+        return tensors[packed["tensor"]].clone()
     if "items" in packed:
         return {key: _unpacked(item, tensors) for key, item in packed["items"]}
     if "list" in packed:

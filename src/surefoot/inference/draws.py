@@ -1,11 +1,14 @@
 """What inference returns: parameter samples (a trained point is one draw), diagnostics, and the rows seen."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from surefoot.findings.finding import Finding
+from surefoot.errors import InputError
+from surefoot.files import digest_file, read_json, read_tensors, write_json, write_tensors
+from surefoot.findings.finding import Finding, finding_from_json, finding_to_json
 from surefoot.networks.network import Parameters
 
-__all__ = ["Draws"]
+__all__ = ["Draws", "load_draws", "save_draws"]
 
 
 @dataclass(frozen=True)
@@ -22,3 +25,34 @@ class Draws:
     def point(self, draw: int = 0) -> Parameters:
         """One draw's parameters, without the draw axis."""
         return {name: tensor[draw] for name, tensor in self.parameters.items()}
+
+
+def save_draws(draws: Draws, folder: Path) -> None:
+    """Write `draws.safetensors` and then `draws.json`, which names the tensors' digest; exact to the last bit.
+
+    A folder whose `draws.json` exists is complete.
+    """
+    tensors = folder / "draws.safetensors"
+    write_tensors(tensors, draws.parameters)
+    record = {
+        "tensors": digest_file(tensors),
+        "names": list(draws.parameters),
+        "diagnostics": [finding_to_json(finding) for finding in draws.diagnostics],
+        "seen": sorted(draws.seen),
+    }
+    write_json(folder / "draws.json", record)
+
+
+def load_draws(folder: Path) -> Draws:
+    """The inverse of `save_draws`; raises `InputError` when a file is missing, damaged or of another save."""
+    record = read_json(folder / "draws.json")
+    tensors = read_tensors(folder / "draws.safetensors")
+    if digest_file(folder / "draws.safetensors") != record["tensors"]:
+        raise InputError(
+            f"{folder}/draws.safetensors is not the file that draws.json describes; compute the draws anew."
+        )
+    return Draws(
+        parameters={name: tensors[name] for name in record["names"]},
+        diagnostics=tuple(finding_from_json(finding) for finding in record["diagnostics"]),
+        seen=frozenset(record["seen"]),
+    )
