@@ -4,7 +4,7 @@ A folder of its own for each address holds
 
     features.safetensors    [rows, features], a valid file from the first byte on; chunks are written into place
     done/000003             sha256 of a finished chunk's bytes, written after them
-    manifest.json           every chunk's sha256, when all are there (the folder `done` is then removed)
+    manifest.json           every chunk's sha256, when all are there (the folder `done` is then emptied)
 
 so a killed extraction goes on with the chunks that are missing, and a damaged chunk is found and computed again.
 The address is made from everything that shapes the numbers: the weights, the code and settings of every layer,
@@ -12,7 +12,6 @@ the inputs, what was done to them, the size of a chunk, the device, the product 
 """
 
 import inspect
-import shutil
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -91,7 +90,8 @@ def extract(
     manifest = {"format": FORMAT, "dtype": DTYPE_CODES[dtype], "chunks": digests}
     if _manifest(there) != manifest:
         write_json(there / MANIFEST, manifest)
-    shutil.rmtree(there / DONE, ignore_errors=True)
+    for marker in _markers(there):
+        marker.unlink(missing_ok=True)
     return rows.with_inputs(store.mapped())
 
 
@@ -174,8 +174,11 @@ def _finished(folder: Path) -> tuple[dict[int, str], torch.dtype | None]:
     if manifest is not None:
         types = {code: dtype for dtype, code in DTYPE_CODES.items()}
         return dict(enumerate(manifest["chunks"])), types[manifest["dtype"]]
-    marked = sorted((folder / DONE).glob("[0-9]*"))
-    return {int(path.name): path.read_text(encoding="utf-8") for path in marked}, None
+    return {int(path.name): path.read_text(encoding="utf-8") for path in _markers(folder)}, None
+
+
+def _markers(folder: Path) -> list[Path]:
+    return sorted((folder / DONE).glob("[0-9]*"))
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
@@ -184,9 +187,11 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
         manifest = read_json(folder / MANIFEST)
     except InputError:
         return None
-    if not isinstance(manifest, dict) or set(cast("dict[str, Any]", manifest)) != {"format", "dtype", "chunks"}:
-        return None
-    return cast("dict[str, Any]", manifest)
+    match manifest:
+        case {"format": int(), "dtype": str(dtype), "chunks": list()} if dtype in DTYPE_CODES.values():
+            return cast("dict[str, Any]", manifest)
+        case _:
+            return None
 
 
 def _layer(name: str, part: nn.Module) -> list[Any]:

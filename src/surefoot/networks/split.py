@@ -6,6 +6,7 @@ the first rows whose features are extracted.
 """
 
 import difflib
+from collections.abc import Collection
 
 from torch import Tensor, fx, nn
 
@@ -47,13 +48,13 @@ def split(module: nn.Module, head: str | None = None, example: Tensor | None = N
             f"The model's linear layers are: {', '.join(linear)}."
         )
     last = _last_step(module)
-    found = last if last is not None and last in linear else linear[-1]
-    chosen = found if head is None else head
-    if last is not None and last != chosen:
+    if last is not None and last != head and (head is not None or last not in linear):
+        named = "an nn.Linear layer" if head is None else f'the layer "{head}"'
         raise InputError(
-            f'The layer "{chosen}" is not the last step of the model {type(module).__name__}: it returns the result '
-            f"of {last}; return the logits of the last nn.Linear as they are, or name another head."
+            f"The model {type(module).__name__} returns the result of {last}, not that of {named}; return the logits "
+            "of the last nn.Linear as they are, or name another head."
         )
+    chosen = head or last or linear[-1]
     network = Network(module, chosen)
     if example is not None:
         check_head_is_last(network, parameters_of(network), example)
@@ -61,14 +62,14 @@ def split(module: nn.Module, head: str | None = None, example: Tensor | None = N
 
 
 def _last_step(module: nn.Module) -> str | None:
-    """What the module's result comes from: a layer's name or an operation's; None when torch cannot trace it."""
+    """The layer or operation whose result the module returns, by name; None when torch cannot trace the module."""
     try:
         graph = fx.Tracer().trace(module)
     except Exception:  # a user's forward may fail on symbols in any way; then example inputs must decide
         return None
     result = graph.output_node().args[0]
     if not isinstance(result, fx.Node):
-        return f"a {type(result).__name__}"
+        return "several things" if isinstance(result, Collection) else repr(result)
     if result.op == "call_module":
         return str(result.target)
     return result.name

@@ -29,7 +29,8 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 def load_user_module(named: str, trust_code: bool) -> nn.Module:
     """The model that "file.py:Net" names: a class or function called without arguments, or a module itself.
 
-    The file's folder is on the import path while the file runs, so it may import its neighbours.
+    The file's folder is on the import path while the file runs, so it may import its neighbours (by their plain
+    names, once per process: two folders in one process must not have neighbours of the same name).
 
     Raises `InputError` unless the code is trusted, and when the file, the name or the model is not there.
     """
