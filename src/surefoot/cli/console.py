@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from surefoot.card.card import Card
     from surefoot.card.claims import Status
+    from surefoot.study.once import Columns
 
 __all__ = [
     "ClaimsOption",
@@ -36,10 +37,12 @@ __all__ = [
     "PullRequestOption",
     "QuietOption",
     "SeedOption",
+    "SourceOption",
     "SplitOption",
     "TargetOption",
     "TrustOption",
     "Wanted",
+    "columns_of",
     "comma_separated",
     "command_line",
     "deliver",
@@ -73,7 +76,11 @@ GroupsOption: TypeAlias = Annotated[
 ]
 ClusterOption: TypeAlias = Annotated[
     str | None,
-    typer.Option("--cluster", metavar="COLUMN", help="Rows with the same value here (one patient) count as one."),
+    typer.Option("--cluster", metavar="COLUMN", help="Rows with the same value here count as one in intervals."),
+]
+SourceOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--source", metavar="COLUMN", help="Rows with the same value here (one patient) stay in one role."),
 ]
 IdOption: TypeAlias = Annotated[str | None, typer.Option("--id", metavar="COLUMN", help="The column that names rows.")]
 SplitOption: TypeAlias = Annotated[
@@ -135,6 +142,22 @@ def deliver(card: "Card", folder: Path, wanted: Wanted, *, extra: tuple[str, ...
     return EXIT_CODES[card.verdict]
 
 
+def columns_of(
+    target: str | None,
+    groups: Sequence[str] | None,
+    *,
+    split: str | None = None,
+    cluster: str | None = None,
+    source: str | None = None,
+    identity: str | None = None,
+    images: Path | None = None,
+) -> "Columns":
+    """The columns that options name."""
+    from surefoot.study.once import Columns
+
+    return Columns(target, comma_separated(groups), split, cluster, source, identity, images=images)
+
+
 def comma_separated(given: Sequence[str] | None) -> tuple[str, ...]:
     """An option that takes several names at once, and may be given again.
 
@@ -175,7 +198,7 @@ def verdict_text(verdict: "Status", sentence: str) -> "Text":
 
 
 @contextmanager
-def progress_bars(*, quiet: bool) -> Iterator[Progress]:
+def progress_bars(*, quiet: bool) -> Generator[Progress]:
     """A `Progress` that draws bars with the time left on stderr, once the work has taken a second.
 
     Silent when stderr is no terminal, or when asked to be.

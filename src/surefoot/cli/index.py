@@ -1,153 +1,184 @@
-"""The index of runs as one page, and cards side by side; drawn like a card, and readable on a phone."""
+"""The index of runs as one page, and cards side by side; in the card's own style, and readable on a phone."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from typing import Any, cast
 from urllib.parse import quote
 
-__all__ = ["RunSummary", "compare_page", "find_runs", "index_page", "not_found_page"]
+from surefoot.card import page as card_page
+from surefoot.card.card import Card
+from surefoot.card.markup import Child, Markup, element
+from surefoot.card.serialise import read_card
+from surefoot.card.words import show_count, show_finding
+from surefoot.errors import InputError
+
+__all__ = ["Run", "compare_page", "find_runs", "index_page", "not_found_page"]
+
+DEEPEST = 4  # folders below the runs folder in which a card may lie
 
 
 @dataclass(frozen=True)
-class RunSummary:
-    """What the index says of one run. name: its folder below the runs folder, with forward slashes.
-
-    verdict: "passed", "failed", "undecided", or "unreadable" where the card cannot be read.
-    worst, mean: accuracies of the chosen model (else of the last one on the card), as proportions.
-    """
+class Run:
+    """One run's folder below the runs folder (with forward slashes), and its card; None where it cannot be read."""
 
     name: str
-    title: str
-    verdict: str
-    sentence: str
-    created: str
-    worst: float | None
-    mean: float | None
+    card: Card | None
+
+    @property
+    def title(self) -> str:
+        """The card's title, or the folder's name."""
+        return self.card.title if self.card is not None else self.name
 
 
-def find_runs(root: Path) -> tuple[RunSummary, ...]:
-    """Every folder below `root` (at most four deep, links not followed) that holds a card, newest first."""
-    found: list[RunSummary] = []
-    for depth in range(1, 5):
+def find_runs(root: Path) -> tuple[Run, ...]:
+    """Every folder below `root` that holds a card, newest first; links that lead out of it are not followed."""
+    found: list[Run] = []
+    inside = root.resolve()
+    for depth in range(1, DEEPEST + 1):
         for file in root.glob("/".join(["*"] * depth) + "/card.json"):
-            if file.resolve().is_relative_to(root.resolve()):
-                found.append(_summary(file, file.parent.relative_to(root).as_posix()))
-    return tuple(sorted(found, key=lambda run: (run.created, run.name), reverse=True))
+            if file.resolve().is_relative_to(inside):
+                found.append(Run(file.parent.relative_to(root).as_posix(), _card(file)))
+    return tuple(sorted(found, key=_newest, reverse=True))
 
 
-def index_page(runs: Sequence[RunSummary], folder: str) -> str:
+def index_page(runs: Sequence[Run], folder: str) -> str:
     """All runs, newest first, with boxes to lay cards side by side."""
+    where = element("code", {}, folder)
     if not runs:
-        body = f"<p>No run in <code>{escape(folder)}</code> yet. Start with <code>surefoot demo</code>.</p>"
-        return _document("Runs", f"<h1>Runs</h1>{body}")
-    items = "".join(_item(run) for run in runs)
-    count = f"{len(runs)} run{'s' if len(runs) != 1 else ''} in <code>{escape(folder)}</code>, newest first."
+        body = [_header("Runs", "No run in ", where, " yet. Start with ", element("code", {}, "surefoot demo"), ".")]
+        return _document("Runs", body)
     return _document(
         "Runs",
-        f"<header><h1>Runs</h1><p class=dim>{count}</p></header>"
-        f"<form action=/compare><ul class=runs>{items}</ul>"
-        "<p class=bar><button>Show the ticked cards side by side</button></p></form>",
+        [
+            _header("Runs", f"{show_count(len(runs), 'run')} in ", where, ", newest first."),
+            element(
+                "form",
+                {"action": "/compare"},
+                element("ol", {"class": "runs"}, *(_item(number, run) for number, run in enumerate(runs))),
+                element("p", {"class": "bar"}, element("button", {}, "Show the ticked cards side by side")),
+            ),
+        ],
     )
 
 
-def compare_page(runs: Sequence[RunSummary]) -> str:
+def compare_page(runs: Sequence[Run]) -> str:
     """Whole cards side by side; on a narrow screen one below the other."""
-    frames = "".join(
-        f"<section><h2><a href='{_address(run)}'>{escape(run.title)}</a></h2>"
-        f"<p class=dim>{_badge(run.verdict)} {escape(run.name)}</p>"
-        f"<iframe title='{escape(run.title, quote=True)}' src='{_address(run)}'></iframe></section>"
+    cards = [
+        element(
+            "div",
+            {},
+            element("h2", {}, element("a", {"href": _address(run, "card.html")}, run.title)),
+            element("p", {"class": "quiet"}, run.name),
+            element("iframe", {"title": f"{run.title} ({run.name})", "src": _address(run, "card.html")}),
+        )
         for run in runs
-    )
-    return _document("Cards side by side", f"<p><a href=/>All runs</a></p><div class=cards>{frames}</div>", wide=True)
+    ]
+    back = element("p", {}, element("a", {"href": "/"}, "All runs"))
+    body = [_header("Side by side"), back, element("div", {"class": "cards"}, *cards)]
+    return _document("Side by side", body, wide=True)
 
 
 def not_found_page() -> str:
     """For every address that names no card."""
-    return _document("Not here", "<h1>Not here</h1><p>No card has this address. <a href=/>All runs</a></p>")
+    return _document(
+        "Not here", [_header("Not here", "No card has this address. ", element("a", {"href": "/"}, "All runs"))]
+    )
 
 
-def _summary(file: Path, name: str) -> RunSummary:
+def _card(file: Path) -> Card | None:
     try:
-        card = cast("dict[str, Any]", json.loads(file.read_text(encoding="utf-8")))
-        told = card["chosen"] or card["subjects"][-1]["name"]
-        overall = {
-            finding["name"]: float(finding["value"])
-            for finding in card["findings"]
-            if finding["subject"] == told and finding["slice"] == "all"
-        }
-        return RunSummary(
-            name=name,
-            title=str(card["title"]),
-            verdict=str(card["verdict"]),
-            sentence=str(card["sentence"]),
-            created=str(card["record"]["created"]),
-            worst=overall.get("worst_group_accuracy"),
-            mean=overall.get("accuracy"),
-        )
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
-        sentence = "Its card.json cannot be read; it may be damaged or of another version."
-        return RunSummary(name, name, "unreadable", sentence, "", None, None)
+        return read_card(file)
+    except (InputError, OSError):
+        return None
 
 
-def _item(run: RunSummary) -> str:
-    name = escape(run.name, quote=True)
-    figures = "".join(
-        f"<span><b>{100 * value:.1f} %</b> {label}</span>"
-        for label, value in (("worst group", run.worst), ("mean", run.mean))
-        if value is not None
+def _newest(run: Run) -> tuple[str, str]:
+    return ("" if run.card is None else run.card.record.created, run.name)
+
+
+def _header(title: str, *sentence: Child) -> Markup:
+    said = [element("p", {"class": "question"}, *sentence)] if sentence else []
+    return element("header", {}, element("p", {"class": "eyebrow"}, "surefoot"), element("h1", {}, title), *said)
+
+
+def _item(number: int, run: Run) -> Markup:
+    field = f"run{number}"
+    tick = element("input", {"type": "checkbox", "name": "run", "value": run.name, "id": field})
+    if run.card is None:
+        told = element("p", {}, "Its card.json cannot be read; it may be damaged, or of another version.")
+        return element("li", {}, tick, element("div", {}, element("h3", {}, run.name), told))
+    card = run.card
+    title = element("a", {"href": _address(run, "card.html")}, card.title)
+    return element(
+        "li",
+        {"class": card.verdict},
+        tick,
+        element(
+            "div",
+            {},
+            element("p", {"class": "word"}, card_page.icon(card.verdict), card_page.WORDS[card.verdict]),
+            element("h3", {}, element("label", {"for": field, "class": "unseen"}, f"Compare {run.name}"), title),
+            element("p", {}, card.sentence),
+            _figures(card),
+            element(
+                "p",
+                {"class": "quiet"},
+                f"{card.record.created[:16].replace('T', ' ')} UTC · {run.name} · ",
+                element("a", {"href": _address(run, "card.json")}, "data"),
+            ),
+        ),
     )
-    return (
-        f"<li><input type=checkbox name=run value='{name}' id='{name}' aria-label='Compare {name}'>"
-        f"<div><h2><a href='{_address(run)}'>{escape(run.title)}</a></h2>"
-        f"<p>{_badge(run.verdict)} {escape(run.sentence)}</p>"
-        f"<p class=figures>{figures}</p>"
-        f"<p class=dim>{escape(run.created[:16].replace('T', ' '))} · {escape(run.name)} · "
-        f"<a href='/run/{quote(run.name)}/card.json'>data</a></p></div></li>"
+
+
+def _figures(card: Card) -> Markup:
+    """Worst group and mean of the chosen model, else of the card's last."""
+    told = card.chosen or card.subjects[-1].name
+    label = next(subject.label for subject in card.subjects if subject.name == told)
+    facts: list[Markup] = []
+    for name, words in (("worst_group_accuracy", "worst group"), ("accuracy", "mean accuracy")):
+        for finding in card.findings:
+            if (finding.subject, finding.name, finding.slice) == (told, name, "all"):
+                facts.append(element("li", {}, f"{words} ", element("b", {}, show_finding(finding))))
+    return element("ul", {"class": "strip"}, element("li", {}, label), *facts)
+
+
+def _address(run: Run, file: str) -> str:
+    return f"/run/{quote(run.name)}/{file}"
+
+
+def _document(title: str, body: Sequence[Markup], *, wide: bool = False) -> str:
+    style = Path(card_page.__file__).with_name("page.css").read_text(encoding="utf-8")
+    head = element(
+        "head",
+        {},
+        element("meta", {"charset": "utf-8"}),
+        element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
+        element("meta", {"name": "color-scheme", "content": "light dark"}),
+        element("title", {}, f"{title} · surefoot"),
+        Markup(f"<style>{style}{STYLE}</style>"),
     )
-
-
-def _badge(verdict: str) -> str:
-    return f"<strong class='badge {escape(verdict, quote=True)}'>{escape(verdict)}</strong>"
-
-
-def _address(run: RunSummary) -> str:
-    return f"/run/{quote(run.name)}/card.html"
-
-
-def _document(title: str, body: str, *, wide: bool = False) -> str:
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8>"
-        "<meta name=viewport content='width=device-width,initial-scale=1'>"
-        f"<title>{escape(title)} · surefoot</title><style>{STYLE}</style>"
-        f"<main class='{'wide' if wide else ''}'>{body}</main></html>"
-    )
+    page = element("html", {"lang": "en"}, head, element("body", {"class": "wide" if wide else None}, *body))
+    return f"<!doctype html>\n{page.text}\n"
 
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --dim: #5b6570; --paper: #fff; --line: #dfe3e8;
-  --passed: #1a7f37; --failed: #c0262d; --undecided: #9a6700; --link: #0a58ca; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --dim: #9aa4af; --paper: #14171b; --line: #2e343b;
-  --passed: #4ac26b; --failed: #ff7b72; --undecided: #e3b341; --link: #79b8ff; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 56rem; margin: 0 auto; padding: 2rem 1.2rem 4rem; }
-main.wide { max-width: none; }
-h1 { margin: 0; font-size: 1.7rem; } h2 { margin: 0; font-size: 1.1rem; } p { margin: .25rem 0; }
-a { color: var(--link); } code { font-size: .92em; }
-.dim { color: var(--dim); font-size: .9rem; overflow-wrap: anywhere; }
-.runs { list-style: none; margin: 1.2rem 0; padding: 0; }
-.runs li { display: flex; gap: .9rem; padding: 1rem 0; border-top: 1px solid var(--line); }
-.runs input { width: 1.15rem; height: 1.15rem; margin-top: .25rem; flex: none; }
-.badge { font-size: .78rem; letter-spacing: .04em; text-transform: uppercase; margin-right: .4rem; }
-.passed { color: var(--passed); } .failed { color: var(--failed); }
-.undecided { color: var(--undecided); } .unreadable { color: var(--dim); }
-.figures { display: flex; gap: 1.6rem; font-variant-numeric: tabular-nums; }
-.bar { position: sticky; bottom: 0; padding: .7rem 0; background: var(--paper); border-top: 1px solid var(--line); }
-button { font: inherit; padding: .45rem .9rem; border: 1px solid var(--line); border-radius: .4rem;
-  background: var(--paper); color: var(--ink); cursor: pointer; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1rem; }
-iframe { width: 100%; height: 85vh; border: 1px solid var(--line); border-radius: .4rem; background: var(--paper); }
+body.wide { max-width: none; }
+header { padding-top: clamp(1.5rem, 4vw, 2.5rem); }
+h3 { font-size: 1.15rem; margin: 0 0 .25rem; }
+.runs { list-style: none; margin-top: 1.75rem; }
+.runs li { --tone: var(--soft); display: flex; gap: 1.1rem; padding: 1.4rem 0; border-top: 1px solid var(--line); }
+.runs li > div { min-width: 0; }
+.runs li p { margin-bottom: .4rem; }
+.runs .word { display: flex; align-items: center; gap: .35rem; color: var(--tone); font-weight: 650; font-size: .9rem; }
+.runs .strip { margin-bottom: .4rem; }
+.runs .strip li { display: block; padding: 0; border: 0; }
+.runs .passed { --tone: var(--passed); } .runs .failed { --tone: var(--failed); }
+.runs .undecided { --tone: var(--undecided); }
+.runs input { flex: none; width: 1.2rem; height: 1.2rem; margin: .15rem 0 0; accent-color: var(--accent); }
+.bar { position: sticky; bottom: 0; max-width: none; margin: 0; padding: .9rem 0; background: var(--paper);
+  border-top: 1px solid var(--line); }
+button { font: 600 .95rem var(--sans); padding: .55rem 1.1rem; border: 1px solid var(--accent); border-radius: 8px;
+  background: none; color: var(--accent); cursor: pointer; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1.25rem; }
+iframe { width: 100%; height: 82vh; border: 1px solid var(--line); border-radius: 12px; background: var(--paper); }
 """

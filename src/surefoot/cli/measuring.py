@@ -19,9 +19,11 @@ from surefoot.cli.console import (
     OutOption,
     PullRequestOption,
     QuietOption,
+    SourceOption,
     TargetOption,
     TrustOption,
     Wanted,
+    columns_of,
     comma_separated,
     command_line,
     deliver,
@@ -48,6 +50,7 @@ def look(
     target: TargetOption = None,
     groups: GroupsOption = None,
     cluster: ClusterOption = None,
+    source: SourceOption = None,
     id_column: IdOption = None,
     images: ImagesOption = None,
     weights: WeightsOption = None,
@@ -63,14 +66,13 @@ def look(
     quiet: QuietOption = False,
 ) -> int:
     """Where does a model fail? Measures it per group; every row of DATA is used for judging."""
-    from surefoot.study.once import Columns
     from surefoot.study.once import look as look_at
 
     with progress_bars(quiet=quiet) as progress:
         kept = look_at(
             model,
             data,
-            columns=Columns(target, comma_separated(groups), cluster=cluster, id=id_column, images=images),
+            columns=columns_of(target, groups, cluster=cluster, source=source, identity=id_column, images=images),
             claims=claim or (),
             weights=weights,
             head=head,
@@ -128,6 +130,7 @@ def predict(
     target: TargetOption = None,
     groups: GroupsOption = None,
     cluster: ClusterOption = None,
+    source: SourceOption = None,
     id_column: IdOption = None,
     images: ImagesOption = None,
     weights: WeightsOption = None,
@@ -138,14 +141,13 @@ def predict(
 ) -> int:
     """A model's probabilities as CSV: id, label, groups, p_<class>; `surefoot card` reads it."""
     from surefoot.files import write_text
-    from surefoot.study.once import Columns
     from surefoot.study.once import predict as predictions_of
 
     with progress_bars(quiet=quiet) as progress:
         table = predictions_of(
             model,
             data,
-            columns=Columns(target, comma_separated(groups), cluster=cluster, id=id_column, images=images),
+            columns=columns_of(target, groups, cluster=cluster, source=source, identity=id_column, images=images),
             weights=weights,
             head=head,
             trust_code=trust_code,

@@ -11,9 +11,9 @@ from surefoot.cli.console import (
     IdOption,
     ImagesOption,
     JSONOption,
+    SourceOption,
     SplitOption,
     TargetOption,
-    comma_separated,
     print_json,
 )
 from surefoot.errors import InputError
@@ -30,6 +30,7 @@ def rows(
     groups: GroupsOption = None,
     split: SplitOption = None,
     cluster: ClusterOption = None,
+    source: SourceOption = None,
     id_column: IdOption = None,
     images: ImagesOption = None,
     as_json: JSONOption = False,
@@ -37,10 +38,9 @@ def rows(
     """Describe a data set: rows, classes, groups, splits; refuse it when a row crosses splits."""
     from surefoot.rows.assign import roles_from_split
     from surefoot.rows.reading import describe
-    from surefoot.study.once import Columns
     from surefoot.study.work_rows import MEANING
 
-    columns = Columns(target, comma_separated(groups), split=split, cluster=cluster, id=id_column, images=images)
+    columns = columns_of(target, groups, split=split, cluster=cluster, source=source, identity=id_column, images=images)
     reading = columns.read(data)
     known = reading.split is not None and set(reading.split) <= set(MEANING)
     roles = roles_from_split(reading.rows, reading.split, MEANING) if reading.split is not None and known else {}

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from xml.etree import ElementTree
 
 import typer
 
@@ -127,6 +126,8 @@ def changed_findings(before: "Card", after: "Card") -> tuple[tuple["Finding", "F
 
 def join_junit(documents: Sequence[str]) -> str:
     """Several JUnit documents as one, with their counts added up."""
+    from xml.etree import ElementTree
+
     roots = [ElementTree.fromstring(document) for document in documents]
     counts = {
         name: str(sum(int(root.get(name, "0")) for root in roots))

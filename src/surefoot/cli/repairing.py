@@ -17,10 +17,11 @@ from surefoot.cli.console import (
     PullRequestOption,
     QuietOption,
     SeedOption,
+    SourceOption,
     SplitOption,
     TargetOption,
     Wanted,
-    comma_separated,
+    columns_of,
     command_line,
     deliver,
     progress_bars,
@@ -37,6 +38,7 @@ def repair(
     groups: GroupsOption = None,
     split: SplitOption = None,
     cluster: ClusterOption = None,
+    source: SourceOption = None,
     id_column: IdOption = None,
     head: Annotated[
         str | None,
@@ -56,13 +58,12 @@ def repair(
     Tries class-balanced retraining and, with groups, DFR and AFR. The chosen head lies in the run's folder as
     `model/`, ready for `surefoot look` and `surefoot predict`.
     """
-    from surefoot.study.once import Columns
     from surefoot.study.once_repair import repair_features
 
     with progress_bars(quiet=quiet) as progress:
         kept = repair_features(
             features,
-            columns=Columns(target, comma_separated(groups), split=split, cluster=cluster, id=id_column),
+            columns=columns_of(target, groups, split=split, cluster=cluster, source=source, identity=id_column),
             head=head,
             claims=claim or (),
             confidence=confidence,

@@ -21,9 +21,10 @@ from surefoot.cli.console import (
     TargetOption,
     TrustOption,
     Wanted,
-    comma_separated,
+    columns_of,
     command_line,
     deliver,
+    note,
     print_json,
     progress_bars,
     stdout,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo", "init", "plan", "run", "schema"]
 
-Engine: TypeAlias = Literal["process", "workers"]
+Engine: TypeAlias = Literal["workers", "in_process"]
 
 StudyArgument: TypeAlias = Annotated[
     Path, typer.Argument(metavar="STUDY", help="A study file in YAML; `surefoot init DATA` drafts one.")
@@ -44,7 +45,7 @@ WorkersOption: TypeAlias = Annotated[
     int | None, typer.Option("--workers", min=1, help="Worker processes; by default one per core.")
 ]
 EngineOption: TypeAlias = Annotated[
-    Engine, typer.Option("--engine", help="Compute in this process, or in local worker processes.")
+    Engine, typer.Option("--engine", help="Compute in local worker processes, or all in this one.")
 ]
 
 
@@ -54,6 +55,9 @@ def run(
     device: DeviceOption = "cpu",
     workers: WorkersOption = None,
     engine: EngineOption = "workers",
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="RUN", help="Go on with this run; refuse if the study changed.")
+    ] = None,
     trust_code: TrustOption = False,
     as_json: JSONOption = False,
     junit: JUnitOption = None,
@@ -62,7 +66,7 @@ def run(
 ) -> int:
     """Run a study and make its card; what is finished already is not computed again."""
     wanted = Wanted(as_json, junit, pull_request, quiet)
-    return _run(study, out, device, workers, engine, trust_code, wanted)
+    return _run(study, out, device, workers, engine, resume, trust_code, wanted)
 
 
 def demo(
@@ -76,7 +80,7 @@ def demo(
     if not (as_json or quiet):
         print("A small network learns to tell digits 2–5 from 6–9, with a shortcut that is right 98 % of the time.")
         print("surefoot shows where it fails, repairs it, and judges on digits that nothing has seen.\n")
-    _run(demo_study(), out, "cpu", workers, engine, False, Wanted(as_json, None, None, quiet))
+    _run(demo_study(), out, "cpu", workers, engine, None, False, Wanted(as_json, None, None, quiet))
     return 0
 
 
@@ -113,9 +117,8 @@ def init(
 ) -> int:
     """Draft a commented study for a data set, on stdout: surefoot init DATA > study.yaml"""
     from surefoot.study.draft import draft_study
-    from surefoot.study.once import Columns
 
-    columns = Columns(target, comma_separated(groups), split=split, cluster=cluster, id=id_column, images=images)
+    columns = columns_of(target, groups, split=split, cluster=cluster, identity=id_column, images=images)
     print(draft_study(data, columns, columns.read(data)), end="")
     return 0
 
@@ -147,6 +150,7 @@ def _run(
     device: str,
     workers: int | None,
     engine: Engine,
+    resume: Path | None,
     trust_code: bool,
     wanted: Wanted,
 ) -> int:
@@ -163,13 +167,17 @@ def _run(
             workers=workers,
             device=device,
             trust_code=trust_code,
+            resume=resume,
             command=command_line(),
             progress=progress,
         )
-    told = ()
+    for sentence in outcome.notes:
+        note(sentence)
+    told: list[str] = []
     if outcome.reused:
-        told = (f"{outcome.reused} of {outcome.reused + outcome.computed} steps were finished already and reused.",)
-    return deliver(outcome.card, outcome.folder, wanted, extra=told)
+        reused, every = len(outcome.reused), len(outcome.reused) + len(outcome.computed)
+        told.append(f"{reused} of {every} cells were finished already and used again.")
+    return deliver(outcome.card, outcome.folder, wanted, extra=(*told, f"The models: {outcome.folder / 'models'}"))
 
 
 def _plan_as_json(planned: "Plan") -> dict[str, Any]:

@@ -88,7 +88,7 @@ def _roles(reading: Reading) -> str:
     meant: set[Role] = {MEANING.get(value, "fit") for value in reading.split}
     if not {"fit", "choose", "judge"} <= meant:
         words = ", ".join(sorted(set(reading.split)))
-        return f"  # The split ({words}) leaves no rows to choose on or to judge on, so rows are shared out anew.\n{shares}\n"
+        return f"  # The split ({words}) lacks rows to choose or judge on, so rows are shared out anew.\n{shares}\n"
     if "repair" in meant:
         return ""
     return "  # Repairs learn on rows that the base training has not seen.\n  repair_share: 0.2\n"

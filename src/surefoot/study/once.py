@@ -31,7 +31,7 @@ from surefoot.progress import Progress, silent
 from surefoot.rows.digest import rows_digest
 from surefoot.rows.reading import Reading, read_rows
 from surefoot.rows.roles import refuse_seen
-from surefoot.rows.rows import Rows
+from surefoot.rows.rows import Inputs, Rows
 from surefoot.study.claim_text import parse_claim
 from surefoot.study.keep import Asked, Kept, keep
 
@@ -59,6 +59,7 @@ class Columns:
     groups: tuple[str, ...] = ()
     split: str | None = None
     cluster: str | None = None
+    source: str | None = None
     id: str | None = None
     features: tuple[str, ...] | None = None
     images: Path | None = None
@@ -71,6 +72,7 @@ class Columns:
             attributes=self.groups,
             split=self.split,
             cluster=self.cluster,
+            source=self.source,
             id_column=self.id,
             features=self.features,
             images=self.images,
@@ -190,7 +192,7 @@ def look(
             proportions=None,
             chosen=None,
             seen={} if seen is None else {MODEL: seen},
-            images=rows.inputs,
+            images=_pictures(rows),
             record=record,
             not_shown=(
                 *(() if seen is not None else (UNKNOWN_TRAINING,)),
@@ -272,6 +274,12 @@ def summary_of_role(role: str, rows: Rows) -> RoleSummary:
     """What a card says of one role."""
     counts = dict(zip(rows.groups.names, rows.groups.counts().tolist(), strict=True))
     return RoleSummary(role, len(rows), len(rows.origins()), counts)
+
+
+def _pictures(rows: Rows) -> Inputs | None:
+    """The inputs where they are images `[rows, 1 or 3, height, width]`."""
+    shape = rows.inputs[:1].shape
+    return rows.inputs if len(shape) == 4 and shape[1] in (1, 3) else None
 
 
 def _with_classes_of(opened: OpenedModel, rows: Rows) -> tuple[Rows, str | None]:

@@ -108,7 +108,7 @@ def repair_features(
     asked = Asked(
         road="repair",
         name=path.stem,
-        data=f"{reading.described} ({path.name})",
+        data=f"{path.name}: {reading.described.replace(chr(10), '; ')}",
         settings={
             "features": digest_file(path),
             "head": [digest_tensor(base.weight), digest_tensor(base.bias)],
@@ -132,7 +132,7 @@ def repair_features(
             subjects=subjects,
             claims=claims_made,
             roles_summary=[summary_of_role(role, rows) for role, rows in roles.items()],
-            proportions=_proportions(roles),
+            proportions=_proportions(roles["fit"]),
             chosen=chosen,
             seen=seen,
             images=None,
@@ -208,7 +208,7 @@ def _repairs(roles: Roles, base: LinearHead, seed: int, progress: Progress) -> d
     """Every repair that the rows allow, by name, with a label for readers."""
     given: Roles = {role: rows for role, rows in roles.items() if role != "judge"}
     grouped = bool(roles["choose"].groups.names)
-    selecting = given if grouped else {**given, "choose": _grouped_by_class(roles["choose"])}
+    selecting: Roles = {**given, "choose": roles["choose"] if grouped else _grouped_by_class(roles["choose"])}
     made: dict[str, tuple[str, Repaired]] = {}
     steps = 4 if grouped else 2
     progress("repairing", 0, steps)
@@ -243,12 +243,12 @@ def _choice(choose: Rows, base: LinearHead, repairs: Mapping[str, tuple[str, Rep
     return max(scores, key=lambda name: scores[name])
 
 
-def _proportions(roles: Roles) -> Mapping[str, float] | None:
-    """Each group's share of the fit rows."""
-    groups = roles["fit"].groups
-    counts = groups.counts().double()
-    total = float(counts.sum())
-    return dict(zip(groups.names, (counts / total).tolist(), strict=True)) if groups.names and total else None
+def _proportions(fit: Rows) -> Mapping[str, float] | None:
+    """Each group's share of the fit rows; None unless every fit row is in exactly one group."""
+    groups = fit.groups
+    if not groups.names or not bool((groups.members.sum(dim=1) == 1).all()):
+        return None
+    return dict(zip(groups.names, (groups.counts().double() / len(fit)).tolist(), strict=True))
 
 
 def _leave_model(folder: Path, head: LinearHead, judge: Rows, chosen: str, seed: int, seen: frozenset[str]) -> None:
