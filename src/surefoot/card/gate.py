@@ -27,7 +27,7 @@ def gate(cards: Sequence[Card]) -> Status:
 
 
 def _statuses(card: Card) -> set[Status]:
-    statuses = {card.verdict, verdict_of(card.claims)}
+    statuses: set[Status] = {card.verdict, verdict_of(card.claims)}
     for judged in card.claims:
         findings = () if judged.finding is None else (judged.finding,)
         statuses |= {again.status for again in judge_claims((judged.claim,), findings, chosen=card.chosen)}

@@ -73,9 +73,9 @@ def _front_matter(card: Card) -> dict[str, Any]:
 
 def _metric_name(finding: Finding) -> str:
     where = "" if finding.slice == "all" else f" on {finding.slice}"
-    if finding.interval is None:
-        return f"{finding_title(finding.name)}{where}"
-    return f"{finding_title(finding.name)}{where}, {show_level(finding.interval.confidence)} interval {show_bounds(finding)}"
+    interval = finding.interval
+    bounds = "" if interval is None else f", {show_level(interval.confidence)} interval {show_bounds(finding)}"
+    return f"{finding_title(finding.name)}{where}{bounds}"
 
 
 def _claims(card: Card) -> str:

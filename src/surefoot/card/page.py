@@ -15,7 +15,7 @@ from surefoot.card.serialise import card_digest
 from surefoot.card.tables import differences_section, findings_section, making_section
 from surefoot.card.words import show_apart, show_count, show_finding
 
-__all__ = ["document", "page"]
+__all__ = ["WORDS", "document", "icon", "page"]
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 WORDS: dict[Status, str] = {"passed": "Passed", "failed": "Failed", "undecided": "Undecided"}

@@ -247,7 +247,8 @@ def _mistake(mistake: Mistake) -> Markup:
     lines = [
         element("span", {}, "said ", element("strong", {}, mistake.predicted)),
         element("span", {}, "is ", element("strong", {}, mistake.target)),
-        element("span", {"class": "sure"}, f"{show_value(mistake.probability, 'proportion')} sure"),
         *([element("small", {}, " · ".join(mistake.groups))] if mistake.groups else []),
     ]
-    return element("li", {}, *picture, element("div", {"class": "told"}, *lines), element("code", {}, mistake.id))
+    sure = element("span", {"class": "sure"}, f"{show_value(mistake.probability, 'proportion')} sure")
+    which = element("p", {"class": "which"}, sure, element("code", {}, mistake.id))
+    return element("li", {}, *picture, element("div", {"class": "told"}, *lines), which)

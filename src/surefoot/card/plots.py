@@ -152,10 +152,9 @@ def claim_plot(scale: Scale, lane: Lane, bound: float, name: str) -> Markup:
 def axis(scale: Scale, unit: str, *, signed: bool = False) -> Markup:
     """The numbers above the lanes."""
     parts: list[Markup] = []
-    for number, tick in enumerate(scale.ticks):
-        anchor = "start" if number == 0 else "end" if number == len(scale.ticks) - 1 else "middle"
-        shown = _tick(tick, unit, signed)
-        parts.append(element("text", {"x": _percent(scale.at(tick)), "y": 12, "text-anchor": anchor}, shown))
+    for tick in scale.ticks:
+        place = {"x": _percent(scale.at(tick)), "y": 12, "text-anchor": "middle"}
+        parts.append(element("text", place, _tick(tick, unit, signed)))
     return element("svg", {"class": "axis", "width": "100%", "height": 18, "aria-hidden": "true"}, *parts)
 
 

@@ -140,7 +140,7 @@ def _roles(card: Card) -> Markup:
         return element("p", {"class": "quiet"}, "Roles were not recorded.")
     head = ["", *(role.role for role in card.roles)]
     groups = dict.fromkeys(name for role in card.roles for name in role.groups)
-    rows: list[list[Child]] = [
+    rows: list[list[str]] = [
         ["Rows", *(f"{role.rows:,}" for role in card.roles)],
         ["Independent clusters", *(f"{role.clusters:,}" for role in card.roles)],
     ]
@@ -149,7 +149,7 @@ def _roles(card: Card) -> Markup:
 
 
 def _chosen(subjects: Sequence[Subject], seeds: Sequence[int]) -> Markup:
-    rows: list[list[Child]] = []
+    rows: list[list[str]] = []
     most = max(len(subject.chosen) for subject in subjects)
     names = (
         [f"seed {seed}" for seed in seeds] if len(seeds) == most else [f"fit {number + 1}" for number in range(most)]
