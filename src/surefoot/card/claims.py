@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, TypeAlias
 
-from surefoot.card.words import finding_title, show_apart, show_count, show_finding, show_level
+from surefoot.card.words import (
+    finding_title,
+    is_difference,
+    show_apart,
+    show_count,
+    show_finding,
+    show_level,
+    show_value,
+)
 from surefoot.errors import InputError
 from surefoot.findings.finding import Finding, Interval
 
@@ -102,7 +110,7 @@ def verdict_sentence(judged: Sequence[Judged]) -> str:
 def describe_claim(claim: Claim, unit: str, label: str | None = None) -> str:
     """The claim in words: "Worst-group accuracy of “base” is at least 80.0%"; without a label, of nobody."""
     sign, bound = _bound(claim)
-    return f"{_what(claim.finding, claim.slice, label)} is {sign} {show_apart(bound, bound, unit)[1]}"
+    return f"{_what(claim.finding, claim.slice, label)} is {sign} {show_value(bound, unit)}"
 
 
 def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels: Mapping[str, str]) -> Judged:
@@ -125,7 +133,7 @@ def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels
             f"write confidence: {interval.confidence:g} in the claim."
         )
     status = _status(sign, bound, interval)
-    shown, shown_bound = show_apart(finding.value, bound, finding.unit)
+    shown, shown_bound = show_apart(finding.value, bound, finding.unit, signed=is_difference(finding))
     needed = _needed(finding.value, bound, interval, finding.clusters) if status == "undecided" else None
     if status == "passed":
         reason = f"the whole interval is {sign} {shown_bound}, as claimed."

@@ -163,4 +163,5 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _text(text: str) -> str:
     """Text that Markdown and HTML leave alone, on one line."""
     escaped = html.escape(re.sub(r"\s+", " ", text), quote=False)
-    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", escaped)
+    # A bracket is only special where a link could follow, so intervals stay readable in the source.
+    return re.sub(r"([\\`*_|#~]|\](?=[\[(:]))", r"\\\1", escaped)

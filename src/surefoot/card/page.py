@@ -13,7 +13,7 @@ from surefoot.card.panels import calibration_panel, changes_panel, confusion_pan
 from surefoot.card.plots import Lane, Scale, claim_plot, symbols
 from surefoot.card.serialise import card_digest
 from surefoot.card.tables import differences_section, findings_section, making_section
-from surefoot.card.words import show_apart, show_count, show_finding
+from surefoot.card.words import is_difference, show_apart, show_count, show_finding
 
 __all__ = ["WORDS", "document", "icon", "page"]
 
@@ -158,7 +158,7 @@ def _claim(card: Card, judged: Judged) -> Markup:
         room = 0.05 * (max(ends) - min(ends))
         scale = Scale(min(ends) - room, max(ends) + room, ())
         lane = Lane(finding.value, interval.low, interval.high, finding.per_seed, 1)
-        name = show_apart(finding.value, bound, finding.unit)[1]
+        name = show_apart(finding.value, bound, finding.unit, signed=is_difference(finding))[1]
         parts.append(element("div", {"class": "mini"}, claim_plot(scale, lane, bound, name)))
     reason = judged.reason or judged.sentence
     parts.append(element("p", {"class": "why"}, reason[:1].upper() + reason[1:]))

@@ -171,12 +171,12 @@ def reliability_plot(bins: Sequence[Bin], label: str) -> Markup:
 
     parts: list[Markup] = []
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        parts.append(_line(across(tick), up(0), across(tick), up(1), "grid"))
-        parts.append(_line(across(0), up(tick), across(1), up(tick), "grid"))
+        parts.append(_line(across(tick), up(0.0), across(tick), up(1.0), "grid"))
+        parts.append(_line(across(0.0), up(tick), across(1.0), up(tick), "grid"))
         name = f"{tick * 100:.0f}%"
-        parts.append(element("text", {"x": across(tick), "y": up(0) + 16, "text-anchor": "middle"}, name))
+        parts.append(element("text", {"x": across(tick), "y": up(0.0) + 16, "text-anchor": "middle"}, name))
         parts.append(element("text", {"x": left - 6, "y": up(tick) + 4, "text-anchor": "end"}, name))
-    parts.append(_line(across(0), up(0), across(1), up(1), "diagonal"))
+    parts.append(_line(across(0.0), up(0.0), across(1.0), up(1.0), "diagonal"))
     filled = [each for each in bins if each.count]
     for each in filled:
         parts.append(
@@ -188,7 +188,7 @@ def reliability_plot(bins: Sequence[Bin], label: str) -> Markup:
         parts.append(element("circle", {**place, "class": "bin"}, element("title", {}, said)))
     middle = left + size / 2
     parts.append(
-        element("text", {"x": middle, "y": up(0) + 34, "text-anchor": "middle", "class": "name"}, "confidence")
+        element("text", {"x": middle, "y": up(0.0) + 34, "text-anchor": "middle", "class": "name"}, "confidence")
     )
     turned = f"rotate(-90 10 {top + size / 2:.0f})"
     upright = {"x": 10, "y": top + size / 2, "text-anchor": "middle", "transform": turned, "class": "name"}

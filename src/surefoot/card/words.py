@@ -10,6 +10,7 @@ from surefoot.findings.finding import Finding
 
 __all__ = [
     "finding_title",
+    "is_difference",
     "show_apart",
     "show_bounds",
     "show_count",
@@ -87,7 +88,7 @@ def is_difference(finding: Finding) -> bool:
     return " − " in finding.subject
 
 
-def show_apart(value: float, bound: float, unit: str) -> tuple[str, str]:
+def show_apart(value: float, bound: float, unit: str, *, signed: bool = False) -> tuple[str, str]:
     """A value and the bound it is held against, with as many decimals as keep unequal numbers apart.
 
     >>> show_apart(0.7996, 0.8, "proportion")
@@ -95,10 +96,10 @@ def show_apart(value: float, bound: float, unit: str) -> tuple[str, str]:
     """
     usual = 1 if unit in {"proportion", "points"} else 0 if unit == "rows" else 3
     for decimals in range(usual, usual + 4):
-        shown = show_value(value, unit, decimals=decimals), show_value(bound, unit, decimals=decimals)
+        shown = tuple(show_value(each, unit, signed=signed, decimals=decimals) for each in (value, bound))
         if shown[0] != shown[1]:
-            return shown
-    return show_value(value, unit), show_value(bound, unit)
+            return shown[0], shown[1]
+    return show_value(value, unit, signed=signed), show_value(bound, unit, signed=signed)
 
 
 def show_count(count: int, thing: str) -> str:

@@ -1,0 +1,198 @@
+import math
+
+import pytest
+from card_examples import finding
+
+from surefoot.card.claims import Claim, Judged, judge_claims, verdict_of, verdict_sentence
+from surefoot.card.words import show_apart, show_finding, show_seconds, show_value
+from surefoot.errors import InputError
+
+
+def judged(claim: Claim, **changes: object) -> Judged:
+    return judge_claims([claim], [finding(**changes)])[0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "at_least", "at_most", "status"),
+    [
+        (0.85, 0.91, 0.80, None, "passed"),
+        (0.85, 0.91, 0.85, None, "passed"),  # the end itself is on the right side
+        (0.85, 0.91, 0.86, None, "undecided"),
+        (0.85, 0.91, 0.91, None, "undecided"),  # high is not below the bound
+        (0.85, 0.91, 0.92, None, "failed"),
+        (0.85, 0.91, None, 0.92, "passed"),
+        (0.85, 0.91, None, 0.91, "passed"),
+        (0.85, 0.91, None, 0.90, "undecided"),
+        (0.85, 0.91, None, 0.85, "undecided"),
+        (0.85, 0.91, None, 0.84, "failed"),
+    ],
+)
+def test_a_claim_is_judged_by_its_interval(
+    low: float, high: float, at_least: float | None, at_most: float | None, status: str
+) -> None:
+    claim = Claim("worst_group_accuracy", "erm", at_least=at_least, at_most=at_most)
+    assert judged(claim, value=0.88, half=(low, high)).status == status
+
+
+def test_the_needed_clusters_shrink_the_half_width_to_the_distance() -> None:
+    """Value .88, interval to .85, bound .865: the half-width .03 must halve, so four times 600 clusters."""
+    passing = judged(Claim("worst_group_accuracy", "erm", at_least=0.865), value=0.88, half=(0.85, 0.93))
+    assert passing.needed == pytest.approx(2400, abs=1)
+    # Below the bound it is the upper half-width, .05, that must shrink to .02 for the claim to fail.
+    failing = judged(Claim("worst_group_accuracy", "erm", at_least=0.9), value=0.88, half=(0.85, 0.93))
+    assert failing.needed == pytest.approx(600 * 2.5**2, abs=1)
+    at_most = judged(Claim("worst_group_accuracy", "erm", at_most=0.9), value=0.88, half=(0.85, 0.93))
+    assert at_most.needed == failing.needed
+
+
+def test_enough_clusters_would_really_decide() -> None:
+    value, half, clusters, bound = 0.88, 0.04, 150, 0.861
+    first = judged(Claim("worst_group_accuracy", "erm", at_least=bound), value=value, half=half, clusters=clusters)
+    assert first.status == "undecided"
+    assert first.needed is not None
+    for count, status in ((first.needed, "passed"), (first.needed - 1, "undecided")):
+        shrunk = half * math.sqrt(clusters / count)
+        again = judged(Claim("worst_group_accuracy", "erm", at_least=bound), value=value, half=shrunk, clusters=count)
+        assert again.status == status
+
+
+def test_a_value_on_its_bound_is_decided_by_no_number() -> None:
+    tied = judged(Claim("worst_group_accuracy", "erm", at_least=0.88), value=0.88, half=0.03)
+    assert (tied.status, tied.needed) == ("undecided", None)
+    assert tied.sentence == (
+        "Worst-group accuracy of “erm” is 88.0% [85.0, 91.0]: the value lies on the claimed minimum of 88.0%, so no "
+        "number of rows is sure to decide it."
+    )
+
+
+def test_sentences_say_the_numbers() -> None:
+    claim = Claim("worst_group_accuracy", "chosen", at_least=0.8)
+    told = judge_claims([claim], [finding()], chosen="erm", labels={"erm": "CNN"})[0]
+    assert told.sentence == (
+        "Worst-group accuracy of “CNN” is 88.0% [85.0, 91.0]: the whole interval is at least 80.0%, as claimed."
+    )
+    assert told.claim.subject == "chosen"
+    below = judged(Claim("worst_group_accuracy", "erm", at_least=0.95))
+    assert below.reason == "the whole interval is below the claimed minimum of 95.0%."
+    above = judged(Claim("worst_group_accuracy", "erm", at_most=0.5))
+    assert above.reason == "the whole interval is above the claimed maximum of 50.0%."
+    open_claim = judged(Claim("worst_group_accuracy", "erm", at_least=0.9))
+    assert open_claim.reason == (
+        "the interval contains the claimed minimum of 90.0%. About 1,350 independent clusters would decide it; "
+        "600 were judged."
+    )
+
+
+def test_no_interval_is_undecided_and_says_what_to_do() -> None:
+    claim = Claim("accuracy", "erm", slice="rare", at_least=0.5)
+    told = judged(claim, name="accuracy", slice="rare", half=None, clusters=1)
+    assert (told.status, told.needed) == ("undecided", None)
+    assert told.sentence == (
+        "Accuracy of “erm” on “rare” is 88.0%: it was measured on 1 independent cluster without an interval, so the "
+        "claimed minimum can be neither confirmed nor refuted; judge on more independent rows, or claim a finding "
+        "that has an interval."
+    )
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        (
+            Claim("worst_group_accuracy", "emr", at_least=0.8),
+            'The claim on worst_group_accuracy of emr names the subject "emr", which was not measured; did you mean '
+            '"erm"? Measured: "erm".',
+        ),
+        (
+            Claim("worst_group_acuracy", "erm", at_least=0.8),
+            'The claim on worst_group_acuracy of erm names the finding "worst_group_acuracy", which was not measured; '
+            'did you mean "worst_group_accuracy"? Measured: "worst_group_accuracy".',
+        ),
+        (
+            Claim("worst_group_accuracy", "erm", slice="water", at_least=0.8),
+            'The claim on worst_group_accuracy of erm names the slice "water", which was not measured; '
+            'Measured: "all".',
+        ),
+        (
+            Claim("worst_group_accuracy", "chosen", at_least=0.8),
+            "The claim on worst_group_accuracy names the chosen model, but none was chosen; name a subject instead.",
+        ),
+        (
+            Claim("worst_group_accuracy", "erm"),
+            "The claim on worst_group_accuracy of erm gives neither at_least nor at_most; give exactly one bound.",
+        ),
+        (
+            Claim("worst_group_accuracy", "erm", at_least=0.1, at_most=0.2),
+            "The claim on worst_group_accuracy of erm gives both at_least and at_most; give exactly one bound.",
+        ),
+        (
+            Claim("worst_group_accuracy", "erm", at_least=math.nan),
+            "The claim on worst_group_accuracy of erm has the bound nan; give a finite number.",
+        ),
+        (
+            Claim("worst_group_accuracy", "erm", at_least=0.8, confidence=95.0),
+            "The claim on worst_group_accuracy of erm has confidence 95; give a number between 0 and 1, such as 0.95.",
+        ),
+        (
+            Claim("worst_group_accuracy", "erm", at_least=0.8, confidence=0.99),
+            "The claim on worst_group_accuracy of erm asks for 99% confidence, but its interval was measured at 95%; "
+            "measure at the claim's confidence, or write confidence: 0.95 in the claim.",
+        ),
+    ],
+)
+def test_a_claim_that_cannot_be_judged_is_refused(claim: Claim, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        judge_claims([claim], [finding()])
+    assert str(caught.value) == message
+
+
+def test_a_difference_can_be_claimed() -> None:
+    gain = finding(value=0.4, half=0.05, subject="erm+dfr − erm")
+    told = judge_claims([Claim("worst_group_accuracy", "erm+dfr − erm", at_least=0.2)], [gain])[0]
+    assert told.status == "passed"
+    assert told.sentence.startswith("Worst-group accuracy of “erm+dfr − erm” is +40.0 points [+35.0, +45.0]: the whole")
+    assert "at least +20.0 points" in told.sentence
+
+
+def statuses(*given: str) -> list[Judged]:
+    bounds = {"passed": 0.8, "undecided": 0.88, "failed": 0.95}
+    return [judged(Claim("worst_group_accuracy", "erm", at_least=bounds[each])) for each in given]
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict"),
+    [
+        ((), "undecided"),
+        (("passed",), "passed"),
+        (("passed", "passed"), "passed"),
+        (("passed", "undecided"), "undecided"),
+        (("undecided", "failed", "passed"), "failed"),
+        (("failed",), "failed"),
+    ],
+)
+def test_the_verdict_is_the_worst_of_the_claims(given: tuple[str, ...], verdict: str) -> None:
+    assert verdict_of(statuses(*given)) == verdict
+
+
+def test_the_verdict_in_a_sentence() -> None:
+    assert verdict_sentence([]).startswith("No claim was made")
+    assert verdict_sentence(statuses("passed", "passed")) == (
+        "All 2 claims hold: every interval lies wholly on the claimed side of its bound."
+    )
+    assert verdict_sentence(statuses("passed", "failed")).startswith("1 of 2 claims fails. Worst-group accuracy of")
+    assert verdict_sentence(statuses("failed", "failed")).startswith("2 of 2 claims fail. ")
+    assert verdict_sentence(statuses("passed", "undecided")).startswith("1 of 2 claims cannot be decided yet. ")
+
+
+def test_numbers_are_said_one_way() -> None:
+    assert show_finding(finding(value=0.8812, half=0.0312)) == "88.1% [85.0, 91.2]"
+    assert show_finding(finding(value=-0.031, half=0.01, subject="a − b")) == "−3.1 points [−4.1, −2.1]"
+    assert show_value(-0.0001, "proportion", signed=True) == "0.0 points"
+    assert show_value(12345.0, "rows") == "12,345 rows"
+    assert show_apart(0.79996, 0.8, "proportion") == ("79.996%", "80.000%")
+    assert show_apart(0.8, 0.8, "proportion") == ("80.0%", "80.0%")
+    assert [show_seconds(each) for each in (0.04, 59.94, 59.96, 3600.0)] == [
+        "0.0 s",
+        "59.9 s",
+        "1 min 0 s",
+        "60 min 0 s",
+    ]
