@@ -21,7 +21,18 @@ from torch import Tensor
 
 from surefoot.errors import InputError
 
-__all__ = ["Groups", "Inputs", "LazyInputs", "Names", "Rows", "concatenate", "cross_groups", "make_rows", "no_groups"]
+__all__ = [
+    "Groups",
+    "Inputs",
+    "LazyInputs",
+    "Names",
+    "Rows",
+    "concatenate",
+    "cross_groups",
+    "make_rows",
+    "no_groups",
+    "numbered",
+]
 
 Names: TypeAlias = NDArray[np.character]
 """A numpy array of strings of any width: `[rows]` for ids, `[rows, ways]` for sources ("" means none)."""
@@ -169,7 +180,7 @@ def make_rows(
         weights=torch.ones(count) if weights is None else weights,
         ids=names,
         sources=descent,
-        clusters=_numbered(descent) if clusters is None else clusters,
+        clusters=numbered(descent) if clusters is None else clusters,
     )
 
 
@@ -220,16 +231,15 @@ def concatenate(first: Rows, second: Rows) -> Rows:
     )
 
 
-def _numbered(names: Names) -> Int[Tensor, "rows ways"]:
+def numbered(names: Names) -> Int[Tensor, "rows ways"]:
     """Each column's strings replaced by numbers; an empty name is a cluster of its own row."""
     columns: list[Tensor] = []
     for way in range(names.shape[1]):
         column = names[:, way]
         unique, numbers = np.unique(column, return_inverse=True)
-        numbered = torch.from_numpy(cast("NDArray[np.int64]", numbers).astype(np.int64))
+        codes = torch.from_numpy(cast("NDArray[np.int64]", numbers).astype(np.int64))
         empty = torch.from_numpy(column == "")
-        numbered = torch.where(empty, len(unique) + torch.arange(len(column)), numbered)
-        columns.append(numbered)
+        columns.append(torch.where(empty, len(unique) + torch.arange(len(column)), codes))
     if not columns:
         return torch.arange(len(names))[:, None]
     return torch.stack(columns, dim=1)

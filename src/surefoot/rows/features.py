@@ -1,0 +1,155 @@
+"""Feature files: `.npz` and `.safetensors` as a table whose columns may have further axes.
+
+Understood beside plain names: caches with one set of arrays per split (`embeddings_val`, `y_val`, `g_val`,
+`p_val`, and the same for test and train), which are stacked into columns and a `split`; and the
+`metadata_array` of WILDS, whose last column is `from_source_domain` and whose last but one is `y`.
+"""
+
+import json
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from surefoot.errors import InputError
+from surefoot.memory import require_memory
+from surefoot.rows.tables import Column, Table
+
+__all__ = ["INPUT_NAMES", "LISTS", "read_features"]
+
+INPUT_NAMES = ("inputs", "x", "X", "embeddings", "embedding", "features")
+LISTS = ("classes", "group_names", "metadata_fields")
+"""Entries that are lists of names, not one value per row."""
+SPLITS = ("train", "val", "test")
+
+
+def read_features(path: Path) -> Table:
+    """Read a `.npz` or `.safetensors` file of arrays; nothing is ever unpickled.
+
+    In safetensors, strings (`ids`, `split`, `classes`, `group_names`) stand in the metadata as JSON lists.
+    Raises `InputError` when the file is missing, damaged, holds Python objects, or would not fit into memory.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no file {path}; check the path.")
+    arrays = _read_npz(path) if path.suffix.lower() == ".npz" else _read_safetensors(path)
+    lists = {
+        name: tuple(str(value) for value in arrays.pop(name).tolist())
+        for name in LISTS
+        if name in arrays and arrays[name].ndim == 1
+    }
+    arrays = _stacked(path, arrays)
+    if "metadata_array" in arrays:
+        arrays = _with_metadata(path, arrays, lists.get("metadata_fields"))
+    columns: dict[str, Column] = {name: _column(values) for name, values in arrays.items() if values.ndim > 0}
+    if not columns:
+        raise InputError(f"{path} holds no arrays with one entry per row; expected at least inputs and labels.")
+    return Table(str(path), columns, lists)
+
+
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(path) as members:
+            needed = sum(_announced(path, members, name) for name in members.namelist())
+        require_memory(2 * needed, f"Reading {path}")
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, NotImplementedError) as error:
+        raise InputError(f"{path} is not a readable npz file ({error}); it may be cut short: write it again.") from None
+
+
+def _announced(path: Path, members: zipfile.ZipFile, name: str) -> int:
+    """Bytes an array will take, from its header alone."""
+    with members.open(name) as opened:
+        version = np.lib.format.read_magic(opened)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, kind = read(opened)
+    if kind.hasobject:
+        raise InputError(
+            f"The array {name.removesuffix('.npy')!r} in {path} holds pickled Python objects, which are never loaded; "
+            "save it as numbers or strings."
+        )
+    return math.prod(shape) * kind.itemsize
+
+
+def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
+    require_memory(2 * path.stat().st_size, f"Reading {path}")
+    arrays: dict[str, NDArray[Any]] = {}
+    try:
+        with safe_open(path, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 (not a mapping)
+                tensor = opened.get_tensor(name)
+                arrays[name] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+            metadata = opened.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a readable safetensors file ({error}); it may be cut short.") from None
+    for name in ("ids", "split", *LISTS):
+        if name in metadata and name not in arrays:
+            try:
+                arrays[name] = np.array([str(value) for value in json.loads(metadata[name])], dtype=np.str_)
+            except (json.JSONDecodeError, TypeError):
+                raise InputError(
+                    f"The metadata entry {name!r} of {path} is not a JSON list; write it as one."
+                ) from None
+    return arrays
+
+
+def _column(values: NDArray[Any]) -> Column:
+    if values.dtype.kind in "US" and values.ndim == 1:
+        return [str(value) for value in values.astype(np.str_).tolist()]
+    return values
+
+
+def _stacked(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Arrays of one split each, `<name>_<split>`, joined into `<name>`, with a `split`."""
+    splits = [split for split in SPLITS if f"embeddings_{split}" in arrays]
+    if not splits:
+        return arrays
+    names = sorted({name.rsplit("_", 1)[0] for name in arrays if name.rsplit("_", 1)[-1] in splits})
+    joined = {name: values for name, values in arrays.items() if name.rsplit("_", 1)[-1] not in splits}
+    for name in names:
+        missing = [split for split in splits if f"{name}_{split}" not in arrays]
+        if missing:
+            raise InputError(f"{path} has {name} for some splits but no {name}_{missing[0]}; give it for every split.")
+        parts = [arrays[f"{name}_{split}"] for split in splits]
+        if len({part.shape[1:] for part in parts}) > 1:
+            raise InputError(
+                f"{name} has shapes {[part.shape for part in parts]} in the splits of {path}; make them one."
+            )
+        joined[name] = np.concatenate(parts)
+    counts = [len(arrays[f"embeddings_{split}"]) for split in splits]
+    joined["split"] = np.repeat(np.array(splits), counts)
+    return joined
+
+
+def _with_metadata(
+    path: Path, arrays: Mapping[str, NDArray[Any]], fields: tuple[str, ...] | None
+) -> dict[str, NDArray[Any]]:
+    """The columns of a `metadata_array` by name; unnamed ones before `y` are `attribute`, or `metadata_0`, …"""
+    metadata = arrays["metadata_array"]
+    if metadata.ndim != 2 or metadata.shape[1] < 2:
+        raise InputError(
+            f"The metadata_array of {path} has shape {metadata.shape}; expected [rows, fields] with y before the last."
+        )
+    count = metadata.shape[1]
+    before = ["attribute"] if count == 3 else [f"metadata_{place}" for place in range(count - 2)]
+    names = fields or (*before, "y", "from_source_domain")
+    if len(names) != count:
+        raise InputError(
+            f"{path} names {len(names)} metadata_fields for {count} columns of metadata_array; name each one."
+        )
+    columns = {name: values for name, values in arrays.items() if name != "metadata_array"}
+    for place, name in enumerate(names):
+        values = metadata[:, place]
+        if name in columns and not np.array_equal(columns[name], values):
+            raise InputError(f"{path} gives {name} twice, differently: as an array and in metadata_array; keep one.")
+        columns[name] = values
+    return columns
