@@ -84,6 +84,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"There is no file {path}; check the path.") from None
+    except OSError as error:
+        raise InputError(f"Cannot read {path} ({error.strerror}); check the path.") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is not readable JSON ({error}); it may be cut short: write it again.") from None
 

@@ -69,7 +69,7 @@ def extract(
     there = folder / key
     if not len(rows):
         return rows.with_inputs(torch.zeros(0, width))
-    moved = {name: tensor.to(device) for name, tensor in parameters.items()}
+    moved = {name: tensor.to(device, copy=True) for name, tensor in parameters.items()}
     known, dtype = _finished(there)
     if dtype is None:
         dtype = _try_first(network, moved, rows, batch)
@@ -143,9 +143,13 @@ def _try_first(network: Network, parameters: Parameters, rows: Rows, batch: int)
 
 
 def _part(rows: Rows, chunk: slice, like: Tensor) -> Tensor:
-    """Some inputs where the model is; numbers with a fraction in the model's precision."""
+    """Some inputs where the model is; numbers with a fraction in the model's precision.
+
+    Always a copy, as the parameters are: the last bits of a product depend on where in memory its factors begin,
+    and features must not depend on whether the inputs are a slice of something larger.
+    """
     part = rows.inputs[chunk]
-    return part.to(like) if part.is_floating_point() else part.to(like.device)
+    return part.to(like, copy=True) if part.is_floating_point() else part.to(like.device, copy=True)
 
 
 def _features(network: Network, parameters: Parameters, inputs: Tensor) -> Tensor:

@@ -39,12 +39,10 @@ class TensorFile:
         """Bring the file to its full size, with its header; what it already holds stays."""
         header = self._header()
         size = len(header) + self.rows * self._row_bytes()
-        try:
-            with self.path.open("rb") as opened:
-                if os.fstat(opened.fileno()).st_size == size and opened.read(len(header)) == header:
-                    return
-        except FileNotFoundError:
+        if not self.path.exists():
             require_disk(size, self.path.parent, f"A cache of {self.rows} × {self.width} features")
+        elif self.path.stat().st_size == size and self._begins_with(header):
+            return
         with _writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -72,6 +70,10 @@ class TensorFile:
         """The matrix, read from the file when it is used; changing it in place does not change the file."""
         return read_tensors(self.path)[NAME]
 
+    def _begins_with(self, header: bytes) -> bool:
+        with self.path.open("rb") as opened:
+            return opened.read(len(header)) == header
+
     def _row_bytes(self) -> int:
         return self.width * self.dtype.itemsize
 
@@ -79,14 +81,17 @@ class TensorFile:
         return len(self._header()) + row * self._row_bytes()
 
     def _header(self) -> bytes:
-        """The header the safetensors format prescribes: its length, then JSON, padded to eight bytes."""
+        """The header of the safetensors format, its length and then JSON, padded so that numbers begin at 64 bytes.
+
+        Products of matrices that begin elsewhere differ in their last bits.
+        """
         entry = {
             "dtype": DTYPE_CODES[self.dtype],
             "shape": [self.rows, self.width],
             "data_offsets": [0, self.rows * self._row_bytes()],
         }
         text = json.dumps({NAME: entry}, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
+        text += b" " * (-(8 + len(text)) % 64)
         return struct.pack("<Q", len(text)) + text
 
 

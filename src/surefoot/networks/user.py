@@ -100,8 +100,10 @@ def read_foreign_weights(path: Path) -> Parameters:
 def fit_weights(module: nn.Module, weights: Parameters, source: str) -> Parameters:
     """`weights` as parameters of `module`, every name, shape and type compared.
 
-    A coarser type is widened, which is exact (float16 to float32); a finer one is not rounded but refused.
-    Buffers that a module does not save (`persistent=False`) may be left out and are then the module's own.
+    The result is a copy, in memory of its own: a file mapped there may change, and where tensors begin shows in
+    the last bits of products. A coarser type is widened, which is exact (float16 to float32); a finer one is not
+    rounded but refused. Buffers that a module does not save (`persistent=False`) may be left out and are then the
+    module's own.
 
     Raises `InputError` naming the first tensor that is missing, unknown, or of another shape or type.
     """
@@ -125,7 +127,7 @@ def fit_weights(module: nn.Module, weights: Parameters, source: str) -> Paramete
                 f'{source} has "{name}" as {tensor.dtype}, finer than the {known[name].dtype} of the model; '
                 "convert the weights, or build the model in that precision."
             )
-    return {name: weights.get(name, tensor).to(tensor.dtype) for name, tensor in own.items()}
+    return {name: weights.get(name, tensor).to(tensor.dtype, copy=True) for name, tensor in own.items()}
 
 
 def _run_file(path: Path) -> ModuleType:
