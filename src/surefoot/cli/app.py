@@ -22,6 +22,7 @@ __all__ = ["app", "main"]
 WRONG_INPUT = 2
 FAULT = 1
 STOPPED = 130
+NOBODY_LISTENS = 141
 
 app = typer.Typer(
     name="surefoot",
@@ -56,10 +57,11 @@ app.command("gate", rich_help_panel=AFTERWARDS)(records.gate)
 app.command("doctor", rich_help_panel=AFTERWARDS)(doctor.doctor)
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         print(f"surefoot {__version__}")
         raise typer.Exit(0)
+    return wanted
 
 
 @app.callback()
@@ -82,13 +84,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _say(str(error), WRONG_INPUT)
     except TyperException as error:
-        return _say(f"{error.format_message()} Try: surefoot {_command_of(given)}--help", WRONG_INPUT)
+        said = error.format_message().rstrip(".")
+        return _say(f"{said}. Try: surefoot {_command_of(given)}--help", WRONG_INPUT)
     except (KeyboardInterrupt, typer.Abort):
         return _say(_stopped(given), STOPPED)
-    except BrokenPipeError:
-        # The reader of our output has left (`surefoot history | head`): nothing is wrong, and nobody listens.
+    except (BrokenPipeError, SystemExit):  # typer turns the first into the second
+        # The reader of our output has left (`surefoot history | head`), and with it the verdict: not a pass.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return NOBODY_LISTENS
     except MemoryError:
         return _say("The machine's memory is full; give fewer rows, or run where more memory is free.", WRONG_INPUT)
     except Exception as error:

@@ -73,7 +73,11 @@ def compare_page(runs: Sequence[Run]) -> str:
         )
         for run in runs
     ]
-    back = element("p", {}, element("a", {"href": "/"}, "All runs"))
+    links: list[Child] = [element("a", {"href": "/"}, "All runs")]
+    if len(runs) == 2 and all(run.card is not None for run in runs):
+        where = "&".join(f"run={quote(run.name, safe='')}" for run in runs)
+        links += [" · ", element("a", {"href": f"/diff?{where}"}, "What changed from the first to the second")]
+    back = element("p", {}, *links)
     body = [_header("Side by side"), back, element("div", {"class": "cards"}, *cards)]
     return _document("Side by side", body, wide=True)
 

@@ -14,6 +14,7 @@ from surefoot.cli.console import (
     SourceOption,
     SplitOption,
     TargetOption,
+    columns_of,
     print_json,
 )
 from surefoot.errors import InputError

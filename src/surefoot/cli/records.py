@@ -19,10 +19,9 @@ from surefoot.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from surefoot.card.card import Card
-    from surefoot.findings.finding import Finding
+    pass
 
-__all__ = ["changed_findings", "diff", "gate", "history", "join_junit"]
+__all__ = ["diff", "gate", "history", "join_junit"]
 
 
 def diff(
@@ -31,31 +30,18 @@ def diff(
     as_json: JSONOption = False,
 ) -> int:
     """Say what changed from one card to another: verdict, claims, numbers."""
-    from surefoot.card.serialise import card_digest, read_card
+    from surefoot.card.diff import diff_cards, diff_text
+    from surefoot.card.serialise import read_card
 
     first, second = read_card(before), read_card(after)
-    same = card_digest(first) == card_digest(second)
-    changes = changed_findings(first, second)
+    changes = diff_cards(first, second)
+    same_rows = first.record.judge_digest == second.record.judge_digest
     if as_json:
-        print_json(
-            {
-                "same": same,
-                "same_judge_rows": first.record.judge_digest == second.record.judge_digest,
-                "verdict": [first.verdict, second.verdict],
-                "findings": [
-                    {
-                        "subject": new.subject,
-                        "name": new.name,
-                        "slice": new.slice,
-                        "before": old.value,
-                        "after": new.value,
-                    }
-                    for old, new in changes
-                ],
-            }
-        )
-    else:
-        _tell_diff(first, second, changes, same=same)
+        print_json({**asdict(changes), "same_judge_rows": same_rows})
+        return 0
+    if not same_rows:
+        print("They were judged on different rows: a change may be the model's or the rows'.")
+    print(diff_text(changes), end="")
     return 0
 
 
@@ -117,13 +103,6 @@ def history(
     return 0
 
 
-def changed_findings(before: "Card", after: "Card") -> tuple[tuple["Finding", "Finding"], ...]:
-    """The findings that both cards have (same subject, name and slice) with different values."""
-    known = {(each.subject, each.name, each.slice): each for each in before.findings}
-    pairs = ((known.get((each.subject, each.name, each.slice)), each) for each in after.findings)
-    return tuple((old, new) for old, new in pairs if old is not None and old.value != new.value)
-
-
 def join_junit(documents: Sequence[str]) -> str:
     """Several JUnit documents as one, with their counts added up."""
     from xml.etree import ElementTree
@@ -137,45 +116,6 @@ def join_junit(documents: Sequence[str]) -> str:
     for root in roots:
         joined.extend(list(root))
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(joined, encoding="unicode") + "\n"
-
-
-def _tell_diff(before: "Card", after: "Card", changes: Sequence[tuple["Finding", "Finding"]], *, same: bool) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from surefoot.card.words import finding_title, show_finding
-
-    console = stdout()
-    if same:
-        console.print("The two cards say the same.")
-        return
-    if before.verdict == after.verdict:
-        console.print(f"Verdict: {after.verdict}, as before.")
-    else:
-        console.print(f"Verdict: {before.verdict} → {after.verdict}.")
-    if before.record.judge_digest != after.record.judge_digest:
-        console.print("They were judged on different rows: a difference may be the model's or the rows'.")
-    _tell_only("before", before, after)
-    _tell_only("after", after, before)
-    if not changes:
-        console.print("No number that both have has changed.")
-        return
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for column in ("model", "finding", "rows", "before", "after"):
-        table.add_column(column, overflow="fold")
-    for old, new in changes:
-        where = "" if new.slice == "all" else new.slice
-        cells = (new.subject, finding_title(new.name), where, show_finding(old), show_finding(new))
-        table.add_row(*(Text(cell) for cell in cells))
-    console.print()
-    console.print(table)
-
-
-def _tell_only(when: str, one: "Card", other: "Card") -> None:
-    names = [subject.name for subject in one.subjects]
-    extra = [name for name in names if name not in {subject.name for subject in other.subjects}]
-    if extra:
-        print(f"Models only on the card {when}: {', '.join(extra)}.")
 
 
 LEDGER = "ledger.sqlite"

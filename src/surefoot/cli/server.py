@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from surefoot.card.diff import diff_cards, diff_page
 from surefoot.cli.index import compare_page, find_runs, index_page, not_found_page
 
 __all__ = ["SERVED", "card_file", "serve"]
@@ -80,12 +81,14 @@ def _page(root: Path, request: str) -> tuple[int, str, bytes]:
     path = unquote(parts.path)
     if path == "/":
         return 200, HTML, index_page(find_runs(root), str(root)).encode()
-    if path == "/compare":
-        asked = parse_qs(parts.query).get("run", [])
+    if path in {"/compare", "/diff"}:
         known = {run.name: run for run in find_runs(root)}
-        chosen = [known[name] for name in asked if name in known]
-        if chosen:
+        chosen = [known[name] for name in parse_qs(parts.query).get("run", []) if name in known]
+        cards = [run.card for run in chosen if run.card is not None]
+        if path == "/compare" and chosen:
             return 200, HTML, compare_page(chosen).encode()
+        if path == "/diff" and len(cards) == 2:
+            return 200, HTML, diff_page(diff_cards(*cards)).encode()
     if path.startswith("/run/"):
         file = card_file(root, path.removeprefix("/run/"))
         if file is not None:

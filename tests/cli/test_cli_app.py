@@ -1,0 +1,126 @@
+"""The commands' frame: what is imported, which exit code comes out, what a fault leaves."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from surefoot import __version__
+from surefoot.cli import main
+from surefoot.cli.app import app
+
+COMMANDS = {
+    "card", "demo", "diff", "doctor", "gate", "history", "init", "look", "plan", "predict", "repair", "rows", "run",
+    "schema", "view",
+}  # fmt: skip
+
+
+def run_python(code: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    kept = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**kept, **(environment or {})}, capture_output=True, text=True, check=False
+    )
+
+
+def test_every_command_is_there_and_has_help() -> None:
+    commands = {command.name: command for command in app.registered_commands}
+    assert set(commands) == COMMANDS
+    assert all(command.callback is not None and command.callback.__doc__ for command in commands.values())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Importing torch alone takes seconds; `--help` must not wait for it."""
+    done = run_python(
+        "import sys; from surefoot.cli import main; code = main(['--help']);"
+        "heavy = {'torch', 'numpy', 'pydantic', 'yaml', 'PIL', 'safetensors', 'jaxtyping', 'http.server'};"
+        "print('HEAVY', sorted(heavy & set(sys.modules)), code)"
+    )
+    assert done.stdout.splitlines()[-1] == "HEAVY [] 0", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("given", "seen"), [({}, "0"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(given: dict[str, str], seen: str) -> None:
+    done = run_python(
+        "import os; from surefoot.cli import main; main(['--version']); print(os.environ['GOMP_SPINCOUNT'])", given
+    )
+    assert done.stdout.splitlines() == [f"surefoot {__version__}", seen]
+
+
+def test_module_and_script_are_the_same_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "surefoot", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"surefoot {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begins", "ends"),
+    [
+        (["nosuch"], "surefoot: No such command 'nosuch'", ". Try: surefoot --help\n"),
+        (["card"], "surefoot: Missing argument 'PREDICTIONS'", ". Try: surefoot card --help\n"),
+        (["card", "p.csv", "--nosuch"], "surefoot: No such option: --nosuch", ". Try: surefoot card --help\n"),
+        (["view", "--port", "70000"], "surefoot: Invalid value for '--port'", ". Try: surefoot view --help\n"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_2(
+    arguments: list[str], begins: str, ends: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(begins)
+    assert captured.err.endswith(ends)
+    assert captured.err.count("\n") == 1
+
+
+def test_a_fault_of_ours_is_one_line_and_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(root: Path) -> None:
+        raise ZeroDivisionError("three\nlines\nlong")
+
+    monkeypatch.setattr("surefoot.cli.checks.examine", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert main(["doctor"]) == 1
+    captured = capsys.readouterr()
+    (left,) = tmp_path.iterdir()
+    assert captured.err == (
+        "surefoot: this is a fault of surefoot, not of yours (ZeroDivisionError: three). The traceback is in "
+        f"{left}; please open an issue with that file and the output of: surefoot doctor\n"
+    )
+    text = left.read_text()
+    assert "command: surefoot doctor\n" in text
+    assert "in broken" in text
+    assert text.endswith("ZeroDivisionError: three\nlines\nlong\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["run", "a study.yaml", "--out", "x"],
+            "surefoot: stopped. Everything that was finished is kept; to go on from there, give the same command "
+            "again: surefoot run 'a study.yaml' --out x\n",
+        ),
+        (["doctor"], "surefoot: stopped. No half-written file was left behind.\n"),
+    ],
+)
+def test_control_c_says_how_to_go_on(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("surefoot.study.schema.load_study", interrupted)
+    monkeypatch.setattr("surefoot.cli.checks.examine", interrupted)
+    assert main(arguments) == 130
+    assert capsys.readouterr().err == sentence
+
+
+def test_a_reader_who_leaves_is_no_fault() -> None:
+    """`surefoot schema | true` ends as other programs do (128 + SIGPIPE), silently: a lost verdict is no pass."""
+    done = subprocess.run(
+        ["bash", "-c", f"'{sys.executable}' -m surefoot schema | true; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("141\n", "")
