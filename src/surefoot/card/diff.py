@@ -18,6 +18,8 @@ from surefoot.findings.finding import Finding
 
 __all__ = ["CardDiff", "Change", "ClaimChange", "diff_cards", "diff_page", "diff_text"]
 
+OTHER_ROWS = "The cards judged different rows: a difference may be the models' or the rows'."
+
 
 @dataclass(frozen=True)
 class Change:
@@ -43,11 +45,15 @@ class ClaimChange:
 
 @dataclass(frozen=True)
 class CardDiff:
-    """What changed from one card to another. same: their digests agree. findings: only those that changed."""
+    """What changed from one card to another.
+
+    same: their digests agree. same_rows: both judged the same rows. findings: only those that changed.
+    """
 
     titles: tuple[str, str]
     verdicts: tuple[Status, Status]
     same: bool
+    same_rows: bool
     claims: tuple[ClaimChange, ...]
     findings: tuple[Change, ...]
     unchanged: int
@@ -75,6 +81,7 @@ def diff_cards(before: Card, after: Card) -> CardDiff:
         titles=(before.title, after.title),
         verdicts=(before.verdict, after.verdict),
         same=card_digest(before) == card_digest(after),
+        same_rows=before.record.judge_digest == after.record.judge_digest,
         claims=tuple(claims),
         findings=tuple(changed),
         unchanged=len(keys) - len(changed),
@@ -88,7 +95,7 @@ def diff_text(diff: CardDiff) -> str:
     head = f"Verdict: {WORDS[diff.verdicts[0]].lower()} → {WORDS[diff.verdicts[1]].lower()}"
     claims = [[describe_claim(each.claim, each.unit, each.claim.subject), *_statuses(each)] for each in diff.claims]
     findings = [[_where(each), *_numbers(each), "apart" if each.apart else ""] for each in diff.findings]
-    parts = [head, ""]
+    parts = [head, "" if diff.same_rows else f"{OTHER_ROWS}\n"]
     if claims:
         parts += [*_aligned([["Claim", "before", "after"], *claims]), ""]
     if findings:
@@ -110,6 +117,8 @@ def diff_page(diff: CardDiff) -> str:
     told = f"{len(diff.findings):,} findings changed, {diff.unchanged:,} did not."
     if diff.same:
         told = "The two cards are the same but for when and how often they were made."
+    elif not diff.same_rows:
+        told += f" {OTHER_ROWS}"
     return document(
         f"{diff.titles[0]} → {diff.titles[1]}",
         [

@@ -94,7 +94,7 @@ def _claims(card: Card) -> str:
 
 
 def _summary(card: Card) -> str:
-    found = {(each.subject, each.name): each for each in card.findings if each.slice == "all"}
+    found = {(each.subject, each.name): each for each in card.findings if each.slice not in card.groups}
     names = [name for name in SUMMARIES if any((subject.name, name) in found for subject in card.subjects)]
     rows: list[list[str]] = []
     for subject in card.subjects:
@@ -108,7 +108,7 @@ def _changes(card: Card) -> str:
     labels = {subject.name: subject.label for subject in card.subjects}
     rows: list[list[str]] = []
     for each in card.differences:
-        if each.name in SUMMARIES and each.slice == "all":
+        if each.name in SUMMARIES and each.slice not in card.groups:
             after, _, before = each.subject.partition(" − ")
             pair = f"{labels.get(after, after)} − {labels.get(before, before)}"
             rows.append([pair, finding_title(each.name), show_finding(each)])

@@ -20,15 +20,17 @@ SHORT = {
 
 def groups_panel(card: Card) -> Markup:
     """Accuracy of the summary lines and of every group: one panel a base model, one lane a method."""
-    rows = [(name, "all") for name in SUMMARIES] + [("accuracy", group) for group in card.groups]
+    worst = dict.fromkeys(each.slice for each in card.findings if each.name == SUMMARIES[0])
+    rows = [(SUMMARIES[0], part) for part in worst] + [(name, "all") for name in SUMMARIES[1:]]
+    rows += [("accuracy", group) for group in card.groups]
     found = {(each.name, each.slice, each.subject): each for each in card.findings}
     values = [value for key, each in found.items() if key[:2] in rows for value in _extent(each)]
     if not values:
         return element("p", {"class": "quiet"}, "No accuracy was measured.")
     scale = scale_for(values, limits=(0.0, 1.0))
+    every = families(card.subjects)
     panels: list[Markup] = []
-    for family in families(card.subjects):
-        base = family[0]
+    for family in every:
         drawn = [axis_row(scale, "proportion")]
         for name, part in rows:
             having = [
@@ -36,45 +38,18 @@ def groups_panel(card: Card) -> Markup:
                 for series, subject in enumerate(family)
                 if (name, part, subject.name) in found
             ]
-            if not having:
-                continue
-            bounds = [
-                bound
-                for judged in card.claims
-                if judged.claim.finding == name
-                and judged.claim.slice == part
-                and judged.finding is not None
-                and judged.finding.subject in {subject.name for subject in family}
-                and (bound := judged.claim.at_least if judged.claim.at_least is not None else judged.claim.at_most)
-                is not None
-                and scale.low <= bound <= scale.high
-            ]
-            first = having[0][2]
-            label = SHORT[name] if part == "all" else part
-            drawn.append(
-                forest_row(
-                    label,
-                    f"{first.clusters:,} clusters",
-                    lanes(
-                        scale,
-                        [_lane(each, series, subject.name == card.chosen) for series, subject, each in having],
-                        bounds,
-                    ),
-                    [
-                        (short_label(subject, base), show_finding(each), subject.name == card.chosen)
-                        for _, subject, each in having
-                    ],
-                    summary=part == "all",
-                )
-            )
-        heading = [element("h3", {}, base.label)] if len(families(card.subjects)) > 1 else []
+            if having:
+                drawn.append(_row(card, family, scale, having))
+            elif name == "accuracy" and part in card.groups:
+                drawn.append(forest_row(part, "no judge rows", lanes(scale, []), []))
+        heading = [element("h3", {}, family[0].label)] if len(every) > 1 else []
         panels.append(element("div", {"class": "panel"}, *heading, _legend(card, family), *drawn))
     return together([*panels, _reading(card)])
 
 
 def changes_panel(card: Card) -> Markup:
     """Paired after − before differences, one row a repair: worst group filled, mean in outline."""
-    measured = {(each.name, each.subject): each for each in card.differences if each.slice == "all"}
+    measured = {(each.name, each.subject): each for each in card.differences if each.slice not in card.groups}
     labels = {subject.name: subject for subject in card.subjects}
     mean = next((name for name in ("weighted_accuracy", "accuracy") if any(key[0] == name for key in measured)), None)
     rows: list[tuple[Subject, int, list[Finding]]] = []
@@ -175,6 +150,33 @@ def axis_row(scale: Scale, unit: str, *, signed: bool = False) -> Markup:
     """The axis above the rows of a dot plot."""
     empty = element("div", {"class": "row-name"})
     return element("div", {"class": "row head"}, empty, axis(scale, unit, signed=signed), element("div", {}))
+
+
+def _row(card: Card, family: Sequence[Subject], scale: Scale, having: Sequence[tuple[int, Subject, Finding]]) -> Markup:
+    """One line of a base model's panel: what each method of its family reaches there, and what is claimed."""
+    first = having[0][2]
+    members = {subject.name for subject in family}
+    claimed = [
+        judged.claim
+        for judged in card.claims
+        if judged.finding is not None
+        and judged.finding.subject in members
+        and (judged.finding.name, judged.finding.slice) == (first.name, first.slice)
+    ]
+    bounds = [claim.at_least if claim.at_least is not None else claim.at_most for claim in claimed]
+    drawn = lanes(
+        scale,
+        [_lane(each, series, subject.name == card.chosen) for series, subject, each in having],
+        [bound for bound in bounds if bound is not None and scale.low <= bound <= scale.high],
+    )
+    numbers = [
+        (short_label(subject, family[0]), show_finding(each), subject.name == card.chosen)
+        for _, subject, each in having
+    ]
+    group = first.slice in card.groups
+    label = first.slice if group else SHORT[first.name]
+    below = f"{first.clusters:,} clusters" + ("" if group or first.slice == "all" else f", {first.slice}")
+    return forest_row(label, below, drawn, numbers, summary=not group)
 
 
 def _extent(finding: Finding) -> tuple[float, ...]:

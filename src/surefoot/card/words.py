@@ -28,7 +28,8 @@ TITLES = {
     "brier": "Brier score",
     "calibration_error": "Calibration error (equal-width bins)",
     "calibration_error_equal_mass": "Calibration error (equal-mass bins)",
-    "seed_spread": "Spread over seeds",
+    "accuracy_seed_sd": "Standard deviation of accuracy over seeds",
+    "worst_group_accuracy_seed_sd": "Standard deviation of worst-group accuracy over seeds",
 }
 UNITS = {"nats": " nats", "rows": " rows", "seconds": " s"}
 
