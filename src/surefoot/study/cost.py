@@ -6,6 +6,7 @@ each kind of cell by what finished cells of that kind really took. It is meant t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from surefoot.rows.roles import Role
@@ -83,7 +84,7 @@ def _network(network: NetworkSpec, extent: Extent) -> tuple[float, int]:
     entering = prod(extent.shape)
     if network.mlp is not None:
         widths = [entering, *network.mlp.hidden]
-        return 2.0 * sum(a * b for a, b in zip(widths, widths[1:], strict=False)), widths[-1]
+        return 2.0 * sum(a * b for a, b in pairwise(widths)), widths[-1]
     if network.linear is not None:
         return 2.0 * entering * extent.classes, entering
     if network.file is not None or len(extent.shape) != 3:

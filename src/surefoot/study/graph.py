@@ -48,7 +48,9 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
     code_digests = {name: digest_file(path) for name, path in code.items()}
     code_places = {name: str(path) for name, path in code.items()}
     network = study.network.model_dump(mode="json", exclude_none=True)
-    roles = dict.fromkeys(("choose", *(role for each in study.mitigations.values() for role in learns_from(each))))
+    roles: dict[Role, None] = dict.fromkeys(
+        ("choose", *(role for each in study.mitigations.values() for role in learns_from(each)))
+    )
     train: dict[tuple[str, int], Cell] = {}
     features: dict[tuple[str, int, Role], Cell] = {}
     repair: dict[tuple[str, str, int], Cell] = {}
@@ -139,19 +141,18 @@ def _learns_on_choose(mitigation: Mitigation) -> bool:
 
 
 def _rows_cell(rows: RowsSpec, folder: Path, numerics: Mapping[str, Any]) -> Cell:
-    """Paths leave the address; the contents of what they lead to enter it."""
+    """The content of the data enters the address. Its place does not, except for images, which stay where they are."""
     spec = rows.model_dump(mode="json", exclude_none=True)
-    given = rows.table or rows.features or rows.images
     places: dict[str, str] = {}
-    digests: dict[str, str] = {}
-    if given is not None:
-        kind = next(name for name in ("table", "features", "images") if name in spec)
-        places["data"] = str(_found(folder, given.path))
-        spec[kind]["path"] = Path(given.path).name
-        if rows.table is not None and rows.table.images is not None:
-            places["images"] = str(_found(folder, rows.table.images))
-            spec[kind]["images"] = True
-        digests = {name: _digest(Path(place)) for name, place in places.items()}
+    for kind, given in {"table": rows.table, "features": rows.features, "images": rows.images}.items():
+        if given is None:
+            continue
+        data = _found(folder, given.path)
+        places["data"] = str(data)
+        spec[kind]["path"] = str(data) if kind == "images" else data.name
+        if given.images is not None:
+            places["images"] = spec[kind]["images"] = str(_found(folder, given.images))
+    digests = {name: _digest(Path(place)) for name, place in places.items()}
     return Cell(kind="rows", title="rows", spec=spec, numerics=numerics, digests=digests, places=places)
 
 

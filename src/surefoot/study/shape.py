@@ -21,16 +21,14 @@ __all__ = [
     "ClaimSpec",
     "ClassBalanced",
     "ColouredDigits",
+    "Data",
     "Dominoes",
-    "Features",
-    "Images",
     "Linear",
     "Mitigation",
     "NetworkSpec",
     "ResNet",
     "RowsSpec",
     "Study",
-    "Table",
 ]
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -44,6 +42,7 @@ Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
 
 STRENGTHS = [1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01]
 GAMMAS = [4 + 0.5 * number for number in range(33)]
+PENALTIES = [0.0, 0.1, 0.2, 0.3]
 Strengths: TypeAlias = Annotated[list[Positive], Field(min_length=1, description="the C values tried on choose rows")]
 
 
@@ -79,37 +78,23 @@ class ColouredDigits(Part):
     seed: Seed = 0
 
 
-class Table(Part):
-    """A CSV or Parquet table: features in its columns, or image files named by a column."""
+class Data(Part):
+    """A file or folder of rows, and which of its columns or arrays mean what; usual names are found by themselves."""
 
     path: str
-    target: str | None = Field(None, description="the column of class labels; found by its usual names if absent")
-    attributes: list[str] = Field(default=[], description="columns that, crossed with the target, name the groups")
-    split: str | None = Field(None, description="the column that says which rows are for training, choice, test")
-    meaning: dict[str, Role] | None = Field(None, description="what each value of the split column means")
+    target: str | None = Field(None, description="the class labels")
+    attributes: list[str] = Field(default=[], description="crossed with the target, these make the groups")
+    split: str | None = Field(None, description="which rows are for training, choice, test")
+    meaning: dict[str, Role] | None = Field(None, description="what each value of the split means")
+    source: str | None = Field(None, description="rows with the same value here must play the same role (a patient)")
     cluster: str | None = Field(None, description="rows with the same value here are one piece of evidence")
-    id: str | None = Field(None, description="the column that names rows")
-    columns: list[str] | None = Field(None, description="feature columns; all unused numeric columns if absent")
+    id: str | None = Field(None, description="the names of rows")
+    columns: list[str] | None = Field(None, description="the features; all unused numeric columns if absent")
+    classes: list[str] | None = Field(None, description="the classes in order, where some may be absent")
     images: str | None = Field(None, description="the folder that image file names are relative to")
-
-
-class Features(Part):
-    """An `.npz` or `.safetensors` file of features, labels and groups."""
-
-    path: str
-    meaning: dict[str, Role] | None = Field(None, description="what each value of its split array means")
-
-
-class Images(Part):
-    """A folder of images with its `metadata.csv`."""
-
-    path: str
-    target: str | None = None
-    attributes: list[str] = []
-    split: str | None = None
-    meaning: dict[str, Role] | None = None
-    cluster: str | None = None
-    id: str | None = None
+    size: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="height and width, in pixels, that images are brought to"
+    )
 
 
 class RowsSpec(Part):
@@ -117,9 +102,9 @@ class RowsSpec(Part):
 
     dominoes: Dominoes | None = None
     coloured_digits: ColouredDigits | None = None
-    table: Table | None = None
-    features: Features | None = None
-    images: Images | None = None
+    table: Data | None = Field(None, description="a CSV or Parquet file of feature columns, or of image file names")
+    features: Data | None = Field(None, description="an .npz or .safetensors file")
+    images: Data | None = Field(None, description="a folder of images with its metadata.csv")
     roles: dict[Role, Open] | None = Field(None, description="share of rows per role, where no split column says")
     repair_share: Open | None = Field(None, description="share of the fit rows of a split column kept for repair")
     seed: Seed = Field(0, description="the seed by which roles are drawn")

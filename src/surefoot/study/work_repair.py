@@ -23,17 +23,16 @@ def repair(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progr
     repaired = _repaired(spec, features, load_head(inputs["head"]))
     save_head(repaired.head, out)
     save_seen(repaired.seen, out)
-    trials = [
-        {"setting": dict(trial.setting), "worst": trial.worst_group_accuracy, "mean": trial.mean_accuracy}
-        for trial in repaired.trials
-    ]
-    held_out = [trial["worst"] for trial in trials if trial["setting"].items() >= dict(repaired.chosen).items()]
+    won = [trial.worst_group_accuracy for trial in repaired.trials if trial.setting == repaired.chosen]
     write_json(
         out / "repaired.json",
         {
             "chosen": dict(repaired.chosen),
-            "held_out": max(held_out, default=None),
-            "trials": trials,
+            "held_out": won[0],
+            "trials": [
+                {"setting": dict(trial.setting), "worst": trial.worst_group_accuracy, "mean": trial.mean_accuracy}
+                for trial in repaired.trials
+            ],
             "notes": list(repaired.notes),
         },
     )

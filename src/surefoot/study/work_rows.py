@@ -9,18 +9,14 @@ from surefoot.files import write_json
 from surefoot.progress import Progress
 from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
 from surefoot.rows.digest import rows_digest
+from surefoot.rows.reading import SPLIT_MEANING, read_rows
 from surefoot.rows.roles import ROLES, Role, Roles
 from surefoot.rows.rows import Rows
 from surefoot.study.stored import save_rows
 
 __all__ = ["MEANING", "make_roles", "read_roles", "summary_of"]
 
-MEANING: Mapping[str, Role] = {
-    **{role: role for role in ROLES},
-    **dict.fromkeys(("0", "train", "training"), "fit"),
-    **dict.fromkeys(("1", "val", "valid", "validation", "dev"), "choose"),
-    **dict.fromkeys(("2", "test", "testing"), "judge"),
-}
+MEANING: Mapping[str, Role] = {**SPLIT_MEANING, "training": "fit", "dev": "choose", "testing": "judge"}
 """What the usual words and numbers of a split column mean, where a study does not say."""
 
 
@@ -73,20 +69,19 @@ def _made(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, s
 
 def read_roles(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, str]:
     """Rows from a file or folder with their roles, and words for a reader on where they come from."""
-    from surefoot.rows.reading import read_rows
-
-    given: Mapping[str, Any] = next(
-        spec[kind] for kind in ("table", "features", "images") if spec.get(kind) is not None
-    )
+    given: Mapping[str, Any] = next(spec[kind] for kind in ("table", "features", "images") if kind in spec)
     reading = read_rows(
         inputs["data"],
         target=given.get("target"),
-        attributes=tuple(given.get("attributes", ())),
+        attributes=tuple(given["attributes"]),
         split=given.get("split"),
         cluster=given.get("cluster"),
+        source=given.get("source"),
         id_column=given.get("id"),
         features=given.get("columns"),
+        classes=given.get("classes"),
         images=inputs.get("images"),
+        image_size=(given["size"][0], given["size"][1]) if "size" in given else None,
     )
     if spec.get("roles") is not None:
         return assign_roles(reading.rows, spec["roles"], spec["seed"]), reading.described

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from signal import Signals
@@ -70,11 +71,9 @@ class _Pool:
         worker.task = task
         order = json.dumps({"cell": cell_to_json(task.cell), "estimate": task.estimate})
         assert worker.process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # if it has just died, its listener says so
             worker.process.stdin.write(order + "\n")
             worker.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has just died; its listener says so
 
     def end(self) -> None:
         for worker in self.workers:
@@ -82,10 +81,8 @@ class _Pool:
         for worker in self.workers:
             worker.process.wait()
             if worker.process.stdin is not None:
-                try:
+                with suppress(BrokenPipeError):
                     worker.process.stdin.close()
-                except BrokenPipeError:
-                    pass
         self.store.sweep()
 
     def _listen(self, worker: _Worker) -> None:
