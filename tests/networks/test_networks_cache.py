@@ -90,7 +90,7 @@ def test_features_are_what_enters_the_head_and_rows_keep_the_rest(
     assert found.ids is rows.ids
     assert found.sources is rows.sources
     assert found.targets is rows.targets
-    assert module.sizes[:7] == [8, 8, 5, 5, 5, 5, 3]
+    assert module.sizes[:6] == [8, 5, 5, 5, 5, 3]
 
 
 def test_a_second_call_runs_nothing(counted: tuple[Counted, Network], tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_lazy_inputs_give_the_same_features_from_the_same_address(
 def test_a_killed_extraction_goes_on_where_it_was(counted: tuple[Counted, Network], tmp_path: Path) -> None:
     module, network = counted
     rows = rows_of()
-    module.fail_at = [2 + 3]
+    module.fail_at = [1 + 3]
     with pytest.raises(KeyboardInterrupt):
         run(network, rows, tmp_path)
     assert not (only(tmp_path) / "manifest.json").exists()
@@ -125,7 +125,7 @@ def test_a_killed_extraction_goes_on_where_it_was(counted: tuple[Counted, Networ
     module.sizes.clear()
     module.fail_at = []
     found = run(network, rows, tmp_path)
-    assert module.sizes == [8, 8, 5, 5, 3]
+    assert module.sizes == [8, 5, 5, 3]
     assert torch.equal(found.inputs[:], expected(network, rows))
     assert list((only(tmp_path) / "done").iterdir()) == []
 
@@ -164,7 +164,7 @@ def test_a_damaged_chunk_is_computed_again_and_reported(
     module, network = counted
     rows = rows_of()
     if not finished:
-        module.fail_at = [2 + 5]
+        module.fail_at = [1 + 5]
         with pytest.raises(KeyboardInterrupt):
             run(network, rows, tmp_path)
     else:
@@ -178,7 +178,7 @@ def test_a_damaged_chunk_is_computed_again_and_reported(
     module.fail_at = []
     said: list[tuple[str, int, int]] = []
     found = run(network, rows, tmp_path, progress=lambda *report: said.append(report))
-    assert module.sizes == ([5] if finished else [8, 8, 5, 3])
+    assert module.sizes == ([5] if finished else [8, 5, 3])
     assert torch.equal(found.inputs[:], expected(network, rows))
     assert said == [
         ("damaged features, computed again" if done == 10 else "features", done, 23) for done in (5, 10, 15, 20, 23)
@@ -305,7 +305,9 @@ def test_inputs_of_another_shape_are_refused(counted: tuple[Counted, Network], t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_features_do_not_depend_on_where_inputs_lie_in_memory(counted: tuple[Counted, Network], tmp_path: Path) -> None:
+def test_features_do_not_depend_on_where_tensors_lie_in_memory(
+    counted: tuple[Counted, Network], tmp_path: Path
+) -> None:
     """Rows cut out of the middle of a larger tensor begin at addresses that libraries treat differently."""
     _, network = counted
     larger = torch.randn(40, 6, generator=torch.Generator().manual_seed(3))
@@ -314,6 +316,12 @@ def test_features_do_not_depend_on_where_inputs_lie_in_memory(counted: tuple[Cou
         alone = rows_of(9).with_inputs(larger[start : start + 9].clone())
         found = [run(network, rows, tmp_path / name) for rows, name in ((cut, "cut"), (alone, "alone"))]
         assert torch.equal(found[0].inputs[:], found[1].inputs[:])
+        weight = torch.randn(40, generator=torch.Generator().manual_seed(4))[start : start + 30].reshape(5, 6)
+        parameters = {**parameters_of(network), "body.weight": weight}
+        moved = {**parameters, "body.weight": weight.clone()}
+        first = extract(network, parameters, alone, folder=tmp_path / "parameters")
+        second = extract(network, moved, alone, folder=tmp_path / "copied")
+        assert torch.equal(first.inputs[:], second.inputs[:])
 
 
 def test_inputs_in_another_precision_are_brought_to_the_models(
@@ -339,6 +347,14 @@ def test_a_model_that_goes_on_after_its_head_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r'^The layer "0" is not the last step of the model'):
         run(network, rows_of(), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_that_is_not_there_is_refused(counted: tuple[Counted, Network], tmp_path: Path) -> None:
+    _, network = counted
+    with pytest.raises(
+        InputError, match=r'^The device "abacus" cannot be used \(.+\); choose "cpu", or a device torch has\.$'
+    ):
+        run(network, rows_of(), tmp_path, device="abacus")
 
 
 def test_no_rows_give_no_features_and_no_file(counted: tuple[Counted, Network], tmp_path: Path) -> None:

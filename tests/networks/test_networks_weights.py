@@ -13,7 +13,7 @@ from torch import nn
 
 from surefoot.errors import InputError
 from surefoot.files import digest_file
-from surefoot.networks.network import forward, parameters_of
+from surefoot.networks.network import digest_parameters, forward, parameters_of
 from surefoot.networks.spec import network_from_spec
 from surefoot.networks.weights import ModelRecord, load_model, open_model, save_model
 
@@ -226,7 +226,23 @@ def test_opening_a_users_file_takes_weights_from_another(tmp_path: Path) -> None
     assert torch.equal(forward(bare.network, bare.parameters, inputs), layer(inputs))
 
 
+def test_a_users_file_without_weights_starts_the_same_every_time(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET)
+    before = torch.get_rng_state()
+    first, second = (open_model(f"{tmp_path / 'net.py'}:Net", trust_code=True).parameters for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert digest_parameters(first) == digest_parameters(second)
+
+
 def test_other_folders_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError,
+        match=re.escape(
+            f"There is no folder {tmp_path / 'none'}; give a folder that surefoot saved a model in, or name a model in "
+            "a file as file.py:Net."
+        ),
+    ):
+        open_model(str(tmp_path / "none"))
     with pytest.raises(
         InputError,
         match=re.escape(

@@ -56,8 +56,9 @@ def extract(
 
     Reading the features takes no memory until they are used; changing them in place changes no file.
 
-    batch: rows in one pass and in one chunk. transform: what `rows.inputs` does to what it reads, in words;
-    part of the address. progress: told of "features", or of "damaged features, computed again", in rows.
+    Inputs with a fraction are brought to the model's precision. batch: rows in one pass and in one chunk.
+    transform: what `rows.inputs` does to what it reads, in words; part of the address. progress: told of
+    "features", or of "damaged features, computed again", in rows.
 
     Raises `InputError` when memory or disk would not suffice, when the head is not the last step of the model,
     and when features are NaN or infinite (naming the rows; nothing of their chunk is kept).
@@ -69,7 +70,7 @@ def extract(
     there = folder / key
     if not len(rows):
         return rows.with_inputs(torch.zeros(0, width))
-    moved = {name: tensor.to(device, copy=True) for name, tensor in parameters.items()}
+    moved = _copied(parameters, device)
     known, dtype = _finished(there)
     if dtype is None:
         dtype = _try_first(network, moved, rows, batch)
@@ -80,7 +81,8 @@ def extract(
         digest = store.digest(chunk)
         kept = digest == known.get(number)
         if not kept:
-            features = _features(network, moved, _part(rows, chunk, moved[f"{network.head}.weight"]))
+            with torch.no_grad():
+                features = embed(network, moved, _part(rows, chunk, moved[f"{network.head}.weight"]))
             _refuse_not_finite(features, rows, chunk)
             digest = store.write(chunk, features)
             write_text(there / DONE / f"{number:06d}", digest)
@@ -128,7 +130,7 @@ def _try_first(network: Network, parameters: Parameters, rows: Rows, batch: int)
     at_once = min(batch, len(rows))
     require_memory(at_once * (first[0].nbytes + 8 * width), f"Extracting features of {at_once} rows at a time")
     try:
-        check_head_is_last(network, parameters, first)
+        dtype = check_head_is_last(network, parameters, first).dtype
     except InputError:
         raise
     except (RuntimeError, TypeError, IndexError, ValueError) as error:
@@ -136,10 +138,18 @@ def _try_first(network: Network, parameters: Parameters, rows: Rows, batch: int)
             f"The model cannot take rows of shape {tuple(first.shape[1:])} and type {first.dtype} "
             f"({str(error).splitlines()[0]}); give inputs of the shape it was made for."
         ) from error
-    dtype = _features(network, parameters, first).dtype
     if dtype not in DTYPE_CODES:
         raise InputError(f'What enters the head "{network.head}" is {dtype}; features must be floating-point numbers.')
     return dtype
+
+
+def _copied(parameters: Parameters, device: str) -> Parameters:
+    try:
+        return {name: tensor.to(device, copy=True) for name, tensor in parameters.items()}
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f'The device "{device}" cannot be used ({str(error).splitlines()[0]}); choose "cpu", or a device torch has.'
+        ) from error
 
 
 def _part(rows: Rows, chunk: slice, like: Tensor) -> Tensor:
@@ -150,11 +160,6 @@ def _part(rows: Rows, chunk: slice, like: Tensor) -> Tensor:
     """
     part = rows.inputs[chunk]
     return part.to(like, copy=True) if part.is_floating_point() else part.to(like.device, copy=True)
-
-
-def _features(network: Network, parameters: Parameters, inputs: Tensor) -> Tensor:
-    with torch.no_grad():
-        return embed(network, parameters, inputs)
 
 
 def _refuse_not_finite(features: Tensor, rows: Rows, chunk: slice) -> None:

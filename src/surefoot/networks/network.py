@@ -82,10 +82,10 @@ def embed(network: Network, parameters: Parameters, inputs: Tensor) -> Float[Ten
     return _through_head(network, parameters, inputs).entered
 
 
-def check_head_is_last(network: Network, parameters: Parameters, inputs: Tensor) -> None:
-    """Raise `InputError` unless the logits of `inputs` are what the head returned, with nothing after it.
+def check_head_is_last(network: Network, parameters: Parameters, inputs: Tensor) -> Float[Tensor, "rows features"]:
+    """The features of `inputs`, once it is sure that the logits are what the head returned, with nothing after it.
 
-    A new head learned on features can only replace the old one when this holds.
+    A new head learned on features can only replace the old one when this holds. Raises `InputError` otherwise.
     """
     with torch.no_grad():
         passed = _through_head(network, parameters, inputs)
@@ -96,6 +96,7 @@ def check_head_is_last(network: Network, parameters: Parameters, inputs: Tensor)
             f"changed before they leave as {_shape(logits)}; return the logits of the last nn.Linear as they are, "
             "or name another head."
         )
+    return passed.entered
 
 
 def parameters_of(network: Network) -> Parameters:

@@ -8,10 +8,12 @@
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NoReturn, cast
 
 import torch
+from torch import nn
 
 from surefoot.errors import InputError
 from surefoot.networks.build import build_cnn, build_linear, build_mlp, build_resnet
@@ -19,7 +21,7 @@ from surefoot.networks.network import Network
 from surefoot.networks.split import split
 from surefoot.networks.user import load_user_module
 
-__all__ = ["network_from_spec"]
+__all__ = ["network_from_spec", "seeded_user_module"]
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "linear": ("inputs", "classes"),
@@ -66,28 +68,37 @@ def network_from_spec(spec: Mapping[str, Any], seed: int, *, trust_code: bool = 
             return build_resnet(shape, width, blocks, sizes.number("classes"), seed)
 
 
+def seeded_user_module(named: str, seed: int, trust_code: bool) -> nn.Module:
+    """The module "file.py:Net" names, its starting weights drawn from `seed`; torch's generator is put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return load_user_module(named, trust_code)
+
+
+@dataclass(frozen=True)
 class _Sizes:
     """The sizes of one architecture, read with errors that name it."""
 
-    def __init__(self, architecture: str, fields: Mapping[str, Any]) -> None:
-        known = FIELDS[architecture]
-        for name in fields:
+    architecture: str
+    fields: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        known = FIELDS[self.architecture]
+        for name in self.fields:
             if name not in known:
-                _refuse_unknown(f'size of "{architecture}"', name, known)
+                _refuse_unknown(f'size of "{self.architecture}"', name, known)
         for name in known:
-            if name not in fields:
-                raise InputError(f'The architecture "{architecture}" needs "{name}"; it was not given.')
-        self._architecture = architecture
-        self._fields = fields
+            if name not in self.fields:
+                raise InputError(f'The architecture "{self.architecture}" needs "{name}"; it was not given.')
 
     def number(self, name: str) -> int:
-        value = self._fields[name]
+        value = self.fields[name]
         if not _whole(value):
             self._refuse(name, "a whole number", value)
         return value
 
     def numbers(self, name: str) -> tuple[int, ...]:
-        value = self._fields[name]
+        value = self.fields[name]
         if _whole(value):
             return (value,)
         if not isinstance(value, list | tuple) or not all(map(_whole, cast("list[Any]", value))):
@@ -95,16 +106,14 @@ class _Sizes:
         return tuple(cast("list[int]", value))
 
     def _refuse(self, name: str, expected: str, value: object) -> NoReturn:
-        raise InputError(f'"{name}" of "{self._architecture}" is {value!r}; it must be {expected}.')
+        raise InputError(f'"{name}" of "{self.architecture}" is {value!r}; it must be {expected}.')
 
 
 def _from_file(spec: Mapping[str, Any], seed: int, trust_code: bool) -> Network:
     for name in spec:
         if name not in {"file", "head"}:
             _refuse_unknown("setting of a model from a file", name, ["file", "head"])
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        module = load_user_module(str(spec["file"]), trust_code)
+    module = seeded_user_module(str(spec["file"]), seed, trust_code)
     return split(module, None if spec.get("head") is None else str(spec["head"]))
 
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.files import canonical_json, digest_file, read_json, read_tensors, write_json, write_tensors
 from surefoot.networks.network import Network, Parameters
-from surefoot.networks.spec import network_from_spec
+from surefoot.networks.spec import network_from_spec, seeded_user_module
 from surefoot.networks.split import split
-from surefoot.networks.user import fit_weights, load_user_module, read_foreign_weights
+from surefoot.networks.user import fit_weights, read_foreign_weights
 
 __all__ = ["ModelRecord", "OpenedModel", "SavedModel", "load_model", "open_model", "save_model"]
 
@@ -124,11 +124,17 @@ def open_model(
 ) -> OpenedModel:
     """The model a user names: a folder `save_model` wrote, or "file.py:Net" with weights from a file.
 
-    weights: `.safetensors`, `.pt` or `.pth`; without them the tensors are those the user's code starts with.
+    weights: `.safetensors`, `.pt` or `.pth`; without them the tensors are those the user's code starts with (what
+    it draws at random is drawn from seed 0). Raises `InputError` when the name leads to no model, or to two.
     """
     folder = Path(named)
     if not folder.is_dir():
-        module = load_user_module(named, trust_code)
+        if ":" not in named:
+            raise InputError(
+                f"There is no folder {named}; give a folder that surefoot saved a model in, or name a model in a file "
+                "as file.py:Net."
+            )
+        module = seeded_user_module(named, 0, trust_code)
         tensors = dict(module.state_dict()) if weights is None else read_foreign_weights(weights)
         network = split(module, head)
         prefix = "" if network.module is module else "0."
