@@ -1,0 +1,133 @@
+"""Compare two models on the same rows, seed by seed: after − before, paired.
+
+Rows that both models get right or wrong cancel, so a paired difference is far surer than the difference of two
+intervals. Differences of means (accuracies, losses) are means of per-row differences. The worst group and the
+calibration error are not means; their intervals rest on the proofs in `intervals` and `calibration` and need no
+bootstrap, which fails where groups tie and where a calibration error is near zero, and would depend on a seed.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+
+from surefoot.errors import InputError
+from surefoot.findings.calibration import calibration_difference_interval, calibration_error
+from surefoot.findings.clustering import influence, spread
+from surefoot.findings.finding import Finding, Interval
+from surefoot.findings.intervals import difference_interval, mean_interval, minimum_difference_interval
+from surefoot.findings.predictions import Predictions
+from surefoot.findings.scores import BRIER_UNIT, brier_scores, log_losses
+from surefoot.findings.slices import group_weights, slices_of, to_finding, with_note
+
+__all__ = ["compare"]
+
+
+def compare(
+    before: Predictions,
+    after: Predictions,
+    *,
+    before_name: str,
+    after_name: str,
+    source: str,
+    proportions: Mapping[str, float] | None = None,
+    confidence: float = 0.95,
+) -> tuple[Finding, ...]:
+    """Paired differences after − before of everything that `measure` finds, under the same names and slices.
+
+    The subject is "after_name − before_name"; seeds are paired by their index. Raises `InputError` when the two sets
+    of predictions differ in rows (ids, their order, targets, groups, clusters), classes or number of seeds.
+    """
+    _same_rows(before, after, before_name, after_name)
+    slices = slices_of(before)
+    weights = {} if proportions is None else group_weights(before, proportions)
+    design, everything = slices.design, slices.everything
+    finding = partial(to_finding, slices, subject=f"{after_name} − {before_name}", source=source)
+    right_before, right_after = before.correct().numpy(), after.correct().numpy()
+    gained = right_after - right_before
+
+    higher = partial(finding, direction="higher")
+    influences = {name: influence(design, rows, gained) for name, rows in slices.groups.items()}
+    findings: list[Finding] = []
+    for name, each in {"all": influence(design, everything, gained), **influences}.items():
+        of = spread(design, [(1.0, each)])
+        interval = difference_interval(of, confidence)
+        rows = slices.groups.get(name, everything)
+        findings.append(higher(rows, name="accuracy", slice_=name, per_seed=of.per_seed, interval=interval))
+    if slices.groups:
+        names = list(slices.groups)
+        of_before = [influence(design, rows, right_before) for rows in slices.groups.values()]
+        of_after = [influence(design, rows, right_after) for rows in slices.groups.values()]
+
+        def pair(g: int, h: int, confidence: float) -> Interval:
+            if g == h:
+                return difference_interval(spread(design, [(1.0, influences[names[g]])]), confidence)
+            return difference_interval(spread(design, [(1.0, of_after[g]), (-1.0, of_before[h])]), confidence, terms=2)
+
+        worst = int(np.argmin([each.means.mean() for each in of_after]))
+        lowest_before = np.stack([each.means for each in of_before])
+        lowest_after = np.stack([each.means for each in of_after])
+        findings.append(
+            higher(
+                slices.groups[names[worst]],
+                name="worst_group_accuracy",
+                slice_=slices.worst,
+                value=lowest_after.mean(axis=1).min() - lowest_before.mean(axis=1).min(),
+                per_seed=lowest_after.min(axis=0) - lowest_before.min(axis=0),
+                interval=minimum_difference_interval(pair, len(names), confidence),
+            )
+        )
+    if weights:
+        of = spread(design, [(weight, influences[name]) for name, weight in weights.items()])
+        interval = difference_interval(of, confidence)
+        findings.append(
+            higher(everything, name="weighted_accuracy", slice_="all", per_seed=of.per_seed, interval=interval)
+        )
+
+    lower = partial(finding, everything, slice_="all", direction="lower")
+    losses = log_losses(before), log_losses(after)
+    for name, values, unit, most in (
+        ("nll", losses[1].losses - losses[0].losses, "nats", np.inf),
+        ("brier", brier_scores(after) - brier_scores(before), BRIER_UNIT, 2.0),
+    ):
+        of = spread(design, [(1.0, influence(design, everything, values))])
+        interval = mean_interval(of, confidence, low=-most, high=most)
+        findings.append(lower(name=name, per_seed=of.per_seed, interval=interval, unit=unit))
+        notes = [f"{side}: {loss.note}" for side, loss in zip(("before", "after"), losses, strict=True) if loss.note]
+        if name == "nll" and notes:
+            findings[-1] = with_note(findings[-1], "; ".join(notes))
+    for name, equal_mass in (("calibration_error", False), ("calibration_error_equal_mass", True)):
+        one = calibration_error(before, design, equal_mass=equal_mass)
+        two = calibration_error(after, design, equal_mass=equal_mass)
+        interval = calibration_difference_interval(one, two, design, confidence)
+        findings.append(lower(name=name, per_seed=two.spread.per_seed - one.spread.per_seed, interval=interval))
+    return tuple(findings)
+
+
+def _same_rows(before: Predictions, after: Predictions, before_name: str, after_name: str) -> None:
+    pair = f'"{before_name}" and "{after_name}"'
+    if len(before.ids) != len(after.ids):
+        raise InputError(
+            f"{pair} speak of {len(before.ids)} and {len(after.ids)} rows; a paired comparison needs the same rows."
+        )
+    if (before.ids != after.ids).any():
+        at = int(np.flatnonzero(before.ids != after.ids)[0])
+        raise InputError(
+            f"{pair} speak of different rows (row {at} is {before.ids[at]} and {after.ids[at]}); "
+            "a paired comparison needs the same rows in the same order."
+        )
+    if before.classes != after.classes:
+        raise InputError(f"{pair} have the classes {before.classes} and {after.classes}; compare models of one task.")
+    same = {
+        "targets": before.targets.equal(after.targets),
+        "groups": before.groups.names == after.groups.names and before.groups.members.equal(after.groups.members),
+        "clusters": before.clusters.equal(after.clusters),
+    }
+    for name, agrees in same.items():
+        if not agrees:
+            raise InputError(f"{pair} have different {name} for the same rows; a paired comparison needs one truth.")
+    seeds = len(before.probabilities), len(after.probabilities)
+    if seeds[0] != seeds[1]:
+        raise InputError(
+            f"{pair} have {seeds[0]} and {seeds[1]} training seeds; a paired comparison needs the same seeds."
+        )

@@ -1,0 +1,249 @@
+"""Confidence intervals for proportions, means, the worst of several groups, and their paired differences.
+
+Proportions of independent rows have Wilson's score interval and Clopper & Pearson's exact one. A clustered
+proportion has the same interval on an *effective* number of rows (Korn & Graubard 1998): as many independent rows as
+would give the variance that `clustering` finds, never more than there are rows; where no row, or every row, is
+right, as many as there are clusters. So it stays inside [0, 1], never shrinks to a point, and is plain Wilson
+when rows are independent and there is one seed.
+
+**The worst group.** Let θ = min_g θ_g, L_g a lower end that fails (L_g > θ_g) with probability at most α/2 and U_g an
+upper end that fails with probability at most α/(2K), K groups. Then [min L_g, min U_g] covers θ with probability at
+least 1 − α, however the groups depend on one another:
+(low) let w be a worst group, fixed; min_g L_g ≤ L_w ≤ θ_w = θ unless L_w fails: at most α/2.
+(high) unless one of K upper ends fails, all U_g ≥ θ_g ≥ θ, so min_g U_g ≥ θ: at most K · α/(2K) = α/2.
+No bootstrap is used: it is inconsistent for a minimum where groups tie (Andrews 2000, Econometrica 68).
+
+**The worst group after, minus the worst group before.** The difference is δ = min_g max_h δ_gh with
+δ_gh = after_g − before_h, which is max_h min_g δ_gh as well. Each δ_gh is a difference of means with ends L_gh, U_gh
+that fail with probability at most α/(2K). Then [min_g max_h L_gh, max_h min_g U_gh] covers δ with probability at
+least 1 − α:
+(low) let w be worst after; min_g max_h L_gh ≤ max_h L_wh ≤ max_h δ_wh = δ unless one of the K ends L_wh fails.
+(high) let v be worst before; max_h min_g U_gh ≥ min_g U_gv ≥ min_g δ_gv = δ unless one of the K ends U_gv fails.
+
+Sources: Wilson (1927), JASA 22; Clopper & Pearson (1934), Biometrika 26; Korn & Graubard (1998), Survey Methodology
+24; Agresti & Min (2005), Statistics in Medicine 24 (one discordant pair added to a paired difference).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from surefoot.errors import InputError
+from surefoot.findings.clustering import Spread, cluster_design, influence, spread, squared_reach
+from surefoot.findings.finding import Interval
+from surefoot.findings.quantiles import beta_quantile, chi_square_quantile, normal_quantile, student_quantile
+
+__all__ = [
+    "clopper_pearson",
+    "clustered_mean",
+    "clustered_proportion",
+    "difference_interval",
+    "effective_rows",
+    "equivalent_rows",
+    "mean_interval",
+    "minimum_difference_interval",
+    "minimum_interval",
+    "proportion_interval",
+    "spread_interval",
+    "wilson",
+]
+
+EFFECTIVE = "on as many independent rows as the clusters and seeds are worth"
+
+
+def wilson(successes: float, count: float, confidence: float) -> Interval:
+    """Wilson's score interval for `successes` of `count` independent rows (fractions are allowed).
+
+    Close to nominal on average. Where the expected number of errors (or successes) is below one it can miss more
+    often, always by calling a proportion next to 0 or 1 less extreme than it is; `clopper_pearson` never does.
+
+    Source: Wilson (1927), JASA 22, 209–212; Brown, Cai & DasGupta (2001), Statistical Science 16, eq. 4.
+
+    >>> interval = wilson(8.0, 10.0, 0.95)
+    >>> round(interval.low, 4), round(interval.high, 4)
+    (0.4902, 0.9433)
+    """
+    _check(successes, count, confidence)
+    z2 = normal_quantile((1 + confidence) / 2) ** 2
+    p = successes / count
+    centre = (p + z2 / (2 * count)) / (1 + z2 / count)
+    half = math.sqrt(z2 * (p * (1 - p) / count + z2 / (4 * count**2))) / (1 + z2 / count)
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == count else min(1.0, centre + half)
+    return Interval(low, high, confidence, "Wilson score")
+
+
+def clopper_pearson(successes: float, count: float, confidence: float) -> Interval:
+    """Clopper and Pearson's exact interval: each end fails with probability at most (1 − confidence)/2.
+
+    Source: Clopper & Pearson (1934), Biometrika 26, 404–413, in beta quantiles.
+
+    >>> interval = clopper_pearson(8.0, 10.0, 0.95)
+    >>> round(interval.low, 4), round(interval.high, 4)
+    (0.4439, 0.9748)
+    """
+    _check(successes, count, confidence)
+    tail = (1 - confidence) / 2
+    failures = count - successes
+    low = 0.0 if successes <= 0 else beta_quantile(tail, successes, failures + 1)
+    high = 1.0 if failures <= 0 else beta_quantile(1 - tail, successes + 1, failures)
+    return Interval(low, high, confidence, "Clopper–Pearson")
+
+
+def clustered_proportion(
+    successes: Float[Tensor, "seeds rows"], clusters: Int[Tensor, "rows ways"], confidence: float
+) -> Interval:
+    """Wilson's interval for a proportion whose rows hang together and which several seeds measure.
+
+    `successes` are numbers between 0 and 1, usually 0 or 1. The estimand is the expectation over rows and seeds.
+    """
+    return proportion_interval(_whole(successes, clusters), confidence)
+
+
+def clustered_mean(
+    values: Float[Tensor, "seeds rows"],
+    clusters: Int[Tensor, "rows ways"],
+    confidence: float,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+) -> Interval | None:
+    """Student's interval for the mean of `values`, whose possible range is [low, high].
+
+    None where nothing is known of its spread: a single cluster, or no two rows that differ.
+    """
+    return mean_interval(_whole(values, clusters), confidence, low=low, high=high)
+
+
+def proportion_interval(of: Spread, confidence: float, *, exact: bool = False) -> Interval:
+    """The interval of a proportion or a weighted mean of proportions: Wilson's, or Clopper–Pearson's if `exact`."""
+    count = effective_rows(of, confidence)
+    plain = len(of.parts) == 1 and len(of.per_seed) == 1
+    value = min(max(of.value, 0.0), 1.0)
+    interval = (clopper_pearson if exact else wilson)(value * count, count, confidence)
+    method = interval.method if plain else f"{interval.method} {EFFECTIVE}"
+    return Interval(interval.low, interval.high, confidence, method)
+
+
+def effective_rows(of: Spread, confidence: float) -> float:
+    """How many independent rows would give as wide an interval for this proportion; never more than there are.
+
+    n* = n · t²_{n−1} · p(1 − p)/(n − 1) / Σ t²·V (Korn & Graubard 1998, with degrees of freedom on both sides).
+    Where p is 0 or 1 the variance is no evidence, and n* is the effective number of clusters, the fewest of any way.
+    A slice that is one single cluster counts as one row.
+    """
+    if not of.known:
+        return 1.0
+    p = of.value
+    if p * (1 - p) < 1e-12:
+        return min(of.rows, of.effective)
+    reach = squared_reach(of, confidence)
+    reference = student_quantile((1 + confidence) / 2, of.parts[0].freedom) ** 2 * p * (1 - p)
+    if reach * (of.rows - 1) <= reference * (1 + 1e-9):
+        return of.rows
+    return reference / reach * of.rows / (of.rows - 1)
+
+
+def equivalent_rows(of: Spread, confidence: float) -> float:
+    """How many independent rows would give as wide an interval for this mean; at least one, at most all.
+
+    Where no two rows differ it is the effective number of clusters.
+    """
+    reach = squared_reach(of, confidence)
+    if reach <= 0:
+        return min(of.rows, of.effective)
+    alone = of.parts[0]
+    plain = student_quantile((1 + confidence) / 2, alone.freedom) ** 2 * alone.total
+    return min(of.rows, max(1.0, of.rows * plain / reach))
+
+
+def mean_interval(of: Spread, confidence: float, *, low: float = -math.inf, high: float = math.inf) -> Interval | None:
+    """Student's interval for a linear estimate, cut to its possible range; None where its spread is unknown."""
+    if not of.known:
+        return None
+    reach = squared_reach(of, confidence)
+    if reach <= 0:
+        return None
+    half = math.sqrt(reach)
+    return Interval(max(low, of.value - half), min(high, of.value + half), confidence, "Student's t, cluster-robust")
+
+
+def difference_interval(of: Spread, confidence: float, terms: int = 1) -> Interval:
+    """Student's interval for a difference of proportions, with one discordant pair added so that it keeps a width.
+
+    The added variance is t²/(n* + 2)² for each of the `terms` slices, n* the effective number of rows.
+    """
+    method = "Student's t, cluster-robust, one discordant pair added"
+    if not of.known:
+        return Interval(-1.0, 1.0, confidence, method)
+    plain = student_quantile((1 + confidence) / 2, of.parts[0].freedom) ** 2
+    added = terms * plain / (equivalent_rows(of, confidence) + 2) ** 2
+    half = math.sqrt(squared_reach(of, confidence) + added)
+    return Interval(max(-1.0, of.value - half), min(1.0, of.value + half), confidence, method)
+
+
+def minimum_interval(parts: Sequence[Callable[[float], Interval]], confidence: float) -> Interval:
+    """The interval of the smallest of several quantities; see the proof in the module's text.
+
+    Each part gives its quantity's two-sided interval at a confidence, whose ends each fail with half the rest.
+
+    >>> group = lambda right: lambda confidence: clopper_pearson(right, 100.0, confidence)
+    >>> interval = minimum_interval([group(70.0), group(95.0)], 0.95)
+    >>> round(interval.low, 3), round(interval.high, 3)
+    (0.6, 0.797)
+    """
+    if not parts:
+        raise InputError("The minimum over groups was asked for without any group; name at least one.")
+    low = min(part(confidence).low for part in parts)
+    high = min(part(1 - (1 - confidence) / len(parts)).high for part in parts)
+    method = parts[0](confidence).method
+    return Interval(low, high, confidence, f"smallest of {len(parts)} groups, Bonferroni above: {method}")
+
+
+def minimum_difference_interval(pair: Callable[[int, int, float], Interval], count: int, confidence: float) -> Interval:
+    """The interval of min_g after_g − min_h before_h; see the proof in the module's text.
+
+    `pair(g, h, confidence)` gives the two-sided interval of after_g − before_h; there are `count` groups.
+    """
+    each = 1 - (1 - confidence) / count
+    ends = [[pair(g, h, each) for h in range(count)] for g in range(count)]
+    low = min(max(end.low for end in row) for row in ends)
+    high = max(min(row[h].high for row in ends) for h in range(count))
+    return Interval(low, high, confidence, f"worst groups, Bonferroni over {count}: {ends[0][0].method}")
+
+
+def spread_interval(values: Sequence[float], confidence: float) -> Interval | None:
+    """Interval of a standard deviation (n − 1 below) from independent, roughly normal `values`.
+
+    (n − 1) s²/σ² is chi-square with n − 1 degrees of freedom. None with fewer than two values or no spread at all.
+    Source: Casella & Berger (2002), Statistical Inference, 2nd ed., example 9.2.14.
+    """
+    if len(values) < 2 or max(values) == min(values):
+        return None
+    freedom = len(values) - 1.0
+    squares = freedom * float(np.var(values, ddof=1))
+    tail = (1 - confidence) / 2
+    return Interval(
+        math.sqrt(squares / chi_square_quantile(1 - tail, freedom)),
+        math.sqrt(squares / chi_square_quantile(tail, freedom)),
+        confidence,
+        "chi-square over seeds",
+    )
+
+
+def _whole(values: Tensor, clusters: Tensor) -> Spread:
+    design = cluster_design(clusters.numpy())
+    everything = np.ones(design.rows, dtype=np.bool_)
+    return spread(design, [(1.0, influence(design, everything, values.double().numpy()))])
+
+
+def _check(successes: float, count: float, confidence: float) -> None:
+    if not (count > 0 and 0 <= successes <= count * (1 + 1e-12)):
+        raise InputError(
+            f"{successes:g} successes of {count:g} make no proportion; give 0 ≤ successes ≤ count, count > 0."
+        )
+    if not 0 < confidence < 1:
+        raise InputError(f"The confidence is {confidence}; give one strictly between 0 and 1, such as 0.95.")
