@@ -128,7 +128,11 @@ def test_clusters_do_not_become_sources(tmp_path):
     path = write_csv(tmp_path / "a.csv", "y,f,hospital", "0,1,A", "1,2,A", "0,3,B")
     rows = read_rows(path, cluster="hospital", features=["f"]).rows
     assert rows.clusters.tolist() == [[0], [0], [1]]
-    assert rows.sources.tolist() == [["row:0"], ["row:1"], ["row:2"]]
+    assert [source.rsplit(":", 2)[1:] for (source,) in rows.sources.tolist()] == [
+        ["row", "0"],
+        ["row", "1"],
+        ["row", "2"],
+    ]
 
 
 def test_csv_quoting_marks_and_an_unnamed_index(tmp_path):
@@ -331,3 +335,22 @@ def test_a_table_survives_the_csv_module_and_ours(tmp_path):
         csv.writer(opened).writerows(cells)
     rows = read_rows(tmp_path / "a.csv", attributes=["text"]).rows
     assert members(rows) == {'0, text=a,"b"\n': [], '1, text=a,"b"\n': [0]}
+
+
+def test_rows_without_ids_descend_from_the_content_of_their_file(tmp_path):
+    """Two files may each have a row 0; only the same content makes them the same row."""
+    first = write_csv(tmp_path / "a.csv", "y,f", "0,1", "1,2")
+    same = write_csv(tmp_path / "b.csv", "y,f", "0,1", "1,2")
+    other = write_csv(tmp_path / "c.csv", "y,f", "0,1", "1,3")
+    assert read_rows(first).rows.origins() == read_rows(same).rows.origins()
+    assert not read_rows(first).rows.origins() & read_rows(other).rows.origins()
+    assert read_rows(first).rows.ids.tolist() == ["row:0", "row:1"]
+
+
+def test_rows_without_labels_are_read_when_labels_are_not_needed(tmp_path):
+    path = write_csv(tmp_path / "a.csv", "f,place", "1,land", "2,water")
+    reading = read_rows(path, labelled=False)
+    assert reading.rows.classes == ("unlabelled",)
+    assert reading.rows.groups.names == ()
+    assert reading.rows.inputs[:].tolist() == [[1], [2]]
+    assert read_rows(write_csv(tmp_path / "b.csv", "f,y", "1,0", "2,1"), labelled=False).rows.classes == ("0", "1")

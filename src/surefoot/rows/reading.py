@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from surefoot.errors import InputError
+from surefoot.files import digest_file
 from surefoot.memory import require_memory
 from surefoot.rows.arrays import rows_from_arrays
 from surefoot.rows.describe import describe
@@ -24,7 +25,7 @@ from surefoot.rows.roles import Role
 from surefoot.rows.rows import Groups, Inputs, Rows
 from surefoot.rows.tables import Frame, Table, column, is_numeric, numbers, read_table, table_from_frame, texts, width
 
-__all__ = ["SPLIT_MEANING", "Reading", "describe", "read_rows", "rows_from_arrays", "rows_from_dataframe"]
+__all__ = ["SPLIT_MEANING", "UNLABELLED", "Reading", "describe", "read_rows", "rows_from_arrays", "rows_from_dataframe"]
 
 TARGETS = ("y", "label", "labels", "target", "targets", "class", "gold_label")
 ATTRIBUTES = ("a", "place", "spurious", "attribute", "s", "p")
@@ -44,6 +45,10 @@ SPLIT_MEANING: Mapping[str, Role] = {
     "test": "judge", "2": "judge", "judge": "judge",
 }  # fmt: skip
 """What the usual names of splits mean, for `roles_from_split`."""
+
+
+UNLABELLED = "unlabelled"
+"""The one class of rows that were read without labels."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class _Wanted:
     full_crossing: bool
     images: Path | None
     image_size: tuple[int, int] | None
+    labelled: bool = True
 
 
 def read_rows(
@@ -87,6 +93,7 @@ def read_rows(
     source: str | None = None,
     full_crossing: bool = False,
     image_size: tuple[int, int] | None = None,
+    labelled: bool = True,
 ) -> Reading:
     """Read a table (`.csv`, `.parquet`), features (`.npz`, `.safetensors`), or a folder with `metadata.csv`.
 
@@ -96,6 +103,10 @@ def read_rows(
     features: the columns that are inputs; else an array named as embeddings, else all numeric columns left.
     images: the folder of the files that a column names; `image_size` (height, width) resizes them.
     split_meaning: when given, every split must be in it. classes: the classes in order, when some may be absent.
+    labelled: without it, a file that has no labels is read too; every row is then of the class `UNLABELLED`.
+
+    A row without an id or a source descends from its place in a file of this content, so that rows of two files
+    are not taken for the same.
 
     Raises `InputError` for a missing file or column (with the nearest name), a damaged file, a label outside
     the classes, features that are not finite, and files that would not fit into memory.
@@ -114,9 +125,9 @@ def read_rows(
     table = read_features(path) if is_features else read_table(path)
     wanted = _Wanted(
         target, tuple(attributes), split, cluster, source, id_column, tuple(features or ()),
-        None if classes is None else tuple(classes), full_crossing, images, image_size,
+        None if classes is None else tuple(classes), full_crossing, images, image_size, labelled,
     )  # fmt: skip
-    reading = _read(table, wanted, path.parent)
+    reading = _read(table, wanted, path.parent, path)
     if split_meaning is not None and reading.split is not None:
         unknown = sorted(set(reading.split) - set(split_meaning))
         if unknown:
@@ -148,9 +159,9 @@ def rows_from_dataframe(
     return _read(table_from_frame(frame), wanted, Path())
 
 
-def _read(table: Table, wanted: _Wanted, folder: Path) -> Reading:
+def _read(table: Table, wanted: _Wanted, folder: Path, file: Path | None = None) -> Reading:
     target = _found(table, wanted.target, TARGETS)
-    if target is None:
+    if target is None and wanted.labelled:
         raise InputError(
             f"{table.name} has no column called {', '.join(TARGETS[:-1])} or {TARGETS[-1]}; name the column of the "
             f"classes (its columns are: {', '.join(list(table.columns)[:20])})."
@@ -162,7 +173,8 @@ def _read(table: Table, wanted: _Wanted, folder: Path) -> Reading:
     identity = _found(table, wanted.id_column, IDS)
     source = _found(table, wanted.source, SOURCES)
     cluster = _found(table, wanted.cluster, CLUSTERS)
-    used = [target, *attributes, *(name for name in (group, split, identity, source, cluster) if name is not None)]
+    found = (target, *attributes, group, split, identity, source, cluster)
+    used = [name for name in found if name is not None]
     for name in used:
         column(table, name)
     files = _found(table, None, [name for name in FILES if name not in used])
@@ -185,15 +197,19 @@ def _read(table: Table, wanted: _Wanted, folder: Path) -> Reading:
     if ids is not None and "" in ids:
         raise InputError(f"Row {ids.index('') + 1} of {table.name} has no {names}; give every row one.")
     _same_length(table, used, len(inputs), features[0] if features else str(files))
+    sources = None if source is None else column(table, source)
+    if sources is None and ids is None and file is not None:
+        content = digest_file(file)[:12]
+        sources = [f"{content}:row:{row}" for row in range(len(inputs))]
     rows = rows_from_arrays(
         inputs,
-        _labels(table, target),
-        classes=wanted.classes or table.lists.get("classes"),
-        attributes={name: texts(table, name) for name in attributes} or None,
+        [UNLABELLED] * len(inputs) if target is None else _labels(table, target),
+        classes=(UNLABELLED,) if target is None else wanted.classes or table.lists.get("classes"),
+        attributes=None if target is None else {name: texts(table, name) for name in attributes} or None,
         groups=None if group is None else _group_column(table, group),
         full_crossing=wanted.full_crossing,
         ids=ids,
-        sources=None if source is None else column(table, source),
+        sources=sources,
         clusters=None if cluster is None else column(table, cluster),
         feature_names=feature_names,
     )
