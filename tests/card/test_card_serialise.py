@@ -18,7 +18,8 @@ def test_a_card_survives_json_exactly(make: Callable[[], Card]) -> None:
     again = card_from_json(json.loads(json.dumps(card_to_json(card))))
     assert again == card
     assert card_digest(again) == card_digest(card)
-    assert list(again.reliability) == list(card.reliability)
+    assert list(again.record.versions) == list(card.record.versions)
+    assert list(again.record.times) == ["rows", "train", "features", "repair", "judge"]
 
 
 def test_the_digest_forgets_when_and_where_but_not_what() -> None:

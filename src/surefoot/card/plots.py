@@ -81,7 +81,7 @@ class Lane:
 def scale_for(values: Sequence[float], *, limits: tuple[float, float] = (-math.inf, math.inf)) -> Scale:
     """The smallest scale between round numbers that holds all values, kept within `limits`.
 
-    >>> scale_for([0.44, 0.99], limits=(0, 1))
+    >>> scale_for([0.44, 0.99], limits=(0.0, 1.0))
     Scale(low=0.4, high=1.0, ticks=(0.4, 0.6, 0.8, 1.0))
     """
     least, most = max(min(values), limits[0]), min(max(values), limits[1])

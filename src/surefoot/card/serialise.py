@@ -1,12 +1,13 @@
 """Cards as JSON and back, exactly, and the digest by which two cards are the same card."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from surefoot.card.card import Card
 from surefoot.errors import InputError
-from surefoot.files import canonical_json, digest_json, read_json
+from surefoot.files import digest_json, read_json
 
 __all__ = ["SCHEMA", "card_digest", "card_from_json", "card_to_json", "read_card"]
 
@@ -43,7 +44,7 @@ def card_from_json(record: Any) -> Card:
             "use the surefoot that wrote it, or make the card anew."
         )
     try:
-        card = TypeAdapter(Card).validate_json(canonical_json(fields), strict=True)
+        card = TypeAdapter(Card).validate_json(json.dumps(fields, allow_nan=False), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -6,6 +6,7 @@ from typing import Any
 
 from surefoot.card.card import Card, Subject
 from surefoot.card.markup import Child, Markup, element, together
+from surefoot.card.panels import short_label
 from surefoot.card.words import (
     finding_title,
     show_bounds,
@@ -36,11 +37,13 @@ def findings_section(card: Card) -> Markup:
 
 def differences_section(card: Card) -> Markup:
     """Every paired difference, folded by pair."""
-    labels = {subject.name: subject.label for subject in card.subjects}
+    named = {subject.name: subject for subject in card.subjects}
     folds: list[Markup] = []
     for pair in dict.fromkeys(each.subject for each in card.differences):
+        name = pair
         after, _, before = pair.partition(" − ")
-        name = f"{labels.get(after, after)} − {labels.get(before, before)}"
+        if after in named and before in named:
+            name = f"{short_label(named[after], named[before])} − {named[before].label}"
         of = [each for each in card.differences if each.subject == pair]
         folds.append(_fold(name, _findings(of, signed=True), opened=False))
     return together(folds)
