@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from torch import Tensor
+
 from surefoot.errors import InputError
 from surefoot.files import read_json, read_tensors, write_json, write_tensors
 from surefoot.robust.head import LinearHead
@@ -18,12 +20,16 @@ def save_rows(rows: Rows, role: Role, folder: Path) -> None:
 
 
 def load_rows(folder: Path) -> Rows:
-    """The rows that `save_rows` wrote."""
+    """The rows that `save_rows` wrote.
+
+    Tensors are copied out of the file: the last bits of a product depend on where in memory its factors begin.
+    """
     path = folder / "rows.safetensors"
     roles = load_roles(path)
     if len(roles) != 1:
         raise InputError(f"{path} holds the roles {', '.join(roles)}; expected one.")
-    return next(iter(roles.values()))
+    rows = next(iter(roles.values()))
+    return rows.with_inputs(rows.inputs.clone()) if isinstance(rows.inputs, Tensor) else rows
 
 
 def save_head(head: LinearHead, folder: Path) -> None:
@@ -34,7 +40,7 @@ def save_head(head: LinearHead, folder: Path) -> None:
 def load_head(folder: Path) -> LinearHead:
     """The head that `save_head` wrote."""
     tensors = read_tensors(folder / "head.safetensors")
-    return LinearHead(tensors["weight"], tensors["bias"])
+    return LinearHead(tensors["weight"].clone(), tensors["bias"].clone())
 
 
 def save_seen(seen: frozenset[str], folder: Path) -> None:

@@ -4,12 +4,12 @@
 was never told where the judge rows lie.
 """
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
 
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Objective
@@ -17,14 +17,15 @@ from surefoot.density.pools import mean
 from surefoot.files import read_json, write_json, write_tensors
 from surefoot.findings.finding import finding_to_json
 from surefoot.inference.ascend import Ascend, ascend
-from surefoot.networks.network import Network, Parameters, embed, head_of, parameters_of
+from surefoot.networks.cache import extract
+from surefoot.networks.network import head_of, parameters_of
 from surefoot.networks.spec import network_from_spec
 from surefoot.networks.weights import ModelRecord, load_model, save_model
 from surefoot.progress import Progress
 from surefoot.robust.head import LinearHead
 from surefoot.robust.protocol import score as accuracy_of
 from surefoot.rows.roles import refuse_seen
-from surefoot.rows.rows import Inputs
+from surefoot.rows.rows import Rows
 from surefoot.study.cells import Cell
 from surefoot.study.stored import load_head, load_rows, load_seen, save_head, save_rows, save_seen
 from surefoot.study.work_repair import repair
@@ -33,8 +34,6 @@ from surefoot.study.work_rows import make_roles
 __all__ = ["Work", "work_of"]
 
 Work: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Path], Path, Progress], None]
-
-BATCH = 512  # rows embedded at a time
 
 
 def work_of(cell: Cell) -> Work:
@@ -93,20 +92,17 @@ def _sized(
 def _features(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
     """Embed the rows of one role; leaves rows whose inputs are features."""
     rows = load_rows(inputs["rows"])
-    saved = load_model(inputs["model"], trust_code=True)
-    features = _embedded(saved.network, saved.parameters, rows.inputs, str(spec["device"]), progress)
-    save_rows(rows.with_inputs(features), spec["role"], out)
+    save_rows(_embedded(inputs["model"], rows, spec["device"], out, progress), spec["role"], out)
 
 
-def _embedded(network: Network, parameters: Parameters, inputs: Inputs, device: str, progress: Progress) -> Tensor:
-    placed = {name: tensor.to(device) for name, tensor in parameters.items()}
-    network.module.to(device)
-    parts: list[Tensor] = []
-    with torch.no_grad():
-        for start in range(0, len(inputs), BATCH):
-            parts.append(embed(network, placed, inputs[start : start + BATCH].to(device)).cpu())
-            progress("features", min(start + BATCH, len(inputs)), len(inputs))
-    return torch.cat(parts)
+def _embedded(model: Path, rows: Rows, device: str, out: Path, progress: Progress) -> Rows:
+    """The rows with the features that enter the model's head."""
+    saved = load_model(model, trust_code=True)
+    cache = out / "extracting"
+    features = extract(saved.network, saved.parameters, rows, folder=cache, device=device, progress=progress)
+    features = features.with_inputs(features.inputs[:].clone())
+    shutil.rmtree(cache)
+    return features
 
 
 def _choose(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
@@ -145,8 +141,7 @@ def _predict(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, pro
     folders = {"": inputs["train"], **{name: inputs[f"head {name}"] for name in spec["mitigations"]}}
     for name, folder in folders.items():
         refuse_seen(judge, load_seen(folder), f"the base training and {name}" if name else "the base training")
-    saved = load_model(inputs["train"] / "model", trust_code=True)
-    features = _embedded(saved.network, saved.parameters, judge.inputs, str(spec["device"]), progress)
+    features = _embedded(inputs["train"] / "model", judge, spec["device"], out, progress).inputs[:]
     heads = {name: load_head(folder if name else folder / "head") for name, folder in folders.items()}
     probabilities = {f"+{name}" if name else "base": head.probabilities(features) for name, head in heads.items()}
     write_tensors(out / "probabilities.safetensors", probabilities)
