@@ -6,6 +6,7 @@ import torch
 
 from surefoot.errors import InputError
 from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
+from surefoot.rows.coloured import coloured_digits
 from surefoot.rows.dominoes import dominoes
 from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Rows, concatenate, make_rows
@@ -42,7 +43,7 @@ def test_duplicates_are_kept_and_share_a_role():
     assert all(role_of[f"photo:{row:02d}"] == role_of[f"copy:{row:02d}"] for row in range(40))
 
 
-@pytest.mark.parametrize("roles", [dominoes()], ids=["dominoes"])
+@pytest.mark.parametrize("roles", [dominoes(), coloured_digits()], ids=["dominoes", "coloured digits"])
 def test_generated_roles_keep_the_law(roles):
     check_roles(roles)
 

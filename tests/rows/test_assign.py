@@ -11,7 +11,7 @@ from surefoot.rows.assign import assign_roles, check_roles, cross_fit, families,
 from surefoot.rows.rows import Groups, Rows, cross_groups, make_rows
 
 QUARTERS = {"fit": 0.4, "repair": 0.1, "choose": 0.2, "judge": 0.3}
-quick = settings(max_examples=40, deadline=None, derandomize=True)
+quick = settings(max_examples=25, deadline=None, derandomize=True)
 
 
 def grouped(count: int, seed: int = 0) -> Rows:

@@ -22,7 +22,7 @@ from surefoot.rows.digest import input_digests
 from surefoot.rows.roles import ROLES, Role, Roles
 from surefoot.rows.rows import Rows
 
-__all__ = ["assign_roles", "check_roles", "cross_fit", "families", "roles_from_split"]
+__all__ = ["assign_roles", "check_roles", "checked_fractions", "cross_fit", "families", "roles_from_split"]
 
 
 def assign_roles(rows: Rows, fractions: Mapping[Role, float], seed: int) -> Roles:
@@ -38,21 +38,11 @@ def assign_roles(rows: Rows, fractions: Mapping[Role, float], seed: int) -> Role
     >>> {role: len(part) for role, part in assign_roles(rows, {"fit": 0.8, "judge": 0.2}, seed=0).items()}
     {'fit': 8, 'judge': 2}
     """
-    unknown = [role for role in fractions if role not in ROLES]
-    if unknown:
-        raise InputError(f"fractions names the role {unknown[0]!r}; the roles are {', '.join(ROLES)}.")
-    for role, fraction in fractions.items():
-        if not fraction > 0:
-            raise InputError(f"The fraction of {role} is {fraction}; give more than 0, or leave the role out.")
-    total = sum(fractions.values())
-    if abs(total - 1) > 1e-6:
-        given = ", ".join(f"{role} {fraction:g}" for role, fraction in fractions.items())
-        raise InputError(f"The fractions ({given}) sum to {total:g}; make them sum to 1.")
+    roles = checked_fractions(fractions)
     if len(rows) < len(fractions):
         raise InputError(
             f"{len(rows)} rows cannot fill {len(fractions)} roles; give at least one row per role, or fewer roles."
         )
-    roles: list[Role] = [role for role in ROLES if role in fractions]
     family = families(rows)
     place = _share_out(rows, family, [fractions[role] for role in roles], seed)
     for number, role in enumerate(roles):
@@ -63,6 +53,21 @@ def assign_roles(rows: Rows, fractions: Mapping[Role, float], seed: int) -> Role
                 f"fraction for {role}, or fewer roles."
             )
     return {role: rows.take(place == number) for number, role in enumerate(roles)}
+
+
+def checked_fractions(fractions: Mapping[Role, float]) -> list[Role]:
+    """The roles that get a share, in their usual order; `InputError` unless shares are positive and sum to one."""
+    unknown = [role for role in fractions if role not in ROLES]
+    if unknown:
+        raise InputError(f"fractions names the role {unknown[0]!r}; the roles are {', '.join(ROLES)}.")
+    for role, fraction in fractions.items():
+        if not fraction > 0:
+            raise InputError(f"The fraction of {role} is {fraction}; give more than 0, or leave the role out.")
+    total = sum(fractions.values())
+    if abs(total - 1) > 1e-6:
+        given = ", ".join(f"{role} {fraction:g}" for role, fraction in fractions.items())
+        raise InputError(f"The fractions ({given}) sum to {total:g}; make them sum to 1.")
+    return [role for role in ROLES if role in fractions]
 
 
 def roles_from_split(rows: Rows, split: Sequence[str], meaning: Mapping[str, Role]) -> Roles:

@@ -76,14 +76,14 @@ def dominoes(
     }
 
 
-def digit_pools(labels: Numbers, seed: int) -> dict[Role, tuple[Numbers, ...]]:
+def digit_pools(labels: Numbers, seed: int, shares: Mapping[Role, float] = POOLS) -> dict[Role, tuple[Numbers, ...]]:
     """For each role, the places of its source digits of each class 0 … 9, in random order; pools are disjoint."""
     generator = np.random.default_rng([seed, 0])
-    pools: dict[Role, list[Numbers]] = {role: [] for role in ROLES}
+    pools: dict[Role, list[Numbers]] = {role: [] for role in shares}
     for digit in range(10):
         places = generator.permutation(np.flatnonzero(labels == digit))
-        ends = np.round(np.cumsum([POOLS[role] for role in ROLES]) * len(places)).astype(int)
-        for role, part in zip(ROLES, np.split(places, ends[:-1]), strict=True):
+        ends = np.round(np.cumsum(list(shares.values())) * len(places)).astype(int)
+        for role, part in zip(shares, np.split(places, ends[:-1]), strict=True):
             pools[role].append(part)
     return {role: tuple(parts) for role, parts in pools.items()}
 
