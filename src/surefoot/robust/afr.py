@@ -215,8 +215,8 @@ def _correct(
 ) -> Tensor:
     """Where the largest logit (the first of equals) is the target's, [rows, settings]."""
     if logits.shape[1] == 2:
-        ahead = (logits[:, 1:] - logits[:, :1]) > 2 * turn[:, 0]
-        return ahead == (targets == 1)[:, None]
+        half_gap = (logits[:, 1:] - logits[:, :1]) / 2
+        return (turn[:, 0] < half_gap) == (targets == 1)[:, None]
     largest = logits[:, :1] + turn[:, 0]
     predicted = torch.zeros_like(largest, dtype=torch.int64)
     for label in range(1, logits.shape[1]):
