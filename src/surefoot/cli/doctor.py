@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surefoot.cli.console import JSONOption, OutOption, print_json, stdout
+from surefoot.cli.console import print_json, stdout
+from surefoot.cli.options import JSONOption, OutOption
 
 if TYPE_CHECKING:
     from surefoot.cli.checks import Check, State

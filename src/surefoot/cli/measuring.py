@@ -5,7 +5,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from surefoot.cli.console import (
+from surefoot.cli.console import Wanted, command_line, deliver, progress_bars
+from surefoot.cli.options import (
     ClaimsOption,
     ClusterOption,
     ConfidenceOption,
@@ -22,12 +23,8 @@ from surefoot.cli.console import (
     SourceOption,
     TargetOption,
     TrustOption,
-    Wanted,
     columns_of,
     comma_separated,
-    command_line,
-    deliver,
-    progress_bars,
 )
 
 __all__ = ["card", "look", "predict"]
@@ -93,6 +90,10 @@ def card(
     target: TargetOption = None,
     groups: GroupsOption = None,
     cluster: ClusterOption = None,
+    id_column: IdOption = None,
+    seed: Annotated[
+        str | None, typer.Option("--seed", metavar="COLUMN", help="The column of training seeds, if there are several.")
+    ] = None,
     claim: ClaimsOption = None,
     confidence: ConfidenceOption = 0.95,
     out: OutOption = Path("runs"),
@@ -114,6 +115,8 @@ def card(
         target=target or "label",
         groups=comma_separated(groups),
         cluster=cluster,
+        id_column=id_column,
+        seed=seed,
         confidence=confidence,
         out=out,
         command=command_line(),
@@ -141,7 +144,7 @@ def predict(
 ) -> int:
     """A model's probabilities as CSV: id, label, groups, p_<class>; `surefoot card` reads it."""
     from surefoot.files import write_text
-    from surefoot.study.once import predict as predictions_of
+    from surefoot.study.once_predict import predict as predictions_of
 
     with progress_bars(quiet=quiet) as progress:
         table = predictions_of(

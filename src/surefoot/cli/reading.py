@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from surefoot.cli.console import (
+from surefoot.cli.console import print_json
+from surefoot.cli.options import (
     ClusterOption,
     GroupsOption,
     IdOption,
@@ -15,7 +16,6 @@ from surefoot.cli.console import (
     SplitOption,
     TargetOption,
     columns_of,
-    print_json,
 )
 from surefoot.errors import InputError
 

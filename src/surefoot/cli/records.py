@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surefoot.cli.console import (
-    JSONOption,
-    JUnitOption,
-    OutOption,
-    PullRequestOption,
-    QuietOption,
-    print_json,
-    stdout,
-    verdict_text,
-)
+from surefoot.cli.console import print_json, stdout, verdict_text
+from surefoot.cli.options import JSONOption, JUnitOption, OutOption, PullRequestOption, QuietOption
 
 if TYPE_CHECKING:
     pass

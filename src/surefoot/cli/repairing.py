@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from surefoot.cli.console import (
+from surefoot.cli.console import Wanted, command_line, deliver, progress_bars
+from surefoot.cli.options import (
     ClaimsOption,
     ClusterOption,
     ConfidenceOption,
@@ -20,11 +21,7 @@ from surefoot.cli.console import (
     SourceOption,
     SplitOption,
     TargetOption,
-    Wanted,
     columns_of,
-    command_line,
-    deliver,
-    progress_bars,
 )
 
 __all__ = ["repair"]

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from surefoot.cli.console import (
+from surefoot.cli.console import Wanted, command_line, deliver, note, print_json, progress_bars, stdout
+from surefoot.cli.options import (
     ClusterOption,
     DataArgument,
     DeviceOption,
@@ -20,14 +21,7 @@ from surefoot.cli.console import (
     SplitOption,
     TargetOption,
     TrustOption,
-    Wanted,
     columns_of,
-    command_line,
-    deliver,
-    note,
-    print_json,
-    progress_bars,
-    stdout,
 )
 from surefoot.errors import InputError
 

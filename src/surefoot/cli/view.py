@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from surefoot.cli.console import QuietOption
+from surefoot.cli.options import QuietOption
 from surefoot.errors import InputError
 
 __all__ = ["view"]

@@ -8,7 +8,7 @@ import torch
 
 from surefoot.rows.reading import Reading, describe
 from surefoot.rows.roles import Role
-from surefoot.study.once import Columns
+from surefoot.study.columns import Columns
 from surefoot.study.work_rows import MEANING
 
 __all__ = ["draft_study"]

@@ -33,8 +33,9 @@ from surefoot.rows.reading import Reading
 from surefoot.rows.roles import ROLES, Role, Roles
 from surefoot.rows.rows import Groups, Rows
 from surefoot.study.claim_text import parse_claim
+from surefoot.study.columns import USUAL, Columns
 from surefoot.study.keep import Asked, keep
-from surefoot.study.once import USUAL, Columns, summary_of_role
+from surefoot.study.once import summary_of_role
 from surefoot.study.stored import save_seen
 from surefoot.study.work_rows import MEANING
 

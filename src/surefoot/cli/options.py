@@ -1,0 +1,107 @@
+"""The arguments and options that several commands share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+if TYPE_CHECKING:
+    from surefoot.study.columns import Columns
+
+__all__ = [
+    "ClaimsOption",
+    "ClusterOption",
+    "ConfidenceOption",
+    "DataArgument",
+    "DeviceOption",
+    "GroupsOption",
+    "IdOption",
+    "ImagesOption",
+    "JSONOption",
+    "JUnitOption",
+    "OutOption",
+    "PullRequestOption",
+    "QuietOption",
+    "SeedOption",
+    "SourceOption",
+    "SplitOption",
+    "TargetOption",
+    "TrustOption",
+    "columns_of",
+    "comma_separated",
+]
+
+OutOption: TypeAlias = Annotated[
+    Path, typer.Option("--out", metavar="FOLDER", help="The folder of runs; this run gets a folder of its own in it.")
+]
+JSONOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
+JUnitOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Also write the claims as JUnit XML, for CI.")
+]
+PullRequestOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--pull-request", metavar="FILE", help="Also write a Markdown summary, for a comment.")
+]
+QuietOption: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table; errors only.")]
+TrustOption: TypeAlias = Annotated[
+    bool, typer.Option("--trust-code", help="Run the Python file that the model is named by. Only if you trust it.")
+]
+TargetOption: TypeAlias = Annotated[
+    str | None, typer.Option("--target", metavar="COLUMN", help="The column of class labels.")
+]
+GroupsOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--groups", metavar="COLUMNS", help="Columns that name groups, with commas between or given again."),
+]
+ClusterOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="COLUMN", help="Rows with the same value here count as one in intervals."),
+]
+SourceOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--source", metavar="COLUMN", help="Rows with the same value here (one patient) stay in one role."),
+]
+IdOption: TypeAlias = Annotated[str | None, typer.Option("--id", metavar="COLUMN", help="The column that names rows.")]
+SplitOption: TypeAlias = Annotated[
+    str | None, typer.Option("--split", metavar="COLUMN", help="The column that says train, val or test.")
+]
+ImagesOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--images", metavar="FOLDER", help="Where the image files that a table names lie.")
+]
+DataArgument: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="DATA", help="A CSV or Parquet table, .npz or .safetensors, or a folder of images.")
+]
+ClaimsOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--claim", metavar="CLAIM", help='Such as "worst_group_accuracy >= 0.8"; may be given again.'),
+]
+ConfidenceOption: TypeAlias = Annotated[
+    float, typer.Option("--confidence", min=0.5, max=0.9999, help="The confidence of every interval.")
+]
+DeviceOption: TypeAlias = Annotated[str, typer.Option("--device", help="Where to compute: cpu, cuda, cuda:1, mps.")]
+SeedOption: TypeAlias = Annotated[int, typer.Option("--seed", help="The seed of everything drawn at random.")]
+
+
+def columns_of(
+    target: str | None,
+    groups: Sequence[str] | None,
+    *,
+    split: str | None = None,
+    cluster: str | None = None,
+    source: str | None = None,
+    identity: str | None = None,
+    images: Path | None = None,
+) -> "Columns":
+    """The columns that options name."""
+    from surefoot.study.columns import Columns
+
+    return Columns(target, comma_separated(groups), split, cluster, source, identity, images=images)
+
+
+def comma_separated(given: Sequence[str] | None) -> tuple[str, ...]:
+    """An option that takes several names at once, and may be given again.
+
+    >>> comma_separated(["place, sex", "age"])
+    ('place', 'sex', 'age')
+    """
+    return tuple(name.strip() for each in given or () for name in each.split(",") if name.strip())

@@ -1,0 +1,137 @@
+"""What a finished model says about rows: class probabilities, as a tensor or as CSV text."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from surefoot.errors import InputError
+from surefoot.networks.network import forward, head_of
+from surefoot.networks.weights import OpenedModel, open_model
+from surefoot.progress import Progress, silent
+from surefoot.rows.reading import UNLABELLED
+from surefoot.rows.rows import Rows
+from surefoot.study.columns import USUAL, Columns
+
+__all__ = ["predict", "probabilities_of", "rows_for"]
+
+BATCH = 512  # rows a forward pass
+
+
+def predict(
+    model: str,
+    data: Path,
+    *,
+    columns: Columns = USUAL,
+    weights: Path | None = None,
+    head: str | None = None,
+    trust_code: bool = False,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> str:
+    """A model's class probabilities as CSV text: id, label and group (where the data has them), p_<class> ….
+
+    `card_from_predictions` reads it back. Rows that hang together get the number of their cluster; of several ways
+    to hang together, that with the fewest clusters.
+    """
+    opened = open_model(model, trust_code=trust_code, weights=weights, head=head)
+    names = _classes(opened)
+    rows = columns.read(data, labelled=False).rows
+    labelled = rows.classes != (UNLABELLED,)
+    if labelled:
+        rows = rows_for(opened, columns, data)
+    probabilities = probabilities_of(opened, rows, device=device, progress=progress)
+    classes = names or (rows.classes if labelled else tuple(map(str, range(probabilities.shape[1]))))
+    return _as_csv(rows, probabilities, classes, labelled=labelled)
+
+
+def probabilities_of(
+    opened: OpenedModel, rows: Rows, *, device: str = "cpu", progress: Progress = silent
+) -> Float[Tensor, "rows classes"]:
+    """The model's class probabilities, in batches; raises `InputError` when rows and model do not fit together."""
+    place = _device(device)
+    parameters = {name: tensor.to(place) for name, tensor in opened.parameters.items()}
+    opened.network.module.to(place).eval()
+    parts: list[Tensor] = []
+    with torch.no_grad():
+        for start in range(0, len(rows), BATCH):
+            inputs = rows.inputs[start : start + BATCH].to(place)
+            try:
+                logits = forward(opened.network, parameters, inputs)
+            except (RuntimeError, ValueError) as error:
+                shape = tuple(inputs.shape[1:])
+                raise InputError(
+                    f"The model cannot read these rows: one input has shape {shape} ({_first_line(error)}); "
+                    "give rows of the kind that the model was made for."
+                ) from error
+            parts.append(logits.float().softmax(dim=1).cpu())
+            progress("predicting", min(start + BATCH, len(rows)), len(rows))
+    return torch.cat(parts)
+
+
+def _classes(opened: OpenedModel) -> tuple[str, ...] | None:
+    """The names of the model's classes, where it was saved with them."""
+    return None if opened.record is None else opened.record.classes
+
+
+def rows_for(opened: OpenedModel, columns: Columns, data: Path) -> Rows:
+    """The labelled rows of `data`, with the classes of the model; raises `InputError` when that cannot be.
+
+    Labels are names of the model's classes, or their numbers from 0 in the order of its outputs.
+    """
+    rows = columns.read(data, classes=_classes(opened)).rows
+    if rows.targets.ndim != 1:
+        raise InputError(f"{data} has class probabilities as labels; a model is measured on hard labels: give those.")
+    outputs = len(head_of(opened.network, opened.parameters).weight)
+    if len(rows.classes) == outputs:
+        return rows
+    if len(rows.classes) < outputs and all(name.isdecimal() for name in rows.classes):
+        return replace(rows, classes=tuple(map(str, range(outputs))))
+    raise InputError(
+        f"The model has {outputs} outputs and {data} has {len(rows.classes)} classes "
+        f"({', '.join(rows.classes[:10])}); number the labels from 0 in the order of the outputs."
+    )
+
+
+def _as_csv(rows: Rows, probabilities: Tensor, classes: Sequence[str], *, labelled: bool) -> str:
+    """One line a row. Groups that overlap are left out: one column cannot say them."""
+    members = rows.groups.members
+    grouped = bool(rows.groups.names) and int(members.sum(dim=1).max()) == 1
+    clusters = min(rows.clusters.T, key=lambda way: int(way.unique().numel()))
+    clustered = int(clusters.unique().numel()) < len(rows)
+    head = ["id", *(["label"] if labelled else []), *(["group"] if grouped else [])]
+    written = io.StringIO()
+    table = csv.writer(written, lineterminator="\n")
+    table.writerow([*head, *(["cluster"] if clustered else []), *(f"p_{label}" for label in classes)])
+    for row, given in enumerate(probabilities.tolist()):
+        cells: list[object] = [rows.ids[row]]
+        if labelled:
+            cells.append(rows.classes[int(rows.targets[row])])
+        if grouped:
+            place = members[row].nonzero().ravel().tolist()
+            cells.append(rows.groups.names[place[0]] if place else "")
+        if clustered:
+            cells.append(int(clusters[row]))
+        table.writerow([*cells, *(f"{probability:.9g}" for probability in given)])
+    return written.getvalue()
+
+
+def _device(named: str) -> torch.device:
+    """The device of a name, checked to be there."""
+    try:
+        place = torch.device(named)
+        torch.zeros(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f'The device "{named}" cannot be used here ({_first_line(error)}); try --device cpu.'
+        ) from None
+    return place
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
