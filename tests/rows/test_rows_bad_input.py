@@ -1,6 +1,7 @@
 """Whatever is wrong with a user's data is said in one sentence: what was given, what was expected, what to do."""
 
 import io
+import sys
 import zipfile
 from pathlib import Path
 
@@ -194,6 +195,15 @@ def test_broken_safetensors_and_parquet(tmp_path):
     )
 
 
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"y": [0, 1], "f": [1.0, 2.0]}).to_parquet(path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert refusal(lambda: read_rows(path)) == (
+        f'Reading {path} needs pyarrow; install it with: pip install "surefoot[parquet]"'
+    )
+
+
 def test_broken_and_missing_images(tmp_path):
     for name in ("a.png", "b.png"):
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(tmp_path / name)
@@ -265,8 +275,6 @@ def test_files_that_would_not_fit_are_refused_before_anything_is_allocated(tmp_p
 
 def test_what_a_csv_announces_covers_what_it_takes(tmp_path):
     """The estimate is no less than the strings and the list slots that reading really makes."""
-    import sys
-
     path = written(tmp_path / "a.csv", "y,f,word\n" + "".join(f"{n % 2},{n / 7:.6f},w{n}\n" for n in range(2000)))
     announced = path.stat().st_size + 60 * (3 * 2001)
     columns = read_table(path).columns.values()
