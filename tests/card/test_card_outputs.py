@@ -118,9 +118,18 @@ def test_a_card_does_not_differ_from_itself() -> None:
     card = usual()
     diff = diff_cards(card, replace(card, record=replace(card.record, created="later")))
     assert diff.same
+    assert diff.same_rows
     assert diff.findings == ()
     assert diff.unchanged == len(card.findings) + len(card.differences)
-    assert diff_text(diff) == "The cards are the same: undecided, 211 findings.\n".replace("211", f"{diff.unchanged:,}")
+    assert diff_text(diff) == f"The cards are the same: undecided, {diff.unchanged:,} findings.\n"
+
+
+def test_cards_of_different_judge_rows_say_so() -> None:
+    card = usual()
+    other = diff_cards(card, replace(card, record=replace(card.record, judge_digest="0" * 64)))
+    assert not other.same
+    for text in (diff_text(other), diff_page(other)):
+        assert "The cards judged different rows" in text
 
 
 def test_changes_are_shown_side_by_side() -> None:

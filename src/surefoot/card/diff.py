@@ -126,6 +126,7 @@ def diff_page(diff: CardDiff) -> str:
                 "header",
                 {},
                 element("p", {"class": "eyebrow"}, "surefoot diff"),
+                element("h1", {}, "Before and after"),
                 element("div", {"class": "pair"}, *parts),
             ),
             element("main", {}, _section("Claims", claims, ""), _section("Findings", findings, told)),
@@ -134,7 +135,7 @@ def diff_page(diff: CardDiff) -> str:
 
 
 def _section(name: str, rows: Sequence[Sequence[str]], told: str) -> Markup:
-    content = table(None, [name, "Before", "After", *([""] if rows and len(rows[0]) > 3 else [])], rows, name)
+    content = table(name, [name, "Before", "After", *([""] if rows and len(rows[0]) > 3 else [])], rows, words=True)
     lead = [element("p", {"class": "lead"}, told or "None.")] if told or not rows else []
     return element("section", {}, element("h2", {}, name), *lead, *([content] if rows else []))
 

@@ -164,4 +164,4 @@ def _text(text: str) -> str:
     """Text that Markdown and HTML leave alone, on one line."""
     escaped = html.escape(re.sub(r"\s+", " ", text), quote=False)
     # A bracket is only special where a link could follow, so intervals stay readable in the source.
-    return re.sub(r"([\\`*_|#~]|\](?=[\[(:]))", r"\\\1", escaped)
+    return re.sub(r"([\\`*_|#~]|^\[|\](?=[\[(]))", r"\\\1", escaped)

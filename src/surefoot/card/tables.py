@@ -32,7 +32,7 @@ def findings_section(card: Card) -> Markup:
     rest = [each for each in card.findings if each.subject not in known]
     if rest:
         folds.append(_fold("Other findings", _findings(rest), opened=False))
-    return together([*folds, _methods((*card.findings, *card.differences))])
+    return together([*folds, _methods(card)])
 
 
 def differences_section(card: Card) -> Markup:
@@ -92,17 +92,18 @@ def making_section(card: Card) -> Markup:
     return together(parts)
 
 
-def table(caption: str | None, head: Sequence[str], rows: Sequence[Sequence[Child]], label: str) -> Markup:
-    """A table that scrolls sideways where it must; each row's first cell is its heading, the others numbers."""
+def table(label: str, head: Sequence[str], rows: Sequence[Sequence[Child]], *, words: bool = False) -> Markup:
+    """A table that scrolls sideways where it must; each row's first cell is its heading.
+
+    words: the other cells are words, not numbers, and may wrap.
+    """
     columns = [element("th", {"scope": "col"}, name) for name in head]
     body = [
         element("tr", {}, element("th", {"scope": "row"}, row[0]), *(element("td", {}, cell) for cell in row[1:]))
         for row in rows
     ]
-    titled = [element("caption", {}, caption)] if caption else []
-    drawn = element(
-        "table", {}, *titled, element("thead", {}, element("tr", {}, *columns)), element("tbody", {}, *body)
-    )
+    parts = [element("thead", {}, element("tr", {}, *columns)), element("tbody", {}, *body)]
+    drawn = element("table", {"class": "words" if words else None}, *parts)
     return element("div", {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": label}, drawn)
 
 
@@ -124,18 +125,24 @@ def _findings(findings: Sequence[Finding], *, signed: bool = False) -> Markup:
             row.append(" · ".join(show_number(value, each.unit, signed=signed) for value in each.per_seed) or "–")
         rows.append(row)
     head = ["Measure", "Change" if signed else "Value", "Interval", "Rows", "Clusters", *(["By seed"] if seeds else [])]
-    return table(None, head, rows, "Findings")
+    return table("Findings", head, rows)
 
 
-def _methods(findings: Sequence[Finding]) -> Markup:
-    """How the intervals were made, said once."""
-    levels = dict.fromkeys(
-        (show_level(each.interval.confidence), each.interval.method) for each in findings if each.interval is not None
-    )
-    if not levels:
+def _methods(card: Card) -> Markup:
+    """How the intervals were made, said once for each method."""
+    measures: dict[tuple[str, str], dict[str, None]] = {}
+    for prefix, findings in (("", card.findings), ("Change of ", card.differences)):
+        for each in findings:
+            if each.interval is not None:
+                title = finding_title(each.name)
+                name = f"{prefix}{title[0].lower()}{title[1:]}" if prefix else title
+                measures.setdefault((show_level(each.interval.confidence), each.interval.method), {})[name] = None
+    if not measures:
         return Markup("")
-    told = "; ".join(f"{level}, {method}" for level, method in levels)
-    return element("p", {"class": "quiet"}, f"Intervals: {told}. They count clusters of dependent rows, not rows.")
+    rows = [["; ".join(names), level, method] for (level, method), names in measures.items()]
+    told = element("p", {"class": "quiet"}, "Intervals count independent clusters and seeds, not rows.")
+    drawn = table("Methods of the intervals", ["Measure", "Confidence", "Method"], rows, words=True)
+    return _fold("How the intervals were made", together([told, drawn]), opened=False)
 
 
 def _roles(card: Card) -> Markup:
@@ -148,7 +155,7 @@ def _roles(card: Card) -> Markup:
         ["Independent clusters", *(f"{role.clusters:,}" for role in card.roles)],
     ]
     rows += [[name, *(f"{role.groups.get(name, 0):,}" for role in card.roles)] for name in groups]
-    return table(None, head, rows, "Rows by role")
+    return table("Rows by role", head, rows)
 
 
 def _chosen(subjects: Sequence[Subject], seeds: Sequence[int]) -> Markup:
@@ -160,7 +167,7 @@ def _chosen(subjects: Sequence[Subject], seeds: Sequence[int]) -> Markup:
     for subject in subjects:
         cells = [", ".join(f"{key} {value:g}" for key, value in setting.items()) for setting in subject.chosen]
         rows.append([subject.label, *(cells + ["–"] * (most - len(cells)))])
-    return table(None, ["Model", *names], rows, "Chosen settings")
+    return table("Chosen settings", ["Model", *names], rows, words=True)
 
 
 def _fold(name: Child, content: Markup, *, opened: bool) -> Markup:
