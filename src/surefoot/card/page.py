@@ -110,7 +110,8 @@ def _header(card: Card) -> Markup:
     if judge is not None:
         facts.append(show_count(judge.rows, "judge row"))
         facts.append(show_count(judge.clusters, "independent cluster"))
-    facts.append(show_count(len(card.record.seeds), "training seed"))
+    if card.record.seeds:
+        facts.append(show_count(len(card.record.seeds), "training seed"))
     if card.record.judge_uses > 1:
         facts.append(f"judge set used by {card.record.judge_uses} studies")
     question = [element("p", {"class": "question"}, card.question)] if card.question else []
