@@ -137,7 +137,8 @@ def _sentence(problem: ErrorDetails, data: Any, file: str, lines: Mapping[Place,
         return f"'{name}.method' in {where} is {context['tag']!r}; expected one of {expected}{advice}"
     if kind == "value_error":
         subject = f"In {name!r} of {where}" if name else f"In {where}"
-        return f"{subject}: {context['error']}."
+        told = str(context["error"])
+        return f"{subject}: {told if told.endswith(('.', '?')) else told + '.'}"
     return f"{name!r} in {where} is {given}; {_expected(kind, context, problem['msg'])}."
 
 

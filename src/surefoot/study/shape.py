@@ -6,7 +6,8 @@ them into sentences). Defaults stand here and nowhere else.
 Subjects, the models a card speaks of, are named "<base>" and "<base>+<mitigation>".
 """
 
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -63,7 +64,7 @@ class Dominoes(Part):
     )
 
     @model_validator(mode="after")
-    def _all_roles(self) -> Self:
+    def _all_roles(self) -> "Dominoes":
         lacking = [role for role in ROLES if role not in self.sizes]
         if lacking:
             raise ValueError(f"sizes lack {', '.join(lacking)}; give all of {', '.join(ROLES)}")
@@ -110,7 +111,7 @@ class RowsSpec(Part):
     seed: Seed = Field(0, description="the seed by which roles are drawn")
 
     @model_validator(mode="after")
-    def _one_kind(self) -> Self:
+    def _one_kind(self) -> "RowsSpec":
         _exactly_one(self, ("dominoes", "coloured_digits", "table", "features", "images"))
         if self.roles is not None and abs(sum(self.roles.values()) - 1) > 1e-6:
             raise ValueError(f"roles sum to {sum(self.roles.values()):g}; expected shares that sum to 1")
@@ -156,7 +157,7 @@ class NetworkSpec(Part):
     head: str | None = Field(None, description="the dotted name of the final linear layer of your own network")
 
     @model_validator(mode="after")
-    def _one_kind(self) -> Self:
+    def _one_kind(self) -> "NetworkSpec":
         _exactly_one(self, ("cnn", "mlp", "resnet", "linear", "file"))
         if self.head is not None and self.file is None:
             raise ValueError("head was given for a built-in network; it is only for your own (file)")
@@ -238,7 +239,7 @@ class ClaimSpec(Part):
     confidence: Open | None = Field(None, description="the study's, unless given here")
 
     @model_validator(mode="after")
-    def _one_bound(self) -> Self:
+    def _one_bound(self) -> "ClaimSpec":
         _exactly_one(self, ("at_least", "at_most"))
         return self
 
@@ -257,15 +258,18 @@ class Study(Part):
     claims: list[ClaimSpec] = []
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self) -> "Study":
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds repeat in {self.seeds}; give each seed once")
         if "chosen" in self.base:
             raise ValueError("a base training is named 'chosen', which claims use for the selected model; rename it")
-        known = ("chosen", *self.subjects())
+        repairs = [(name, name.partition("+")[0]) for name in self.subjects() if "+" in name]
+        known = ("chosen", *self.subjects(), *(f"{after} − {before}" for after, before in repairs))
         for claim in self.claims:
             if claim.of not in known:
-                raise ValueError(f"a claim is made of {claim.of!r}; expected one of {', '.join(known)}")
+                near = get_close_matches(claim.of, known, n=1)
+                advice = f"did you mean {near[0]!r}?" if near else f"the subjects are {', '.join(known)}."
+                raise ValueError(f"a claim is made of {claim.of!r}; {advice}")
         return self
 
     def subjects(self) -> tuple[str, ...]:

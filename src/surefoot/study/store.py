@@ -93,10 +93,13 @@ class Store:
         try:
             temporary.chmod(0o755)
             temporary.rename(self.folder / cell.address)
-        except OSError:
+        except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             if not self.has(cell.address):
-                raise
+                raise InputError(
+                    f"Could not write {self.folder / cell.address} ({error.strerror}); free space or choose another "
+                    "output folder."
+                ) from error
 
     def remove(self, address: str) -> None:
         """Take a damaged cell away, so that it is computed again."""
