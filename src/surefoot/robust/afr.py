@@ -149,7 +149,7 @@ def descend(
     precision = repair.features.dtype
     penalties = torch.tensor(settings.penalties, dtype=precision).repeat(len(settings.gammas))
     frozen = torch.isinf(penalties)
-    rates = torch.where(frozen, 0.0, settings.rate)
+    rates = torch.full_like(penalties, settings.rate).masked_fill(frozen, 0.0)
     pull = 2 * penalties.masked_fill(frozen, 0.0)
     row_weights = weights.to(precision).repeat_interleave(len(settings.penalties), dim=1)
     count = len(penalties)

@@ -32,8 +32,8 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 TOGETHER = 32
 """Fits solved in one batch: enough to share every Python step, few enough to bound the Hessians' memory."""
 SMALLEST_WORKING_SET = 100
-ROUNDS = 50
-"""The most rounds of the inner solvers; the duality gap, not they, decides about convergence."""
+ROUNDS, SOLVES = 12, 100
+"""The most rounds, and exact solves within one, of the quadratic; the duality gap alone decides about convergence."""
 RIDGE = 1e-10
 """Added to each Hessian's diagonal, relative to its largest entry: collinear columns stay solvable."""
 
@@ -244,7 +244,7 @@ def _settle(hessian: Tensor, point: Tensor, slope: Tensor) -> Tensor:
     became zero, and solve again. Every round lowers the objective, so no set of signs comes back.
     """
     point, slope = point.clone(), slope.clone()
-    for _ in range(ROUNDS):
+    for _ in range(SOLVES):
         support = point.nonzero().squeeze(1)
         columns = hessian[:, support]
         here, square = point[support], columns[support]
