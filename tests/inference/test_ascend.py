@@ -257,6 +257,21 @@ def test_shifts_reach_the_network() -> None:
     assert torch.equal(batches[0].sum(dim=(1, 2, 3)), torch.ones(40))
 
 
+@pytest.mark.parametrize("view", [False, True])
+def test_images_travel_with_channels_last_where_the_network_accepts_it(view: bool) -> None:
+    layouts: list[bool] = []
+
+    class Spy(nn.Conv2d):
+        def forward(self, input: Tensor) -> Tensor:
+            layouts.append(self.training and input.stride(1) == 1 and self.weight.stride(1) == 1)
+            return super().forward(input)
+
+    module = nn.Sequential(Spy(2, 3, 3, padding=1), Viewed() if view else nn.Flatten(), nn.Linear(108, 2))
+    network, rows = Network(module, "2"), make_rows(torch.rand(8, 2, 6, 6), torch.arange(8) % 2)
+    ascend(Objective(network, categorical, mean), rows, parameters_of(network), 0, Ascend(epochs=1))
+    assert layouts[-1] is not view
+
+
 def test_diagnostics_hold_the_curve_and_the_steps() -> None:
     rows, network = images(100), small_cnn()
     told: list[tuple[str, int, int]] = []

@@ -207,9 +207,10 @@ def _layout(module: nn.Module, sample: Tensor) -> torch.memory_format:
 
 
 def _lay_out(module: nn.Module, layout: torch.memory_format) -> None:
+    """Lay images' filters out anew. `clone`, since `contiguous` leaves a single channel's strides ambiguous."""
     for tensor in tensors_of(module).values():
         if tensor.ndim == 4:
-            tensor.data = tensor.data.contiguous(memory_format=layout)
+            tensor.data = tensor.data.clone(memory_format=layout)
 
 
 def _generator(seed: int, epoch: int, purpose: int) -> torch.Generator:
