@@ -108,9 +108,7 @@ def test_what_is_not_features_and_labels_is_refused() -> None:
     )
     with pytest.raises(InputError) as caught:
         dfr({"repair": repair.with_targets(repair.targets + 1), "choose": choose}, DFRSettings(), 0)
-    assert str(caught.value) == (
-        "The label 2 of repair row repair:1 is outside the 2 classes; labels are 0 to 1."
-    )
+    assert str(caught.value) == ("The label 2 of repair row repair:1 is outside the 2 classes; labels are 0 to 1.")
     with pytest.raises(InputError) as caught:
         dfr({"repair": repair.with_inputs(torch.zeros(40, 3)), "choose": choose}, DFRSettings(), 0)
     assert str(caught.value) == (

@@ -106,9 +106,7 @@ def test_no_convergence_is_an_error_and_never_silent() -> None:
         sparse_logistic(features, positive[None], ones(1, 80), torch.tensor([1.0]), most_steps=1)
     message = str(caught.value)
     assert message.startswith("1 of 1 sparse fits did not converge in 1 steps (the first, at C = 1, has a relative ")
-    assert message.endswith(
-        "expected at most 1e-07); standardise the features, use a smaller C or a larger tolerance."
-    )
+    assert message.endswith("expected at most 1e-07); standardise the features, use a smaller C or a larger tolerance.")
 
 
 def test_what_cannot_be_solved_is_refused() -> None:

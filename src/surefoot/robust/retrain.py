@@ -175,7 +175,8 @@ def retrain(
                     f"{left_out} of {len(choose.rows)} choose rows were in neither tuning half: they share sources "
                     "with both, or are in no group."
                 )
-            _refuse_empty_half(judged.take(scored), choose.role, method)
+            for half in (scored, fitted):
+                _refuse_empty_half(judged.take(half), choose.role, method)
         draw = _draw(pool, groups, fitted, generator, method)
         tuned_on += len(draw)
         own_scaler = settings.learn == "choose" and settings.scaler != "pool"
@@ -271,8 +272,8 @@ def _refuse_empty_half(groups: Groups, role: str, method: str) -> None:
     for name, count in zip(groups.names, groups.counts().tolist(), strict=True):
         if not count:
             raise InputError(
-                f"The group '{name}' has no rows in the half of the {role} rows that {method} scores on; give more "
-                f"{role} rows of it that share no source, or learn on the repair rows."
+                f"The group '{name}' is missing from one half of the {role} rows, and {method} fits on one half and "
+                f"scores on the other; give more {role} rows of it from other sources, or learn on the repair rows."
             )
 
 
