@@ -1,47 +1,13 @@
-"""Small files and one small card for the command line's tests."""
+"""Cards and features that several tests of the command line use."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cli_examples import example_card, write_features
 
-from surefoot.card.card import Card, Record, RoleSummary, Subject
-from surefoot.card.claims import Claim, Status, judge_claims, verdict_of
+from surefoot.card.claims import Status
 from surefoot.card.write import write_card
-from surefoot.findings.finding import Finding, Interval
-
-BOUNDS: dict[Status, float] = {"passed": 0.8, "undecided": 0.88, "failed": 0.95}
-
-
-def example_card(status: Status = "passed", *, title: str = "Example", accuracy: float = 0.93) -> Card:
-    """A card of one model whose worst group is .88 [.84, .91], judged against a bound that gives `status`."""
-    findings = tuple(
-        Finding(name, value, interval, 400, 400, "proportion", "all", "higher", "model", "judge")
-        for name, value, interval in (
-            ("accuracy", accuracy, Interval(0.91, 0.95, 0.95, "wilson")),
-            ("worst_group_accuracy", 0.88, Interval(0.84, 0.91, 0.95, "minimum")),
-        )
-    )
-    claims = judge_claims([Claim("worst_group_accuracy", "model", at_least=BOUNDS[status])], findings)
-    return Card(
-        title=title,
-        question="Does it hold?",
-        verdict=verdict_of(claims),
-        sentence=claims[0].sentence,
-        chosen=None,
-        claims=claims,
-        subjects=(Subject("model", "the model"),),
-        findings=findings,
-        differences=(),
-        classes=("0", "1"),
-        groups=("a", "b"),
-        reliability={},
-        confusion={},
-        gallery={},
-        roles=(RoleSummary("judge", 400, 400, {"a": 200, "b": 200}),),
-        not_shown=(),
-        record=Record("surefoot card", (), {}, {}, "example", "0" * 64, 1, "2026-11-23T10:00:00+00:00", {}),
-    )
 
 
 @pytest.fixture
@@ -54,3 +20,11 @@ def write_example(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1,200 rows of 4 features: class in the first, a clear shortcut in the second that agrees in 92 % of rows."""
+    path = tmp_path_factory.mktemp("features") / "features.npz"
+    write_features(path, rows=1200, agree=0.92, seed=0)
+    return path

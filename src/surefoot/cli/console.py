@@ -161,6 +161,8 @@ def _tell(card: "Card", folder: Path, extra: tuple[str, ...]) -> None:
     console.print("In brackets: where the true value lies, by the card's confidence level.", style="dim")
     if several and card.chosen is not None:
         console.print("* chosen on rows held out for choosing", style="dim")
+    if not card.claims:
+        console.print("To have a verdict, claim what must hold, such as: worst_group_accuracy >= 0.8", style="dim")
     console.print()
     for line in extra:
         console.print(line, markup=False, soft_wrap=True)

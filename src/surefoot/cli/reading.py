@@ -45,7 +45,7 @@ def rows(
     reading = columns.read(data)
     known = reading.split is not None and set(reading.split) <= set(MEANING)
     roles = roles_from_split(reading.rows, reading.split, MEANING) if reading.split is not None and known else {}
-    told = [reading.described, *describe(reading.rows)]
+    told = [*reading.described.splitlines(), *describe(reading.rows)]
     if reading.split is not None:
         counts = {value: reading.split.count(value) for value in dict.fromkeys(reading.split)}
         told.append("splits: " + ", ".join(f"{value} {count:,}" for value, count in sorted(counts.items())))

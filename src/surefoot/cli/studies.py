@@ -26,6 +26,9 @@ from surefoot.cli.options import (
 from surefoot.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from surefoot.study.engine.tasks import Task
     from surefoot.study.plan import Plan
 
 __all__ = ["demo", "init", "plan", "run", "schema"]
@@ -204,16 +207,26 @@ def _tell_plan(planned: "Plan", study: Path) -> None:
     )
     if left:
         table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-        table.add_column("cell", overflow="fold")
-        table.add_column("about", justify="right")
-        table.add_column("memory", justify="right")
-        for task in left:
-            table.add_row(Text(task.cell.title), show_seconds(task.seconds), human_bytes(task.memory))
+        table.add_column("work")
+        for column in ("cells", "about", "memory of one"):
+            table.add_column(column, justify="right")
+        for work, tasks in _by_work(left).items():
+            seconds, memory = sum(task.seconds for task in tasks), max(task.memory for task in tasks)
+            table.add_row(Text(work), str(len(tasks)), show_seconds(seconds), human_bytes(memory))
         console.print()
         console.print(table)
         console.print()
         console.print(
             f"About {show_seconds(planned.seconds)} with {show_count(planned.workers, 'worker')}, "
-            f"{human_bytes(planned.memory)} of memory at the peak."
+            f"{human_bytes(planned.memory)} of memory at the peak. All cells: --json"
         )
     console.print(f"Next: surefoot run {study}", markup=False, soft_wrap=True)
+
+
+def _by_work(tasks: "Sequence[Task]") -> "dict[str, list[Task]]":
+    """Tasks by kind of work, and repairs by their method, in the order in which they come up."""
+    found: dict[str, list[Task]] = {}
+    for task in tasks:
+        method = task.cell.spec.get("method")
+        found.setdefault(task.cell.kind if method is None else f"{task.cell.kind}: {method}", []).append(task)
+    return found

@@ -20,7 +20,7 @@ def draft_study(path: Path, columns: Columns, reading: Reading) -> str:
     The text is a valid study: it can be planned and run as it is.
     """
     rows = reading.rows
-    found = "\n".join(f"#   {line}" for line in (reading.described, *describe(rows)))
+    found = "\n".join(f"#   {line}" for line in (*reading.described.splitlines(), *describe(rows)))
     return f"""\
 # A study of {path.name}, drafted by `surefoot init`. Change what you like; then
 #   surefoot plan study.yaml     says what it will compute and how long that takes

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -48,12 +48,11 @@ class Kept:
 
 
 def keep(asked: Asked, out: Path, times: Mapping[str, float], make: Callable[[Record], Card]) -> Kept:
-    """Note that the judge rows are looked at, make the card, write it below `out`, and record the run.
+    """Make the card, note that the judge rows were looked at, write the card below `out`, and record the run.
 
-    Nothing is written when making the card fails, except the note that the judge rows were looked at.
+    Nothing is written when making the card fails; nothing is shown before the look is noted.
     """
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    ledger = Ledger(out / "ledger.sqlite")
     question = asked.digest()
     record = Record(
         command=asked.command,
@@ -62,11 +61,14 @@ def keep(asked: Asked, out: Path, times: Mapping[str, float], make: Callable[[Re
         settings=asked.settings,
         data=asked.data,
         judge_digest=asked.judge_digest,
-        judge_uses=ledger.note_judge_use(asked.judge_digest, question, created),
+        judge_uses=0,
         created=created,
         times=times,
     )
-    card = make(record)
+    made = make(record)
+    ledger = Ledger(out / "ledger.sqlite")
+    uses = ledger.note_judge_use(asked.judge_digest, question, created)
+    card = replace(made, record=replace(record, judge_uses=uses))
     digest = card_digest(card)
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", asked.name).strip("-.") or "data"
     run = f"{asked.road}-{plain}-{digest[:8]}"
