@@ -93,7 +93,9 @@ def test_a_checkpoint_belongs_to_one_run(tmp_path: Path) -> None:
     objective, settings = Objective(network(), categorical, mean), Ascend(epochs=1)
     ascend(objective, rows, start, 0, settings, checkpoint=file)
     moved = {name: tensor + 1 for name, tensor in start.items()}
+    stop = Stop(Scripted([], "higher"), frozenset())
     others = [
+        lambda: ascend(objective, rows, start, 0, settings, checkpoint=file, stop=stop),
         lambda: ascend(objective, rows, start, 1, settings, checkpoint=file),
         lambda: ascend(objective, rows, start, 0, Ascend(epochs=2), checkpoint=file),
         lambda: ascend(objective, rows, moved, 0, settings, checkpoint=file),
@@ -105,8 +107,8 @@ def test_a_checkpoint_belongs_to_one_run(tmp_path: Path) -> None:
         with pytest.raises(InputError) as raised:
             other()
         assert str(raised.value) == (
-            f"The checkpoint {file} belongs to a run with another objective, other settings, seed, rows or start; "
-            "delete it, or give this run a checkpoint of its own."
+            f"The checkpoint {file} belongs to a run with another objective, other settings, stopping, seed, rows or "
+            "start; delete it, or give this run a checkpoint of its own."
         )
 
 

@@ -69,7 +69,7 @@ def ascend(
     loss = make_loss(objective, module, len(rows))
     sizes = torch.tensor(feed.sizes(), dtype=torch.float64)
 
-    run = "" if checkpoint is None else _identity(objective, rows, start, seed, settings)
+    run = "" if checkpoint is None else _identity(objective, rows, start, seed, settings, stop)
     course = Course()
     if checkpoint is not None and (saved := load_checkpoint(checkpoint, run)) is not None:
         course = _restore(saved, tensors_of(module), optimiser)
@@ -160,10 +160,12 @@ def _diagnostics(course: Course, rows: Rows, steps: int) -> tuple[Finding, ...]:
     return (final, taken, *curve, *course.measured)
 
 
-def _identity(objective: Objective | Posterior, rows: Rows, start: Parameters, seed: int, settings: Ascend) -> str:
+def _identity(
+    objective: Objective | Posterior, rows: Rows, start: Parameters, seed: int, settings: Ascend, stop: Stop | None
+) -> str:
     inputs: Any = rows.inputs if isinstance(rows.inputs, Tensor) else type(rows.inputs).__qualname__
     told = [inputs, rows.targets, rows.weights, rows.groups.members, rows.ids.tolist()]
-    return identity(objective, told, start, seed, settings)
+    return identity(objective, told, start, seed, settings, stop)
 
 
 def _record(course: Course, tensors: Parameters, optimiser: torch.optim.Optimizer) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def save_checkpoint(path: Path, run: str, state: Any) -> None:
 def load_checkpoint(path: Path, run: str) -> Any:
     """What `save_checkpoint` wrote, or None when there is no file.
 
-    Raises `InputError` when the file is damaged or belongs to a run with other settings, seed, rows or start.
+    Raises `InputError` when the file is damaged or belongs to a run of another making.
     """
     if not path.exists():
         return None
@@ -51,8 +51,8 @@ def load_checkpoint(path: Path, run: str) -> Any:
         raise InputError(f"{path} is not a readable checkpoint ({error}); delete it to start anew.") from None
     if layout["run"] != run:
         raise InputError(
-            f"The checkpoint {path} belongs to a run with another objective, other settings, seed, rows or start; "
-            "delete it, or give this run a checkpoint of its own."
+            f"The checkpoint {path} belongs to a run with another objective, other settings, stopping, seed, rows or "
+            "start; delete it, or give this run a checkpoint of its own."
         )
     return _unpacked(layout["state"], tensors)
 
