@@ -50,7 +50,11 @@ def changed_kinds(before: Graph, after: Graph) -> set[str]:
         ("seeds: [0, 1]", "seeds: [0, 2]", set(KINDS) - {"rows"}),
         ("gammas: [4, 8]", "gammas: [4, 9]", {"repair", "choose", "predict"}),
         ("steps: 20", "steps: 21", {"repair", "choose", "predict"}),
-        ("strengths: [0.3, 0.03], retrains: 2}\n  afr", "strengths: [0.3], retrains: 2}\n  afr", {"repair", "choose", "predict"}),
+        (
+            "strengths: [0.3, 0.03], retrains: 2}\n  afr",
+            "strengths: [0.3], retrains: 2}\n  afr",
+            {"repair", "choose", "predict"},
+        ),
         # Nothing of this is computed in a cell.
         ("question: Does it read the digit?", "question: Or not?", set()),
         ("at_least: 0.99", "at_least: 0.98", set()),
@@ -136,7 +140,9 @@ def test_a_prediction_refuses_judge_rows_that_a_repair_has_seen(tmp_path: Path) 
     write_json(tmp_path / "head" / "seen.json", [judge.sources[0, 0]])
     cell = Cell("predict", "", {"mitigations": ["afr"], "device": "cpu"})
     inputs = {"judge": tmp_path / "judge", "train": tmp_path / "train", "head afr": tmp_path / "head"}
-    with pytest.raises(InputError, match=r"^1 sources of the judge rows .* were already seen by the base training and afr"):
+    with pytest.raises(
+        InputError, match=r"^1 sources of the judge rows .* were already seen by the base training and afr"
+    ):
         work_of(cell)(cell.spec, inputs, tmp_path / "out", lambda stage, done, total: None)
 
 

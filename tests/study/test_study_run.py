@@ -54,7 +54,9 @@ def read(tmp_path: Path) -> Read:
 def test_a_run_leaves_card_models_and_a_line_in_the_ledger(finished: tuple[Path, Outcome]) -> None:
     out, outcome = finished
     assert outcome.folder.parent == out / "tiny"
-    assert {"card.json", "card.html", "card.md", "study.json", "models"} <= {path.name for path in outcome.folder.iterdir()}
+    assert {"card.json", "card.html", "card.md", "study.json", "models"} <= {
+        path.name for path in outcome.folder.iterdir()
+    }
     assert card_digest(card_from_json(read_json(outcome.folder / "card.json"))) == card_digest(outcome.card)
     (row,) = Ledger(out / "ledger.sqlite").runs()
     assert (row.study, row.folder) == ("tiny", str(outcome.folder))
@@ -91,9 +93,7 @@ def test_a_second_run_reuses_every_cell(out: Path, finished: tuple[Path, Outcome
     assert again.card.record.judge_uses == 1, "the same study again is no new use of the judge rows"
 
 
-def test_a_changed_study_computes_what_changed_and_counts_as_another_use(
-    out: Path, tiny_text: str, read: Read
-) -> None:
+def test_a_changed_study_computes_what_changed_and_counts_as_another_use(out: Path, tiny_text: str, read: Read) -> None:
     changed = run(read(tiny_text.replace("steps: 20", "steps: 10")), out)
     records = [read_json(out / "cells" / address / "record.json") for address in changed.computed]
     assert sorted(record["cell"]["title"] for record in records) == [
@@ -139,7 +139,9 @@ def test_a_damaged_cell_is_computed_again_and_the_user_is_told(
 
 def test_an_output_folder_that_cannot_be_written(tiny: Study, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"^Cannot write to .* \(Not a directory\); choose an output folder that you may"):
+    with pytest.raises(
+        InputError, match=r"^Cannot write to .* \(Not a directory\); choose an output folder that you may"
+    ):
         run(tiny, tmp_path / "file")
 
 
@@ -156,7 +158,9 @@ def test_a_full_disk_ends_the_run_and_leaves_no_half_cell(
 
 
 def test_a_role_that_a_method_needs_and_the_rows_lack(tiny_text: str, read: Read, tmp_path: Path) -> None:
-    lines = "\n".join(f"{row},{row / 7},{row % 2},{row % 3 % 2},{('train', 'val', 'test')[row % 3]}" for row in range(60))
+    lines = "\n".join(
+        f"{row},{row / 7},{row % 2},{row % 3 % 2},{('train', 'val', 'test')[row % 3]}" for row in range(60)
+    )
     (tmp_path / "rows.csv").write_text(f"id,x,y,a,split\n{lines}\n", encoding="utf-8")
     text = tiny_text.replace(
         "dominoes: {sizes: {fit: 200, repair: 200, choose: 400, judge: 400}}",
@@ -180,7 +184,7 @@ def test_a_users_own_network_runs_only_when_trusted_and_its_faults_are_kept(
         "        super().__init__()\n"
         "        self.head = nn.Linear(392, 2)\n\n"
         "    def forward(self, x):\n"
-        "        return self.head(x.flatten(1)) / len(x[:0])\n",
+        "        return self.head(x.flatten(1)) * (1 // len(x[:0]))\n",
         encoding="utf-8",
     )
     study = read(tiny_text.replace("cnn: {channels: [4], hidden: 8}", "file: net.py:Net"))
@@ -189,12 +193,16 @@ def test_a_users_own_network_runs_only_when_trusted_and_its_faults_are_kept(
     assert str(refused.value) == (
         "The network net.py:Net is code from a file, which runs only with --trust-code (in Python: trust_code=True)."
     )
-    with pytest.raises(StudyFault, match=r"^train stopped, seed 0 failed \(ZeroDivisionError: division by zero\)") as fault:
+    with pytest.raises(
+        StudyFault, match=r"^train stopped, seed 0 failed \(ZeroDivisionError: integer division or modulo by zero\)"
+    ) as fault:
         run(study, tmp_path / "runs", tmp_path, trust_code=True)
     (told,) = (tmp_path / "runs" / "faults").iterdir()
     assert str(told) in str(fault.value)
-    assert "return self.head(x.flatten(1)) / len(x[:0])" in told.read_text()
-    (tmp_path / "net.py").write_text((tmp_path / "net.py").read_text().replace(" / len(x[:0])", ""), encoding="utf-8")
+    assert "return self.head(x.flatten(1)) * (1 // len(x[:0]))" in told.read_text()
+    (tmp_path / "net.py").write_text(
+        (tmp_path / "net.py").read_text().replace(" * (1 // len(x[:0]))", ""), encoding="utf-8"
+    )
     assert len(run(study, tmp_path / "runs", tmp_path, trust_code=True).reused) == 1, "the rows were finished"
 
 

@@ -83,7 +83,11 @@ def test_the_canonical_form_reads_back(tmp_path: Path) -> None:
             "Key 'mitigations.afr.method' is missing in study.yaml, line 9; add one of class_balanced, dfr, afr.",
         ),
         ("study: tiny\n", "", "Key 'study' is missing in study.yaml; add it."),
-        ("epochs: 1", "epochs: one", "'base.stopped.epochs' in study.yaml, line 7 is \"one\"; expected a whole number."),
+        (
+            "epochs: 1",
+            "epochs: one",
+            "'base.stopped.epochs' in study.yaml, line 7 is \"one\"; expected a whole number.",
+        ),
         ("epochs: 1", "epochs: 1.5", "'base.stopped.epochs' in study.yaml, line 7 is 1.5; expected a whole number."),
         ("epochs: 1", "epochs: 0", "'base.stopped.epochs' in study.yaml, line 7 is 0; expected at least 1."),
         ("rate: 3e-3", "rate: -1", "'base.stopped.rate' in study.yaml, line 7 is -1; expected more than 0."),
@@ -121,7 +125,8 @@ def test_the_canonical_form_reads_back(tmp_path: Path) -> None:
         (
             "{correlation: 0.95}",
             "{sizes: {fit: 20, judge: 20}}",
-            "In 'rows.dominoes' of study.yaml, line 3: sizes lack repair, choose; give all of fit, repair, choose, judge.",
+            "In 'rows.dominoes' of study.yaml, line 3: sizes lack repair, choose; give all of fit, repair, choose, "
+            "judge.",
         ),
         (
             "study: tiny",
@@ -137,7 +142,8 @@ def test_the_canonical_form_reads_back(tmp_path: Path) -> None:
         (
             "  cnn: {channels: [4]}",
             "  file: net.py",
-            "In 'network' of study.yaml, line 4: file is 'net.py'; expected a file and a name in it, such as net.py:Net.",
+            "In 'network' of study.yaml, line 4: file is 'net.py'; expected a file and a name in it, such as "
+            "net.py:Net.",
         ),
     ],
 )

@@ -104,7 +104,10 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         open_store(tmp_path / "file")
     where = tmp_path / "file" / "cells"
-    assert str(caught.value) == f"Cannot write to {where} (Not a directory); choose an output folder that you may write to."
+    assert (
+        str(caught.value)
+        == f"Cannot write to {where} (Not a directory); choose an output folder that you may write to."
+    )
 
 
 def test_a_full_disk_leaves_nothing_under_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

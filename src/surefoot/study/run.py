@@ -108,6 +108,7 @@ def run_study(
             judge_digest=judge,
         )
     )
+    store.sweep()  # again: workers of a killed run may have lived a moment longer than it
     computed = tuple(report.seconds)
     reused = tuple(task.cell.address for task in plan.tasks if task.cell.address in plan.finished)
     return Outcome(card, place, computed, reused, (*notes, *report.notes))

@@ -26,7 +26,7 @@ from surefoot.study.engine.meter import Meter
 from surefoot.study.engine.tasks import Failure, Report, StudyFault, Task, raise_failure
 from surefoot.study.store import Store
 
-__all__ = ["run_cells"]
+__all__ = ["run_cells", "urgency_of"]
 
 TRIES = 2
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
@@ -35,7 +35,18 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THRE
 @dataclass(eq=False)
 class _Worker:
     process: "subprocess.Popen[str]"
+    listener: Thread | None = None
     task: Task | None = None
+
+    def end(self) -> None:
+        """Kill the process, if it lives, and let go of all that belongs to it."""
+        self.process.kill()
+        self.process.wait()
+        if self.listener is not None:
+            self.listener.join()
+        if self.process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.process.stdin.close()
 
 
 class _Answer(NamedTuple):
@@ -65,7 +76,8 @@ class _Pool:
         )
         worker = _Worker(process)
         self.workers.append(worker)
-        Thread(target=self._listen, args=(worker,), daemon=True).start()
+        worker.listener = Thread(target=self._listen, args=(worker,), daemon=True)
+        worker.listener.start()
 
     def give(self, worker: _Worker, task: Task) -> None:
         worker.task = task
@@ -79,10 +91,7 @@ class _Pool:
         for worker in self.workers:
             worker.process.kill()
         for worker in self.workers:
-            worker.process.wait()
-            if worker.process.stdin is not None:
-                with suppress(BrokenPipeError):
-                    worker.process.stdin.close()
+            worker.end()
         self.store.sweep()
 
     def _listen(self, worker: _Worker) -> None:
@@ -100,7 +109,7 @@ def run_cells(tasks: Sequence[Task], store: Store, *, workers: int, progress: Pr
     Raises `InputError` for wrong input and `StudyFault` for a fault, after ending the workers. Finished cells stay.
     """
     waiting = {task.cell.address: task for task in tasks}
-    urgency = _urgency(tasks)
+    urgency = urgency_of(tasks)
     budget = available_memory()
     tries: Counter[str] = Counter()
     seconds: dict[str, float] = {}
@@ -116,6 +125,7 @@ def run_cells(tasks: Sequence[Task], store: Store, *, workers: int, progress: Pr
             task = worker.task
             if said is None:
                 pool.workers.remove(worker)
+                worker.end()
                 notes.append(_bury(worker, tries))
                 if task is not None:
                     waiting[task.cell.address] = task
@@ -152,7 +162,7 @@ def _hand_out(pool: _Pool, waiting: dict[str, Task], urgency: dict[str, float], 
         pool.give(idle.pop(), waiting.pop(task.cell.address))
 
 
-def _urgency(tasks: Sequence[Task]) -> dict[str, float]:
+def urgency_of(tasks: Sequence[Task]) -> dict[str, float]:
     """Seconds from the start of each task to the end of the longest chain that begins with it."""
     urgency: dict[str, float] = {}
     after: dict[str, float] = {}
