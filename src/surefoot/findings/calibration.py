@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.errors import InputError
-from surefoot.findings.clustering import Design, Spread, influence, spread, squared_reach
+from surefoot.findings.clustering import Design, Spread, influence, reach_of, spread
 from surefoot.findings.finding import Interval
 from surefoot.findings.intervals import equivalent_rows
 from surefoot.findings.predictions import Predictions
@@ -124,7 +124,7 @@ def calibration_difference_interval(
 def _reach(of: Spread, confidence: float) -> tuple[float, float]:
     """Half the width about a mean of numbers in [−1, 1], and c = t²/2n*."""
     shift = student_quantile((1 + confidence) / 2, of.parts[0].freedom) ** 2 / (2 * equivalent_rows(of, confidence))
-    return math.sqrt(squared_reach(of, confidence) + shift**2), shift
+    return math.sqrt(reach_of(of, confidence).squared + shift**2), shift
 
 
 def _confidences(predictions: Predictions) -> tuple[Reals, Reals]:

@@ -6,19 +6,19 @@ calibration error are not means; their intervals rest on the proofs in `interval
 bootstrap, which fails where groups tie and where a calibration error is near zero, and would depend on a seed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
 
 from surefoot.errors import InputError
 from surefoot.findings.calibration import calibration_difference_interval, calibration_error
-from surefoot.findings.clustering import influence, spread
+from surefoot.findings.clustering import Influence, influence, spread
 from surefoot.findings.finding import Finding, Interval
 from surefoot.findings.intervals import difference_interval, mean_interval, minimum_difference_interval
 from surefoot.findings.predictions import Predictions
 from surefoot.findings.scores import BRIER_UNIT, brier_scores, log_losses
-from surefoot.findings.slices import group_weights, slices_of, to_finding, with_note
+from surefoot.findings.slices import Reals, group_weights, slices_of, to_finding, with_note
 
 __all__ = ["compare"]
 
@@ -55,26 +55,23 @@ def compare(
         rows = slices.groups.get(name, everything)
         findings.append(higher(rows, name="accuracy", slice_=name, per_seed=of.per_seed, interval=interval))
     if slices.groups:
-        names = list(slices.groups)
-        of_before = [influence(design, rows, right_before) for rows in slices.groups.values()]
-        of_after = [influence(design, rows, right_after) for rows in slices.groups.values()]
+        of_before = _worst_first({name: influence(design, rows, right_before) for name, rows in slices.groups.items()})
+        of_after = _worst_first({name: influence(design, rows, right_after) for name, rows in slices.groups.items()})
 
         def pair(g: int, h: int, confidence: float) -> Interval:
-            if g == h:
-                return difference_interval(spread(design, [(1.0, influences[names[g]])]), confidence)
-            return difference_interval(spread(design, [(1.0, of_after[g]), (-1.0, of_before[h])]), confidence, terms=2)
+            (name, one), (other, two) = of_after[g], of_before[h]
+            if name == other:
+                return difference_interval(spread(design, [(1.0, influences[name])]), confidence)
+            return difference_interval(spread(design, [(1.0, one), (-1.0, two)]), confidence, terms=2)
 
-        worst = int(np.argmin([each.means.mean() for each in of_after]))
-        lowest_before = np.stack([each.means for each in of_before])
-        lowest_after = np.stack([each.means for each in of_after])
         findings.append(
             higher(
-                slices.groups[names[worst]],
+                slices.groups[of_after[0][0]],
                 name="worst_group_accuracy",
                 slice_=slices.worst,
-                value=lowest_after.mean(axis=1).min() - lowest_before.mean(axis=1).min(),
-                per_seed=lowest_after.min(axis=0) - lowest_before.min(axis=0),
-                interval=minimum_difference_interval(pair, len(names), confidence),
+                value=of_after[0][1].means.mean() - of_before[0][1].means.mean(),
+                per_seed=_lowest(of_after) - _lowest(of_before),
+                interval=minimum_difference_interval(pair, len(of_after), confidence),
             )
         )
     if weights:
@@ -102,6 +99,15 @@ def compare(
         interval = calibration_difference_interval(one, two, design, confidence)
         findings.append(lower(name=name, per_seed=two.spread.per_seed - one.spread.per_seed, interval=interval))
     return tuple(findings)
+
+
+def _worst_first(groups: Mapping[str, Influence]) -> list[tuple[str, Influence]]:
+    return sorted(groups.items(), key=lambda item: float(item[1].means.mean()))
+
+
+def _lowest(groups: Sequence[tuple[str, Influence]]) -> Reals:
+    """Each seed's own worst group."""
+    return np.min([each.means for _, each in groups], axis=0)
 
 
 def _same_rows(before: Predictions, after: Predictions, before_name: str, after_name: str) -> None:

@@ -51,7 +51,9 @@ def student_quantile(probability: float, freedom: float) -> float:
         return z + first / freedom + second / freedom**2
     # T²/(T² + df) is Beta(1/2, df/2), and its odds are T²/df.
     tail = 2 * min(probability, 1 - probability)
-    size = math.sqrt(freedom * math.exp(_beta_log_odds(tail, 0.5, freedom / 2, upper=True)))
+    z = normal_quantile(1 - tail / 2)
+    start = math.log((z + (z**3 + z) / (4 * freedom)) ** 2 / freedom)
+    size = math.sqrt(freedom * math.exp(_beta_log_odds(tail, 0.5, freedom / 2, start, upper=True)))
     return size if probability > 0.5 else -size
 
 
@@ -65,7 +67,8 @@ def beta_quantile(probability: float, first: float, second: float) -> float:
     _check_probability(probability)
     _check_positive("first parameter", first)
     _check_positive("second parameter", second)
-    return _logistic(_beta_log_odds(probability, first, second, upper=False))
+    start = math.log(first / second) + normal_quantile(probability) * math.sqrt(1 / first + 1 / second)
+    return _logistic(_beta_log_odds(probability, first, second, start, upper=False))
 
 
 @lru_cache(maxsize=1024)
@@ -86,11 +89,11 @@ def chi_square_quantile(probability: float, freedom: float) -> float:
     def slope(log_x: float) -> float:
         return math.exp(shape * log_x - math.exp(log_x) - math.lgamma(shape))
 
-    return 2 * math.exp(_solve(excess, slope, -700.0, math.log(shape + 50) + 3))
+    return 2 * math.exp(_solve(excess, slope, math.log(shape), -700.0, math.log(shape + 50) + 3))
 
 
-def _beta_log_odds(probability: float, first: float, second: float, *, upper: bool) -> float:
-    """The log-odds u of the beta quantile: P(X ≤ logistic(u)) = probability, or P(X > …) when `upper`."""
+def _beta_log_odds(probability: float, first: float, second: float, start: float, *, upper: bool) -> float:
+    """The log-odds u of the beta quantile, sought from `start`: P(X ≤ logistic(u)) = probability, or > if `upper`."""
     scale = -_log_beta(first, second)
     sign = -1.0 if upper else 1.0
 
@@ -104,12 +107,13 @@ def _beta_log_odds(probability: float, first: float, second: float, *, upper: bo
     def slope(u: float) -> float:
         return math.exp(scale + first * math.log(_logistic(u)) + second * math.log(_logistic(-u)))
 
-    return _solve(excess, slope, -700.0, 700.0)
+    return _solve(excess, slope, max(-600.0, min(600.0, start)), -700.0, 700.0)
 
 
-def _solve(excess: Callable[[float], float], slope: Callable[[float], float], low: float, high: float) -> float:
+def _solve(
+    excess: Callable[[float], float], slope: Callable[[float], float], at: float, low: float, high: float
+) -> float:
     """The root of an increasing function: Newton's step where it stays inside the bracket, else halving."""
-    at = 0.0 if low < 0 < high else (low + high) / 2
     for _ in range(400):
         value = excess(at)
         if value == 0:
@@ -121,11 +125,9 @@ def _solve(excess: Callable[[float], float], slope: Callable[[float], float], lo
         rate = slope(at)
         step = value / rate if rate > TINY else math.inf
         new = at - step
-        if not low < new < high:
-            new = (low + high) / 2
-        if abs(new - at) <= 2e-15 * max(1.0, abs(new)):
+        if abs(step) <= 1e-8:  # the step squares the error: 1e-16 is left
             return new
-        at = new
+        at = new if low < new < high else (low + high) / 2
     return at
 
 

@@ -78,7 +78,8 @@ def group_weights(predictions: Predictions, proportions: Mapping[str, float]) ->
         first = predictions.ids[int(np.flatnonzero(times != 1)[0])]
         raise InputError(
             f"{int((times > 1).sum())} rows are in several groups and {int((times == 0).sum())} in none "
-            f"(first: {first}), so a mean weighted by group is not defined; give groups that divide the rows, or no proportions."
+            f"(first: {first}), so a mean weighted by group is not defined; give groups that divide the rows, or no "
+            "proportions."
         )
     for at, name in enumerate(names):
         if proportions[name] > 0 and not members[:, at].any():
