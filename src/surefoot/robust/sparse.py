@@ -32,8 +32,9 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 TOGETHER = 32
 """Fits solved in one batch: enough to share every Python step, few enough to bound the Hessians' memory."""
 SMALLEST_WORKING_SET = 100
-ROUNDS, SOLVES = 12, 100
-"""The most rounds, and exact solves within one, of the quadratic; the duality gap alone decides about convergence."""
+ROUNDS, SWEEPS, SOLVES = 12, 8, 100
+"""Of the quadratic: rounds, sweeps and exact solves in each, at most. The duality gap alone decides convergence."""
+CONTIGUOUS = torch.contiguous_format
 RIDGE = 1e-10
 """Added to each Hessian's diagonal, relative to its largest entry: collinear columns stay solvable."""
 
@@ -180,12 +181,15 @@ def _working_set(current: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _hessian(design: Tensor, members: list[Tensor], curvature: Tensor, working: Tensor) -> Tensor:
-    """[fits, size, size]; only the rows that have weight in a fit are touched."""
+    """[fits, size, size]; small subsets touch only their own rows."""
     size = working.shape[1]
     hessian = design.new_empty(len(working), size, size)
     for fit, rows in enumerate(members):
-        part = design[rows[:, None], working[fit]]
-        torch.mm(part.T, curvature[fit, rows, None] * part, out=hessian[fit])
+        few = 2 * len(rows) < len(design)
+        part = design.index_select(0, rows) if few else design
+        part = part if size == design.shape[1] else part.index_select(1, working[fit])
+        curve = curvature[fit, rows] if few else curvature[fit]
+        torch.mm(part.T, curve[:, None] * part, out=hessian[fit])
     diagonal = hessian.diagonal(dim1=1, dim2=2)
     diagonal += RIDGE * diagonal.amax(dim=1, keepdim=True) + torch.finfo(torch.float64).tiny
     return hessian
@@ -197,24 +201,20 @@ def _quadratic(hessian: Tensor, gradient: Tensor, start: Tensor) -> Tensor:
     Sweeps of coordinate descent find the support, exact solves on it do the rest.
     """
     by_column = np.ascontiguousarray(hessian.permute(1, 2, 0).numpy())
-    point, slope = _copy(start.T), _copy(gradient.T)
+    # Copies even where one fit is open and the transpose is already contiguous: the sweeps write in place.
+    point, slope = start.T.clone(memory_format=CONTIGUOUS), gradient.T.clone(memory_format=CONTIGUOUS)
     allowed = 0.01 * _violation(point, slope)
     rough = torch.ones(len(start), dtype=torch.bool)
     for _ in range(ROUNDS):
-        for _ in range(2):
+        for _ in range(SWEEPS):
             _sweep(by_column, point.numpy(), slope.numpy())
         for fit in rough.nonzero().squeeze(1).tolist():
             point[:, fit] = _settle(hessian[fit], point[:, fit], slope[:, fit])
-        slope = _copy((gradient + (hessian @ (point.T - start)[:, :, None])[:, :, 0]).T)
+        slope = (gradient + (hessian @ (point.T - start)[:, :, None])[:, :, 0]).T.contiguous()
         rough = _violation(point, slope) > allowed
         if not bool(rough.any()):
             break
     return point.T
-
-
-def _copy(matrix: Tensor) -> Tensor:
-    """Contiguous, and never the same memory: the sweeps write in place."""
-    return matrix.clone(memory_format=torch.contiguous_format)
 
 
 def _violation(point: Tensor, slope: Tensor) -> Tensor:
@@ -284,8 +284,7 @@ def _line_search(
         if bool(enough.all()):
             break
         share = torch.where(enough[:, None], share, share / 2)
-    reached = torch.where(share == 1, target, current + share * direction)
-    return reached, margins + share * turn
+    return torch.where(share == 1, target, current + share * direction), margins + share * turn
 
 
 def _check(features: Tensor, weights: Tensor, strengths: Tensor) -> None:
