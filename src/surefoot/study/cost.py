@@ -15,9 +15,10 @@ from surefoot.study.shape import NetworkSpec
 
 __all__ = ["Cost", "Extent", "cost_of"]
 
-TRAINING_RATE = 25e9  # floating-point operations a second, small convolutions forward and backward, one core
-FORWARD_RATE = 40e9
-HEAD_RATE = 4e9  # last-layer fits on a few thousand rows
+TRAINING_RATE = 20e9  # floating-point operations a second, small convolutions forward and backward, one core
+FORWARD_RATE = 15e9  # the same forwards only, with the files around it
+DESCENT_RATE = 20e9  # AFR: tall products on few columns
+HEAD_RATE = 1e7  # rows × features × heads a second of sparse last-layer fits
 STEP_SECONDS = 0.4e-3  # fixed cost of one optimiser step
 CELL_SECONDS = 0.05  # fixed cost of one cell: files, checksums
 ROW_SECONDS = 30e-6  # generating or reading, checking and writing one row
@@ -61,13 +62,13 @@ def cost_of(cell: Cell, network: NetworkSpec, extent: Extent) -> Cost:
             seconds += epochs * (3 * rows * operations / TRAINING_RATE + rows / training["batch"] * STEP_SECONDS)
             memory += 2 * rows * row_bytes + int(training["batch"]) * _activation_bytes(network, extent)
         case "features":
-            rows = max(extent.rows.values())
+            rows = extent.rows.get(cell.spec["role"], 0)
             seconds += rows * operations / FORWARD_RATE
             memory += rows * (2 * row_bytes + 2 * feature_bytes)
         case "repair":
             rows = sum(extent.rows.get(role, 0) for role in ("repair", "choose", "fit") if role in cell.inputs)
-            seconds += rows * features * extent.classes * _passes(cell) / HEAD_RATE
-            memory += 6 * rows * feature_bytes
+            seconds += _repair_seconds(cell, features, extent)
+            memory += 6 * rows * feature_bytes + _grid_bytes(cell, extent)
         case "choose":
             rows = extent.rows.get("choose", 0)
             seconds += len(cell.inputs) * CELL_SECONDS / 2
@@ -110,12 +111,23 @@ def _activation_bytes(network: NetworkSpec, extent: Extent) -> int:
     return int(max(12 * operations / 100, 12 * prod(extent.shape)))
 
 
-def _passes(cell: Cell) -> float:
-    """How often a last-layer fit goes over its features."""
+def _repair_seconds(cell: Cell, features: int, extent: Extent) -> float:
+    """AFR: three products a step for the whole grid. The others: one sparse fit per setting and per averaged head."""
     spec = cell.spec
-    match spec["method"]:
-        case "afr":
-            settings = len(spec["gammas"]) * len(spec["penalties"])
-            return 6.0 * settings * int(spec["steps"])
-        case _:
-            return 400.0 * (len(spec["strengths"]) + int(spec["retrains"] or 20))
+    if spec["method"] == "afr":
+        settings = len(spec["gammas"]) * len(spec["penalties"]) * (extent.classes - 1)
+        rows = 2 * extent.rows.get("repair", 0) + extent.rows.get("choose", 0)
+        return 2.0 * rows * features * settings * int(spec["steps"]) / DESCENT_RATE
+    heads = len(spec["strengths"]) * len(spec["class_weights"]) * int(spec["tune_repeats"]) + int(
+        spec["retrains"] or 20
+    )
+    fits = heads * (1 if extent.classes == 2 else extent.classes)
+    return extent.rows.get(spec["learn"], 0) * features * fits / HEAD_RATE
+
+
+def _grid_bytes(cell: Cell, extent: Extent) -> int:
+    """AFR carries the logits of its whole grid on repair and choose rows, several times over."""
+    if cell.spec["method"] != "afr":
+        return 0
+    settings = len(cell.spec["gammas"]) * len(cell.spec["penalties"]) * max(1, extent.classes - 1)
+    return 4 * 5 * settings * (extent.rows.get("repair", 0) + extent.rows.get("choose", 0))

@@ -21,7 +21,7 @@ from surefoot.study.numerics import numerics_of, product_of_this_machine
 from surefoot.study.shape import Study
 from surefoot.study.store import Store
 
-__all__ = ["Plan", "plan_study"]
+__all__ = ["Plan", "plan_study", "wall_time"]
 
 REMEMBERED = 200  # finished cells that calibrate the estimates
 
@@ -32,7 +32,7 @@ class Plan:
 
     tasks: every cell, each after those it needs. finished: addresses that are in the store already.
     workers: processes that would run. seconds: wall time of what is left. memory: bytes at the peak with `workers`.
-    numerics: settled for the whole study. repairs: finished cells that are damaged, with what is wrong.
+    numerics: settled for the whole study. damaged: finished cells that cannot be used, with what is wrong.
     """
 
     study: Study
@@ -96,7 +96,7 @@ def plan_study(
         tasks=tuple(tasks),
         finished=finished,
         workers=used,
-        seconds=_wall_time(left, used),
+        seconds=wall_time(left, used),
         memory=sum(sorted((task.memory for task in left), reverse=True)[:used]),
         numerics=numerics,
         damaged={address: reason for address, reason in damage.items() if reason},
@@ -163,7 +163,8 @@ def _extent(study: Study, rows: Cell, store: Store) -> Extent:
     if study.rows.dominoes is not None:
         return Extent((1, 28, 14), 2, study.rows.dominoes.sizes)
     if study.rows.coloured_digits is not None:
-        return Extent((3, 14, 14), 2, {"fit": 2000, "repair": 500, "choose": 1000, "judge": 1500})
+        shares = study.rows.coloured_digits.fractions
+        return Extent((3, 14, 14), 2, {role: round(5000 * share) for role, share in shares.items()})
     from surefoot.study.work_rows import read_roles
 
     inputs = {name: Path(place) for name, place in rows.places.items()}
@@ -174,7 +175,7 @@ def _extent(study: Study, rows: Cell, store: Store) -> Extent:
     )
 
 
-def _wall_time(tasks: Sequence[Task], workers: int) -> float:
+def wall_time(tasks: Sequence[Task], workers: int) -> float:
     """Seconds until the last task is done, with `workers` of them at a time, each after those it needs."""
     done_at: dict[str, float] = {}
     free_at = [0.0] * workers

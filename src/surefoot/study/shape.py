@@ -76,6 +76,9 @@ class ColouredDigits(Part):
 
     correlation: Share = 0.95
     judge_correlation: Share = 0.5
+    fractions: dict[Role, Open] = Field(
+        default={"fit": 0.4, "repair": 0.1, "choose": 0.2, "judge": 0.3}, description="share of the 5,000 digits"
+    )
     seed: Seed = 0
 
 
