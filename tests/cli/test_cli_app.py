@@ -10,6 +10,7 @@ import pytest
 from surefoot import __version__
 from surefoot.cli import main
 from surefoot.cli.app import app
+from surefoot.study.engine.tasks import StudyFault
 
 COMMANDS = {
     "card", "demo", "diff", "doctor", "gate", "history", "init", "look", "plan", "predict", "repair", "rows", "run",
@@ -92,6 +93,34 @@ def test_a_fault_of_ours_is_one_line_and_a_file(
     assert "command: surefoot doctor\n" in text
     assert "in broken" in text
     assert text.endswith("ZeroDivisionError: three\nlines\nlong\n")
+
+
+def test_a_cell_that_fails_has_said_where_its_traceback_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path) -> None:
+        raise StudyFault("train base, seed 0 failed (KeyError: 'x'); the traceback is in runs/faults/ab.txt.")
+
+    monkeypatch.setattr("surefoot.study.schema.load_study", broken)
+    assert main(["run", "study.yaml"]) == 1
+    assert capsys.readouterr().err == (
+        "surefoot: train base, seed 0 failed (KeyError: 'x'); the traceback is in runs/faults/ab.txt. What was "
+        "finished is kept. If the fault is not in your own code, please open an issue.\n"
+    )
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_a_full_memory_is_no_fault(
+    error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("surefoot.study.schema.load_study", full)
+    assert main(["run", "study.yaml"]) == 2
+    assert capsys.readouterr().err == (
+        "surefoot: The memory is full; give fewer rows, or run where more memory is free.\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -92,9 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has left (`surefoot history | head`), and with it the verdict: not a pass.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOBODY_LISTENS
-    except MemoryError:
-        return _say("The machine's memory is full; give fewer rows, or run where more memory is free.", WRONG_INPUT)
     except Exception as error:
+        # torch has no error of its own for a full memory of the machine.
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            return _say("The memory is full; give fewer rows, or run where more memory is free.", WRONG_INPUT)
         return _say(_fault(error, given), FAULT)
     if code == STOPPED:
         return _say(_stopped(given), STOPPED)
@@ -124,6 +125,11 @@ def _fault(error: Exception, given: Sequence[str]) -> str:
     import tempfile
     import traceback
 
+    if "surefoot.study.engine.tasks" in sys.modules:
+        from surefoot.study.engine.tasks import StudyFault
+
+        if isinstance(error, StudyFault):
+            return f"{error} What was finished is kept. If the fault is not in your own code, please open an issue."
     told = "".join(traceback.format_exception(error))
     summary = f"{type(error).__name__}: {error}".splitlines()[0][:200]
     heading = f"surefoot {__version__}, Python {sys.version}\ncommand: surefoot {shlex.join(given)}\n\n"
