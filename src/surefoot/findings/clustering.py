@@ -192,8 +192,8 @@ def influence(design: Design, members: NDArray[np.bool_], values: Reals) -> Infl
             known.append(rows > 1)
             moved = centred / (1 - 1 / rows) if rows > 1 else centred
         else:
-            share = np.bincount(partition.labels, weights=members, minlength=partition.size) / rows
-            moved = np.stack([np.bincount(partition.labels, weights=c, minlength=partition.size) for c in centred])
+            share = _sums(partition, members.astype(np.float64)) / rows
+            moved = np.stack([_sums(partition, each) for each in centred])
             known.append(bool(share.max() < 1 - 0.5 / rows))
             moved = moved / (1 - share) if known[-1] else moved
         influences.append(moved)
@@ -259,6 +259,12 @@ def _combined(of: Spread, tail: float, rare_rows: bool, variances: Sequence[floa
     together = Reach(*(sum(moments) for moments in zip(*signed, strict=True)))
     ways = [each for way, each in zip(of.ways, alone, strict=True) if way]
     return max([together, alone[0], *ways], key=lambda each: each.squared)
+
+
+def _sums(partition: Partition, values: Reals) -> Reals:
+    """The sum of `values` `[rows]` in each cluster."""
+    assert partition.labels is not None
+    return np.bincount(partition.labels, weights=values, minlength=partition.size).astype(np.float64, copy=False)
 
 
 def _total(terms: Sequence[tuple[float, Reals]]) -> Reals:

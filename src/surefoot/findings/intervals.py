@@ -204,7 +204,7 @@ def minimum_interval(parts: Sequence[Callable[[float], Interval]], confidence: f
     >>> group = lambda right: lambda confidence: clopper_pearson(right, 100.0, confidence)
     >>> interval = minimum_interval([group(70.0), group(95.0)], 0.95)
     >>> round(interval.low, 3), round(interval.high, 3)
-    (0.6, 0.797)
+    (0.6, 0.798)
     """
     if not parts:
         raise InputError("The minimum over groups was asked for without any group; name at least one.")
