@@ -2,6 +2,10 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +85,31 @@ def test_resume_refuses_a_study_that_changed(small: Path, capsys: pytest.Capture
         f"surefoot: The study has changed since {run} was started (base.base.epochs); run without --resume to start a "
         "new run that reuses every unchanged cell, or put the old values back.\n"
     )
+
+
+@pytest.mark.slow
+def test_control_c_leaves_a_run_that_ends_with_the_same_card(small: Path, tmp_path: Path) -> None:
+    """Stopped once the rows are finished, then run again, against a run that was never stopped."""
+    small.write_text(SMALL.replace("epochs: 3", "epochs: 300"))
+    command = [sys.executable, "-m", "surefoot", "run", str(small), "--json", "--out"]
+    stopped = subprocess.Popen([*command, "a"], stderr=subprocess.PIPE, text=True)
+    cells = tmp_path / "a" / "cells"
+    while not any(not folder.name.endswith(".partial") for folder in cells.glob("*")):
+        assert stopped.poll() is None
+        time.sleep(0.05)
+    stopped.send_signal(signal.SIGINT)
+    _, said = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130
+    assert said == (
+        "surefoot: stopped. Everything that was finished is kept; to go on from there, give the same command again: "
+        f"surefoot run {small} --json --out a\n"
+    )
+    assert not list((tmp_path / "a").glob("small/*/card.json"))
+    cards = [
+        json.loads(subprocess.run([*command, out], capture_output=True, text=True, check=False).stdout)
+        for out in ("a", "b")
+    ]
+    assert cards[0]["digest"] == cards[1]["digest"]
 
 
 def test_demo_exits_with_0_whatever_the_verdict(
