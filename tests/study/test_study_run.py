@@ -1,6 +1,7 @@
 """A study from its file to its card: reuse, damage, changes, models, and errors that say what to do."""
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -10,10 +11,12 @@ import pytest
 import torch
 
 import surefoot.files
+from surefoot.card.card import Card
 from surefoot.card.ledger import Ledger
 from surefoot.card.serialise import card_digest, card_from_json
 from surefoot.errors import InputError
 from surefoot.files import read_json, read_tensors
+from surefoot.findings.finding import Finding
 from surefoot.networks.network import forward
 from surefoot.networks.weights import load_model
 from surefoot.study.engine.tasks import StudyFault
@@ -226,3 +229,28 @@ def test_features_from_a_file_are_repaired_and_judged(tiny_text: str, read: Read
         ("fit", 120), ("repair", 80), ("choose", 200), ("judge", 200),
     ]  # fmt: skip
     assert outcome.card.groups == ("0, a=0", "0, a=1", "1, a=0", "1, a=1")
+
+
+def test_a_finished_model_is_a_base_like_any_other(
+    out: Path, finished: tuple[Path, Outcome], tiny_text: str, read: Read, tmp_path: Path
+) -> None:
+    """It is judged as it was where it was trained, repaired beside that, and refused where it has seen the rows."""
+    model = out / "tiny" / finished[1].folder.name / "models" / "stopped" / "seed-1"
+    text = tiny_text.replace("network:\n  cnn: {channels: [4], hidden: 8}\n", "").replace("seeds: [0, 1]", "seeds: [1]")
+    text = text.replace("stopped: {epochs: 1, rate: 0.003}", f"mine: {{model: {model}}}")
+    outcome = run(read(text), out, tmp_path)
+
+    def worst(card: Card, subject: str) -> Finding:
+        named = [each for each in card.findings if each.subject == subject and each.name == "worst_group_accuracy"]
+        return named[0]
+
+    trained = finished[1].card
+    assert worst(outcome.card, "mine").value == worst(trained, "stopped").per_seed[1]
+    assert worst(outcome.card, "mine+afr").value == worst(trained, "stopped+afr").per_seed[1]
+    assert any("finished model" in sentence for sentence in outcome.card.not_shown)
+
+    seen = read_json(model / "seen.json")
+    judge = load_rows(out / "cells" / outcome.reused[0] / "judge")
+    (model / "seen.json").write_text(json.dumps([*seen, str(judge.sources[0, 0])]), encoding="utf-8")
+    with pytest.raises(InputError, match=r"^1 sources of the judge rows .* were already seen by the base training"):
+        run(read(text), out, tmp_path)

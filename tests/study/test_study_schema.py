@@ -129,6 +129,17 @@ def test_the_canonical_form_reads_back(tmp_path: Path) -> None:
             "judge.",
         ),
         (
+            "network:\n  cnn: {channels: [4]}\n",
+            "",
+            "In study.yaml: the base training 'stopped' has no network to train; add one.",
+        ),
+        (
+            "epochs: 1,",
+            "model: folder,",
+            "In 'base.stopped' of study.yaml, line 7: model and rate given; a finished model is not trained: remove "
+            "one side.",
+        ),
+        (
             "study: tiny",
             "study: a/b",
             "'study' in study.yaml, line 1 is \"a/b\"; expected letters, digits, '_', '-' and '.' only, beginning with "
@@ -180,7 +191,7 @@ def test_the_schema_for_editors_names_every_key() -> None:
     schema = study_json_schema()
     assert list(schema["properties"]) == list(Study.model_fields)
     assert schema["additionalProperties"] is False
-    assert {"study", "rows", "network", "base"} == set(schema["required"])
+    assert {"study", "rows", "base"} == set(schema["required"])
     (mitigation,) = schema["properties"]["mitigations"]["patternProperties"].values()
     methods = mitigation["discriminator"]["mapping"]
     assert set(methods) == {"class_balanced", "dfr", "afr"}

@@ -44,7 +44,7 @@ class Cost:
     memory: int
 
 
-def cost_of(cell: Cell, network: NetworkSpec, extent: Extent) -> Cost:
+def cost_of(cell: Cell, network: NetworkSpec | None, extent: Extent) -> Cost:
     """The cost of one cell."""
     row_bytes = 4 * prod(extent.shape) + NAMES_BYTES
     operations, features = _network(network, extent)
@@ -56,11 +56,13 @@ def cost_of(cell: Cell, network: NetworkSpec, extent: Extent) -> Cost:
         case "rows":
             seconds += total * ROW_SECONDS
             memory += 3 * total * row_bytes
-        case "train":
+        case "train" if "training" in cell.spec:
             training = cell.spec["training"]
             rows, epochs = extent.rows.get("fit", 0), int(training["epochs"])
             seconds += epochs * (3 * rows * operations / TRAINING_RATE + rows / training["batch"] * STEP_SECONDS)
             memory += 2 * rows * row_bytes + int(training["batch"]) * _activation_bytes(network, extent)
+        case "train":
+            pass  # a finished model is read and written
         case "features":
             rows = extent.rows.get(cell.spec["role"], 0)
             seconds += rows * operations / FORWARD_RATE
@@ -80,9 +82,11 @@ def cost_of(cell: Cell, network: NetworkSpec, extent: Extent) -> Cost:
     return Cost(seconds, memory)
 
 
-def _network(network: NetworkSpec, extent: Extent) -> tuple[float, int]:
+def _network(network: NetworkSpec | None, extent: Extent) -> tuple[float, int]:
     """Floating-point operations of one row forwards, and how many features enter the head."""
     entering = prod(extent.shape)
+    if network is None:
+        return UNKNOWN_NETWORK, 512
     if network.mlp is not None:
         widths = [entering, *network.mlp.hidden]
         return 2.0 * sum(a * b for a, b in pairwise(widths)), widths[-1]
@@ -105,7 +109,7 @@ def _network(network: NetworkSpec, extent: Extent) -> tuple[float, int]:
     return operations + 2 * 9 * depth * channels * height * width, 4 * channels
 
 
-def _activation_bytes(network: NetworkSpec, extent: Extent) -> int:
+def _activation_bytes(network: NetworkSpec | None, extent: Extent) -> int:
     """Values kept for the backward pass of one row: about three per output of a layer."""
     operations, _ = _network(network, extent)
     return int(max(12 * operations / 100, 12 * prod(extent.shape)))

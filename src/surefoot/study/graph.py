@@ -44,10 +44,6 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
     numerics: what decides the last bits; see `Cell`. Raises `InputError` when a data file is missing.
     """
     rows = _rows_cell(study.rows, folder, numerics)
-    code = _code(study, folder)
-    code_digests = {name: digest_file(path) for name, path in code.items()}
-    code_places = {name: str(path) for name, path in code.items()}
-    network = study.network.model_dump(mode="json", exclude_none=True)
     roles: dict[Role, None] = dict.fromkeys(
         ("choose", *(role for each in study.mitigations.values() for role in learns_from(each)))
     )
@@ -57,14 +53,10 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
     predict: dict[tuple[str, int], Cell] = {}
     for base, training in study.base.items():
         for seed in study.seeds:
-            trained = train[base, seed] = Cell(
-                kind="train",
-                title=f"train {base}, seed {seed}",
-                spec={"network": network, "training": training_of(training), "seed": seed, "device": device},
-                inputs={"fit": f"{rows.address}/fit"},
-                numerics=numerics,
-                digests=code_digests,
-                places=code_places,
+            trained = train[base, seed] = (
+                _train_cell(study, base, seed, rows, folder, numerics, device)
+                if training.model is None
+                else _adopt_cell(base, training.model, rows, folder, numerics)
             )
             for role in roles:
                 features[base, seed, role] = Cell(
@@ -73,8 +65,6 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
                     spec={"role": role, "device": device},
                     inputs={"rows": f"{rows.address}/{role}", "model": f"{trained.address}/model"},
                     numerics=numerics,
-                    digests=code_digests,
-                    places=code_places,
                 )
             for name, mitigation in study.mitigations.items():
                 needed = {role: features[base, seed, role].address for role in learns_from(mitigation)}
@@ -92,8 +82,6 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
                 spec={"mitigations": list(study.mitigations), "device": device},
                 inputs={"judge": f"{rows.address}/judge", "train": trained.address, **heads},
                 numerics=numerics,
-                digests=code_digests,
-                places=code_places,
             )
     return Graph(rows, train, features, repair, _choose_cell(study, train, features, repair, numerics), predict)
 
@@ -110,7 +98,43 @@ def learns_from(mitigation: Mitigation) -> tuple[Role, ...]:
 
 def training_of(base: Base) -> dict[str, Any]:
     """A base's settings as `Ascend` takes them."""
-    return base.model_dump(mode="json", exclude={"label"})
+    return base.model_dump(mode="json", exclude={"label", "model"})
+
+
+def _train_cell(
+    study: Study, base: str, seed: int, rows: Cell, folder: Path, numerics: Mapping[str, Any], device: str
+) -> Cell:
+    """The content of a user's own code enters the address, and so does its place: a saved model is built from there."""
+    assert study.network is not None
+    network = study.network.model_dump(mode="json", exclude_none=True)
+    digests: dict[str, str] = {}
+    if study.network.file is not None:
+        file, _, name = study.network.file.rpartition(":")
+        code = _found(folder, file)
+        network["file"] = f"{code}:{name}"
+        digests["code"] = digest_file(code)
+    return Cell(
+        kind="train",
+        title=f"train {base}, seed {seed}",
+        spec={"network": network, "training": training_of(study.base[base]), "seed": seed, "device": device},
+        inputs={"fit": f"{rows.address}/fit"},
+        numerics=numerics,
+        digests=digests,
+    )
+
+
+def _adopt_cell(base: str, model: str, rows: Cell, folder: Path, numerics: Mapping[str, Any]) -> Cell:
+    """A finished model enters the study as if it had been trained, the same for every seed."""
+    place = _found(folder, model)
+    return Cell(
+        kind="train",
+        title=f"adopt {base}",
+        spec={},
+        inputs={"rows": f"{rows.address}/choose"},
+        numerics=numerics,
+        digests={"model": _digest(place)},
+        places={"model": str(place)},
+    )
 
 
 def _choose_cell(
@@ -154,12 +178,6 @@ def _rows_cell(rows: RowsSpec, folder: Path, numerics: Mapping[str, Any]) -> Cel
             places["images"] = spec[kind]["images"] = str(_found(folder, given.images))
     digests = {name: _digest(Path(place)) for name, place in places.items()}
     return Cell(kind="rows", title="rows", spec=spec, numerics=numerics, digests=digests, places=places)
-
-
-def _code(study: Study, folder: Path) -> dict[str, Path]:
-    if study.network.file is None:
-        return {}
-    return {"code": _found(folder, study.network.file.rpartition(":")[0])}
 
 
 def _found(folder: Path, path: str) -> Path:

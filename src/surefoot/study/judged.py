@@ -182,7 +182,9 @@ def _claims(study: Study) -> list[Claim]:
 
 
 def _proportions(summary: Mapping[str, Any]) -> dict[str, float] | None:
-    """Each group's share of the fit rows; None unless every fit row is in exactly one group."""
+    """Each group's share of the fit rows; None unless there are some, each in exactly one group."""
+    if "fit" not in summary["roles"]:
+        return None
     fit = summary["roles"]["fit"]
     counts: Mapping[str, int] = fit["groups"]
     if not counts or not fit["partitioned"]:
@@ -219,8 +221,10 @@ def _not_shown(study: Study) -> tuple[str, ...]:
         sentences.append("One training run: how much another would differ is not measured.")
     if len(study.base) == 1:
         sentences.append("One way of training: how badly a model fails can depend on how long it was trained.")
-    if study.network.file is not None:
+    if study.network is not None and study.network.file is not None:
         sentences.append("What the network of your own file had seen before this training is unknown.")
+    if any(base.model is not None for base in study.base.values()):
+        sentences.append("What a finished model had seen before this study is known only as far as it says so.")
     if study.mitigations:
         sentences.append(
             "Scores on the choose rows selected the settings and the model; they are optimistic and are not shown as "

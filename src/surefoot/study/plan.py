@@ -71,7 +71,7 @@ def plan_study(
     """
     if workers is not None and workers < 1:
         raise InputError(f"{workers} workers were asked for; give at least 1.")
-    if study.network.file is not None and not trust_code:
+    if study.network is not None and study.network.file is not None and not trust_code:
         raise InputError(
             f"The network {study.network.file} is code from a file, which runs only with --trust-code "
             "(in Python: trust_code=True)."
@@ -117,14 +117,16 @@ def check_settings(graph: Graph) -> None:
     from surefoot.study.work_repair import settings_of
 
     for cell in graph.train.values():
-        Ascend(**cell.spec["training"])
+        if "training" in cell.spec:
+            Ascend(**cell.spec["training"])
     for cell in graph.repair.values():
         settings_of(cell.spec)
 
 
 def check_roles(study: Study, extent: Extent) -> None:
     """Raise `InputError` when a part of the study needs a role that the rows lack, naming both."""
-    needed: dict[str, tuple[Role, ...]] = {"base": ("fit",), "choice": ("choose",), "claims": ("judge",)}
+    needed: dict[str, tuple[Role, ...]] = {"choice": ("choose",), "claims": ("judge",)}
+    needed |= {f"base '{name}'": ("fit",) for name, base in study.base.items() if base.model is None}
     needed |= {f"mitigation '{name}'": learns_from(each) for name, each in study.mitigations.items()}
     for what, roles in needed.items():
         for role in roles:

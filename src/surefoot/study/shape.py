@@ -170,9 +170,10 @@ class NetworkSpec(Part):
 
 
 class Base(Part):
-    """One training of the whole network on the fit rows."""
+    """One training of the whole network on the fit rows, or a model that is trained already."""
 
     label: str | None = Field(None, description="what readers of the card see")
+    model: str | None = Field(None, description="a folder that surefoot saved a model in; nothing is trained then")
     epochs: Count = 8
     batch: Count = 64
     optimiser: Literal["adamw", "sgd", "lbfgs"] = "adamw"
@@ -181,6 +182,15 @@ class Base(Part):
     momentum: Share | None = Field(None, description="held fixed; 0.9, cycled under one_cycle, if absent")
     weight_decay: NotNegative = 0.0
     shift: int = Field(0, ge=0, description="pixels by which training images are shifted at random")
+
+    @model_validator(mode="after")
+    def _trained_or_not(self) -> "Base":
+        unused = sorted(self.model_fields_set - {"model", "label"})
+        if self.model is not None and unused:
+            raise ValueError(
+                f"model and {' and '.join(unused)} given; a finished model is not trained: remove one side"
+            )
+        return self
 
 
 class ClassBalanced(Part):
@@ -253,7 +263,7 @@ class Study(Part):
     study: Name
     question: str = ""
     rows: RowsSpec
-    network: NetworkSpec
+    network: NetworkSpec | None = None
     base: dict[Name, Base] = Field(min_length=1)
     mitigations: dict[Name, Mitigation] = {}
     seeds: list[Seed] = Field(default=[0], min_length=1)
@@ -264,6 +274,11 @@ class Study(Part):
     def _consistent(self) -> "Study":
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds repeat in {self.seeds}; give each seed once")
+        trained = [name for name, base in self.base.items() if base.model is None]
+        if trained and self.network is None:
+            raise ValueError(f"the base training {trained[0]!r} has no network to train; add one")
+        if self.network is not None and not trained:
+            raise ValueError("a network was given, but every base is a finished model; remove it")
         if "chosen" in self.base:
             raise ValueError("a base training is named 'chosen', which claims use for the selected model; rename it")
         repairs = [(name, name.partition("+")[0]) for name in self.subjects() if "+" in name]

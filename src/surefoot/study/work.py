@@ -14,6 +14,7 @@ import torch
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Objective
 from surefoot.density.pools import mean
+from surefoot.errors import InputError
 from surefoot.files import read_json, write_json, write_tensors
 from surefoot.findings.finding import finding_to_json
 from surefoot.inference.ascend import Ascend, ascend
@@ -42,7 +43,7 @@ def work_of(cell: Cell) -> Work:
         case "rows":
             return make_roles
         case "train":
-            return _train
+            return _adopt if "model" in cell.places else _train
         case "features":
             return _features
         case "repair":
@@ -57,7 +58,7 @@ def _train(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progr
     """Train the network on the fit rows; leaves model/, head/ and seen.json."""
     fit = load_rows(inputs["fit"])
     shape = tuple(fit.inputs[:1].shape[1:])
-    named = _sized(spec["network"], shape, len(fit.classes), inputs)
+    named = _sized(spec["network"], shape, len(fit.classes))
     network = network_from_spec(named, spec["seed"], trust_code=True)
     draws = ascend(
         Objective(network, categorical, mean),
@@ -77,16 +78,30 @@ def _train(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progr
     write_json(out / "diagnostics.json", [finding_to_json(finding) for finding in draws.diagnostics])
 
 
-def _sized(
-    network: Mapping[str, Any], shape: tuple[int, ...], classes: int, inputs: Mapping[str, Path]
-) -> Mapping[str, Any]:
+def _sized(network: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> Mapping[str, Any]:
     """A study's network with the sizes that its rows decide."""
     if "file" in network:
-        name = str(network["file"]).rpartition(":")[2]
-        return {**network, "file": f"{inputs['code']}:{name}"}
+        return network
     (kind, sizes), *_ = network.items()
     entering = {"shape": list(shape)} if kind in ("cnn", "resnet") else {"inputs": int(torch.Size(shape).numel())}
     return {kind: {**sizes, **entering, "classes": classes}}
+
+
+def _adopt(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
+    """Take a finished model as it is; leaves what a training leaves. What it has seen is known only if it says so."""
+    saved = load_model(inputs["model"], trust_code=True)
+    rows = load_rows(inputs["rows"])
+    if saved.record.classes != rows.classes:
+        raise InputError(
+            f"The model in {inputs['model'].name} knows the classes {', '.join(saved.record.classes)}, and the rows "
+            f"have {', '.join(rows.classes)}; give both the same classes in the same order."
+        )
+    save_model(out / "model", saved.parameters, saved.record)
+    own = head_of(saved.network, saved.parameters)
+    save_head(LinearHead(own.weight, own.bias), out / "head")
+    told = (inputs["model"] / "seen.json").is_file()
+    save_seen(load_seen(inputs["model"]) if told else frozenset(), out)
+    progress("adopting", 1, 1)
 
 
 def _features(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
