@@ -14,6 +14,7 @@ from cli_examples import write_features
 from surefoot.card.card import Card
 from surefoot.card.serialise import card_digest, read_card
 from surefoot.cli import main
+from surefoot.errors import InputError
 from surefoot.networks.weights import load_model
 from surefoot.rows.assign import assign_roles
 from surefoot.rows.reading import read_rows
@@ -159,10 +160,22 @@ def test_repair_of_a_given_head_starts_from_it(repaired: KeptRepair, tmp_path: P
     write_features(tmp_path / "more.npz", rows=600, agree=0.8, seed=2)
     model = repaired.folder / "model"
     kept = repair_features(tmp_path / "more.npz", head=str(model), out=tmp_path)
-    assert kept.origins[1] == f"Base head: the last layer of {model}; what it has seen is not checked."
+    assert kept.origins[1] == (
+        f"Base head: the last layer of {model}; its record says that it has not seen the judge rows."
+    )
     judge = assign_roles(read_rows(tmp_path / "more.npz").rows, SHARES, seed=0)["judge"]
     right = repaired.head.logits(judge.inputs[:]).argmax(dim=1) == judge.targets
     assert value(kept.card, "accuracy", subject="base") == pytest.approx(float(right.double().mean()))
+
+
+def test_rows_that_a_model_has_seen_do_not_judge_it(repaired: KeptRepair, features: Path, tmp_path: Path) -> None:
+    model = str(repaired.folder / "model")
+    said = r"^\d+ sources of the judge rows \(first: .*\) were already seen by the model in .*; judge on rows that"
+    with pytest.raises(InputError, match=said):
+        look(model, features, out=tmp_path)
+    with pytest.raises(InputError, match=said):
+        repair_features(features, head=model, seed=1, out=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_look_predict_and_card_agree(repaired: KeptRepair, tmp_path: Path) -> None:

@@ -57,7 +57,12 @@ def card_from_predictions(
         road="card",
         name=path.stem,
         data=f"{len(predictions.ids):,} predictions from {path.name}",
-        settings={"predictions": digest_file(path), "claims": list(claims), "confidence": confidence},
+        settings={
+            "predictions": digest_file(path),
+            "columns": {"target": target, "groups": list(groups), "cluster": cluster, "id": id_column, "seed": seed},
+            "claims": list(claims),
+            "confidence": confidence,
+        },
         seeds=(),
         judge_digest=_digest_of(predictions),
         command=command,

@@ -30,12 +30,12 @@ from surefoot.robust.protocol import score
 from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
 from surefoot.rows.digest import rows_digest
 from surefoot.rows.reading import Reading
-from surefoot.rows.roles import ROLES, Role, Roles
+from surefoot.rows.roles import ROLES, Role, Roles, refuse_seen
 from surefoot.rows.rows import Groups, Rows
 from surefoot.study.claim_text import parse_claim
 from surefoot.study.columns import USUAL, Columns
 from surefoot.study.keep import Asked, keep
-from surefoot.study.once import summary_of_role
+from surefoot.study.once import seen_by, summary_of_role
 from surefoot.study.stored import save_seen
 from surefoot.study.work_rows import MEANING
 
@@ -67,6 +67,14 @@ class Parted(NamedTuple):
     origin: str
 
 
+class _Base(NamedTuple):
+    """The head to repair, in words where it comes from, and what it is known to have seen."""
+
+    head: LinearHead
+    origin: str
+    seen: frozenset[str]
+
+
 def repair_features(
     path: Path,
     *,
@@ -83,14 +91,15 @@ def repair_features(
 
     Without groups, class balancing and AFR are tried, and "worst" means the worst class; the card says so.
     head: a saved model whose last layer reads these features; without it a plain head is trained on the fit rows.
-    Raises `InputError` for features that cannot be used, before the judge rows are looked at.
+    Raises `InputError` for features that cannot be used and for a head that has seen judge rows, before these are
+    looked at.
     """
     began = time.perf_counter()
     claims_made = [parse_claim(claim, "chosen", confidence) for claim in claims]
     reading = columns.read(path)
     parted = give_roles(_on_features(reading, path), seed)
     roles = parted.roles
-    base, base_origin = _base_head(roles, head)
+    base, base_origin, base_seen = _base_head(roles, head)
     origins = (parted.origin, base_origin, *_about_groups(roles))
     repairs = _repairs(roles, base, seed, progress)
     chosen = _choice(roles["choose"], base, repairs)
@@ -99,8 +108,7 @@ def repair_features(
         BASE: _single(base),
         **{f"{BASE}+{name}": _single(repaired.head) for name, (_, repaired) in repairs.items()},
     }
-    given = roles["repair"].origins() | roles["choose"].origins()
-    seen = {name: given | (roles["fit"].origins() if "fit" in roles else frozenset[str]()) for name in heads}
+    seen = dict.fromkeys(heads, base_seen | roles["repair"].origins() | roles["choose"].origins())
     subjects = [Subject(BASE, "base head", notes=(base_origin,))] + [
         Subject(f"{BASE}+{name}", label, before=BASE, notes=repaired.notes, chosen=(repaired.chosen,))
         for name, (label, repaired) in repairs.items()
@@ -149,7 +157,7 @@ def repair_features(
         )
 
     kept = keep(asked, out, times, make)
-    _leave_model(kept.folder / "model", heads[chosen], judge, chosen, seed, frozenset().union(*seen.values()))
+    _leave_model(kept.folder / "model", heads[chosen], judge, chosen, seed, seen[chosen])
     return KeptRepair(kept.card, kept.folder, heads[chosen], origins)
 
 
@@ -190,13 +198,20 @@ def _on_features(reading: Reading, path: Path) -> Reading:
     return replace(reading, rows=reading.rows.with_inputs(inputs.float()))
 
 
-def _base_head(roles: Roles, head: str | None) -> tuple[LinearHead, str]:
+def _base_head(roles: Roles, head: str | None) -> _Base:
     if head is None:
-        trained = erm_head(roles["fit"])
-        return trained, f"Base head: trained here on the {len(roles['fit']):,} fit rows (softmax regression)."
+        words = f"Base head: trained here on the {len(roles['fit']):,} fit rows (softmax regression)."
+        return _Base(erm_head(roles["fit"]), words, roles["fit"].origins())
     opened = open_model(head)
     own = head_of(opened.network, opened.parameters)
-    return LinearHead(own.weight, own.bias), f"Base head: the last layer of {head}; what it has seen is not checked."
+    seen = seen_by(head)
+    checked = "what it has seen is unknown"
+    if seen is not None:
+        refuse_seen(roles["judge"], seen, f"the model in {head}")
+        checked = "its record says that it has not seen the judge rows"
+    return _Base(
+        LinearHead(own.weight, own.bias), f"Base head: the last layer of {head}; {checked}.", seen or frozenset[str]()
+    )
 
 
 def _about_groups(roles: Roles) -> tuple[str, ...]:
