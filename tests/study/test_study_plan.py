@@ -82,6 +82,11 @@ def test_no_workers_at_all(tiny: Study, tmp_path: Path) -> None:
         planned(tiny, tmp_path, workers=0)
 
 
+def test_a_device_that_is_not_there(tiny: Study, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r'^The device "abacus" cannot be used here \(.*\); try --device cpu\.$'):
+        plan_study(tiny, Path(), out=tmp_path, product="default", device="abacus")
+
+
 def test_the_wall_time_is_that_of_a_schedule() -> None:
     first = Task(Cell("rows", "first", {}), 2.0, 2.0, 0)
     second = Task(Cell("train", "second", {"n": 1}, {"fit": first.cell.address}), 3.0, 3.0, 0)

@@ -16,7 +16,7 @@ from surefoot.errors import InputError
 from surefoot.files import digest_file, digest_json
 from surefoot.rows.roles import Role
 from surefoot.study.cells import Cell, in_order
-from surefoot.study.shape import AFR, DFR, Base, ClassBalanced, Mitigation, RowsSpec, Study
+from surefoot.study.shape import AFR, Base, Mitigation, Retrained, RowsSpec, Study
 
 __all__ = ["Graph", "graph_of", "learns_from", "training_of"]
 
@@ -89,7 +89,7 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
 def learns_from(mitigation: Mitigation) -> tuple[Role, ...]:
     """The roles whose features a mitigation needs: where it learns, where it tunes, where its scaler comes from."""
     match mitigation:
-        case ClassBalanced() | DFR():
+        case Retrained():
             scaling: tuple[Role, ...] = ("fit",) if mitigation.scaler == "published" else ()
             return tuple(dict.fromkeys((mitigation.learn, "choose", *scaling)))
         case AFR():

@@ -19,7 +19,7 @@ from surefoot.networks.network import with_head
 from surefoot.networks.weights import ModelRecord, load_model, save_model
 from surefoot.rows.rows import Inputs, Rows
 from surefoot.study.graph import Graph
-from surefoot.study.shape import AFR, ClassBalanced, Mitigation, Study
+from surefoot.study.shape import AFR, Mitigation, Study
 from surefoot.study.store import Store
 from surefoot.study.stored import load_head, load_rows, load_seen, save_seen
 
@@ -53,7 +53,11 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
         command=judging.command,
         seeds=tuple(study.seeds),
         versions={"surefoot": version("surefoot"), "torch": str(torch.__version__), "python": python_version()},
-        settings={"study": study.canonical(), "numerics": dict(judging.numerics), "chosen on": choice["scores"]},
+        settings={
+            "study": study.canonical(),
+            "numerics": dict(judging.numerics),
+            "scores on choose rows": choice["scores"],
+        },
         data=f"{summary['described']} (rows {digest_json(summary)[:12]})",
         judge_digest=str(summary["roles"]["judge"]["digest"]),
         judge_uses=judging.judge_uses,
@@ -147,13 +151,10 @@ def _subjects(study: Study, graph: Graph, store: Store) -> list[Subject]:
 
 def _words(mitigation: Mitigation) -> str:
     """A repair in words, where the study gives it no label."""
-    match mitigation:
-        case AFR():
-            return "AFR"
-        case ClassBalanced():
-            return f"class-balanced head ({mitigation.learn} rows)"
-        case _:
-            return f"DFR ({mitigation.learn} rows)"
+    if isinstance(mitigation, AFR):
+        return "AFR"
+    name = "DFR" if mitigation.method == "dfr" else "class-balanced head"
+    return f"{name} ({mitigation.learn} rows)"
 
 
 def _notes(seeds: Sequence[int], notes: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -214,6 +215,7 @@ def _images(rows: Rows) -> Inputs | None:
 def _not_shown(study: Study) -> tuple[str, ...]:
     """What no card of this study can tell."""
     sentences = [
+        *study.limits,
         "Groups that the data does not name were not looked at.",
         "Data that differ from the judge rows in other ways than these groups were not looked at.",
     ]

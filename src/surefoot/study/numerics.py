@@ -12,7 +12,7 @@ from surefoot.files import digest_json, read_json, write_json
 from surefoot.networks.product import measure_product
 from surefoot.rows.digits import cache_folder
 
-__all__ = ["numerics_of", "product_of_this_machine"]
+__all__ = ["numerics_of", "product_of_this_machine", "require_device"]
 
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -50,6 +50,15 @@ def product_of_this_machine() -> str:
         torch.set_num_threads(threads)
     write_json(path, {"machine": machine, "name": choice.name, "reason": choice.reason})
     return choice.name
+
+
+def require_device(named: str) -> None:
+    """Raise `InputError` when a device is unknown to torch or not there."""
+    try:
+        torch.zeros(1, device=named)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f'The device "{named}" cannot be used here ({reason}); try --device cpu.') from None
 
 
 def _processor() -> str:

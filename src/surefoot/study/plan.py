@@ -17,7 +17,7 @@ from surefoot.study.cells import Cell, needs
 from surefoot.study.cost import Extent, cost_of
 from surefoot.study.engine.tasks import Task
 from surefoot.study.graph import Graph, graph_of, learns_from
-from surefoot.study.numerics import numerics_of, product_of_this_machine
+from surefoot.study.numerics import numerics_of, product_of_this_machine, require_device
 from surefoot.study.shape import Study
 from surefoot.study.store import Store
 
@@ -76,6 +76,7 @@ def plan_study(
             f"The network {study.network.file} is code from a file, which runs only with --trust-code "
             "(in Python: trust_code=True)."
         )
+    require_device(device)
     store = Store(out / "cells")
     numerics = numerics_of(product or product_of_this_machine())
     graph = graph_of(study, folder, numerics, device=device)

@@ -16,11 +16,9 @@ from surefoot.rows.roles import ROLES, Role
 __all__ = [
     "AFR",
     "CNN",
-    "DFR",
     "MLP",
     "Base",
     "ClaimSpec",
-    "ClassBalanced",
     "ColouredDigits",
     "Data",
     "Dominoes",
@@ -28,6 +26,7 @@ __all__ = [
     "Mitigation",
     "NetworkSpec",
     "ResNet",
+    "Retrained",
     "RowsSpec",
     "Study",
 ]
@@ -193,25 +192,10 @@ class Base(Part):
         return self
 
 
-class ClassBalanced(Part):
-    """Retrain the last layer on draws with equally many of each class: no group label is used to fit."""
+class Retrained(Part):
+    """A sparse last layer from scratch, on draws with equally many of each class, or (dfr) of each group."""
 
-    method: Literal["class_balanced"]
-    label: str | None = None
-    learn: Literal["repair", "choose", "fit"] = Field("repair", description="the role whose rows it learns from")
-    strengths: Strengths = STRENGTHS
-    class_weights: list[Positive] = Field(default=[1.0], min_length=1, description="weights tried on each class")
-    retrains: Count | None = Field(None, description="heads averaged; 20 for learn: choose, else 10")
-    tune_repeats: Count = Field(1, description="draws behind each tuning score")
-    scaler: Literal["pool", "published", "simplified"] = "pool"
-    constant: Literal["sum", "mean"] = "sum"
-    ties: Literal["strongest", "weakest"] = "strongest"
-
-
-class DFR(Part):
-    """Deep feature reweighting: a sparse last layer on draws with equally many of each group."""
-
-    method: Literal["dfr"]
+    method: Literal["class_balanced", "dfr"]
     label: str | None = None
     learn: Literal["repair", "choose", "fit"] = Field("repair", description="choose is DFR-Val, the others DFR-Tr")
     strengths: Strengths = STRENGTHS
@@ -238,7 +222,7 @@ class AFR(Part):
     class_balance: bool = True
 
 
-Mitigation: TypeAlias = Annotated[ClassBalanced | DFR | AFR, Field(discriminator="method")]
+Mitigation: TypeAlias = Annotated[Retrained | AFR, Field(discriminator="method")]
 
 
 class ClaimSpec(Part):
@@ -269,6 +253,7 @@ class Study(Part):
     seeds: list[Seed] = Field(default=[0], min_length=1)
     confidence: Open = 0.95
     claims: list[ClaimSpec] = []
+    limits: list[str] = Field(default=[], description="sentences the card says under what it does not show")
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
