@@ -12,7 +12,7 @@ from surefoot.study.cost import Extent, cost_of
 from surefoot.study.engine.tasks import Task
 from surefoot.study.numerics import numerics_of, product_of_this_machine
 from surefoot.study.plan import Plan, plan_study, wall_time
-from surefoot.study.schema import Study
+from surefoot.study.schema import Study, load_study
 from surefoot.study.store import open_store
 
 
@@ -80,6 +80,16 @@ def test_what_cannot_fit_is_refused_before_it_runs(
 def test_no_workers_at_all(tiny: Study, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^0 workers were asked for; give at least 1\.$"):
         planned(tiny, tmp_path, workers=0)
+
+
+def test_a_claim_about_a_group_that_is_not_there(tiny_text: str, tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(tiny_text.replace("of: chosen", "of: chosen, slice: '2-5, top 0'"), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        planned(load_study(path), tmp_path)
+    assert str(caught.value) == (
+        "A claim is made of the group '2-5, top 0', which the rows do not have; did you mean '2–5, top 0'?"
+    )
 
 
 def test_a_device_that_is_not_there(tiny: Study, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from surefoot.study.engine.tasks import StudyFault
 from surefoot.study.plan import plan_study
 from surefoot.study.run import Outcome, run_study
 from surefoot.study.schema import Study, load_study
+from surefoot.study.shape import FINDINGS
 from surefoot.study.stored import load_rows
 
 Read = Callable[[str], Study]
@@ -69,6 +70,9 @@ def test_a_run_leaves_card_models_and_a_line_in_the_ledger(finished: tuple[Path,
         "stopped", "stopped+dfr", "stopped+dfr_choose", "stopped+afr",
     ]  # fmt: skip
     assert outcome.card.claims[0].claim.confidence == 0.95
+    assert {finding.name for finding in outcome.card.findings} == set(FINDINGS), (
+        "claims can be made of all that is measured"
+    )
 
 
 def test_the_card_speaks_of_the_models_that_are_written_out(finished: tuple[Path, Outcome]) -> None:

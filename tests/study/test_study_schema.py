@@ -106,6 +106,12 @@ def test_the_canonical_form_reads_back(tmp_path: Path) -> None:
             "In study.yaml: a claim is made of 'stoped'; did you mean 'stopped'?",
         ),
         (
+            "finding: worst_group_accuracy",
+            "finding: worst_groups_acuracy",
+            "In 'claims.0' of study.yaml, line 13: finding is 'worst_groups_acuracy'; did you mean "
+            "'worst_group_accuracy'?",
+        ),
+        (
             ", at_least: 0.8",
             "",
             "In 'claims.0' of study.yaml, line 13: none given; expected exactly one of at_least or at_most.",

@@ -29,11 +29,12 @@ NAMES_BYTES = 400  # ids, sources and groups of one row
 
 @dataclass(frozen=True)
 class Extent:
-    """How large a study's rows are. shape: of one input; rows: per role."""
+    """How large a study's rows are. shape: of one input; rows: per role; groups: their names."""
 
     shape: tuple[int, ...]
     classes: int
     rows: Mapping[Role, int]
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

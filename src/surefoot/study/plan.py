@@ -5,6 +5,7 @@ import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -86,6 +87,7 @@ def plan_study(
     finished = frozenset(address for address, reason in damage.items() if reason is None)
     extent = _extent(study, graph.rows, store)
     check_roles(study, extent)
+    check_claims(study, extent)
     tasks = _calibrated([_task(cell, study, extent) for cell in cells], store)
     left = [task for task in tasks if task.cell.address not in finished]
     for task in left:
@@ -138,6 +140,15 @@ def check_roles(study: Study, extent: Extent) -> None:
                 )
 
 
+def check_claims(study: Study, extent: Extent) -> None:
+    """Raise `InputError` when a claim is made of a group that the rows do not have."""
+    for claim in study.claims:
+        if claim.slice not in ("all", *extent.groups):
+            near = get_close_matches(claim.slice, extent.groups, n=1)
+            advice = f"did you mean '{near[0]}'?" if near else f"the groups are {'; '.join(extent.groups) or 'none'}."
+            raise InputError(f"A claim is made of the group '{claim.slice}', which the rows do not have; {advice}")
+
+
 def _task(cell: Cell, study: Study, extent: Extent) -> Task:
     cost = cost_of(cell, study.network, extent)
     return Task(cell, cost.seconds, cost.seconds, cost.memory)
@@ -162,20 +173,18 @@ def _extent(study: Study, rows: Cell, store: Store) -> Extent:
     if store.has(rows.address):
         known: Any = read_json(summary)
         counts: dict[Role, int] = {role: known["roles"][role]["rows"] for role in ROLES if role in known["roles"]}
-        return Extent(tuple(known["shape"]), len(known["classes"]), counts)
+        return Extent(tuple(known["shape"]), len(known["classes"]), counts, tuple(known["groups"]))
     if study.rows.dominoes is not None:
-        return Extent((1, 28, 14), 2, study.rows.dominoes.sizes)
-    if study.rows.coloured_digits is not None:
-        shares = study.rows.coloured_digits.fractions
-        return Extent((3, 14, 14), 2, {role: round(5000 * share) for role, share in shares.items()})
-    from surefoot.study.work_rows import read_roles
+        from surefoot.rows.dominoes import dominoes
 
-    inputs = {name: Path(place) for name, place in rows.places.items()}
-    roles, _ = read_roles(rows.spec, inputs)
+        one = dominoes(sizes={"judge": 1})["judge"]
+        return Extent((1, 28, 14), 2, study.rows.dominoes.sizes, one.groups.names)
+    from surefoot.study.work_rows import make_rows_of
+
+    roles, _ = make_rows_of(rows.spec, {name: Path(place) for name, place in rows.places.items()})
     first = next(iter(roles.values()))
-    return Extent(
-        tuple(first.inputs[:1].shape[1:]), len(first.classes), {role: len(each) for role, each in roles.items()}
-    )
+    counts = {role: len(each) for role, each in roles.items()}
+    return Extent(tuple(first.inputs[:1].shape[1:]), len(first.classes), counts, first.groups.names)
 
 
 def wall_time(tasks: Sequence[Task], workers: int) -> float:

@@ -5,6 +5,7 @@
 <out>/ledger.sqlite                    every run, and how often each judge set was used
 """
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def run_study(
     """
     began = time.perf_counter()
     if resume is not None:
-        out, product = resume.parent.parent, _check_unchanged(study, resume)
+        out, product = Path(os.path.normpath(resume / ".." / "..")), _check_unchanged(study, resume)
     store = open_store(out)
     plan = plan_study(
         study,
@@ -81,7 +82,7 @@ def run_study(
         checksums=True,
     )
     place = run_folder(plan, out)
-    if resume is not None and place.name != resume.name:
+    if resume is not None and place.name != resume.resolve().name:
         raise InputError(
             f"The data, or the machine's way of computing, has changed since {resume} was started; run without "
             "--resume, and every unchanged cell is reused."

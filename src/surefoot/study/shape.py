@@ -16,6 +16,7 @@ from surefoot.rows.roles import ROLES, Role
 __all__ = [
     "AFR",
     "CNN",
+    "FINDINGS",
     "MLP",
     "Base",
     "ClaimSpec",
@@ -44,6 +45,12 @@ STRENGTHS = [1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01]
 GAMMAS = [4 + 0.5 * number for number in range(33)]
 PENALTIES = [0.0, 0.1, 0.2, 0.3]
 Strengths: TypeAlias = Annotated[list[Positive], Field(min_length=1, description="the C values tried on choose rows")]
+
+FINDINGS = (
+    "accuracy", "worst_group_accuracy", "weighted_accuracy", "nll", "brier", "calibration_error",
+    "calibration_error_equal_mass", "accuracy_seed_sd", "worst_group_accuracy_seed_sd",
+)  # fmt: skip
+"""What a card measures of every model, so that a claim about anything else is refused before the work and not after."""
 
 
 class Part(BaseModel):
@@ -238,6 +245,10 @@ class ClaimSpec(Part):
     @model_validator(mode="after")
     def _one_bound(self) -> "ClaimSpec":
         _exactly_one(self, ("at_least", "at_most"))
+        if self.finding not in FINDINGS:
+            near = get_close_matches(self.finding, FINDINGS, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"the findings are {', '.join(FINDINGS)}."
+            raise ValueError(f"finding is {self.finding!r}; {advice}")
         return self
 
 

@@ -14,7 +14,7 @@ from surefoot.rows.roles import ROLES, Role, Roles
 from surefoot.rows.rows import Rows
 from surefoot.study.stored import save_rows
 
-__all__ = ["MEANING", "make_roles", "read_roles", "summary_of"]
+__all__ = ["MEANING", "make_roles", "make_rows_of", "summary_of"]
 
 MEANING: Mapping[str, Role] = {**SPLIT_MEANING, "training": "fit", "dev": "choose", "testing": "judge"}
 """What the usual words and numbers of a split column mean, where a study does not say."""
@@ -22,7 +22,7 @@ MEANING: Mapping[str, Role] = {**SPLIT_MEANING, "training": "fit", "dev": "choos
 
 def make_roles(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
     """Leaves one folder of rows per role, and summary.json about all of them."""
-    roles, described = _made(spec, inputs)
+    roles, described = make_rows_of(spec, inputs)
     check_roles(roles)
     for number, (role, rows) in enumerate(roles.items()):
         save_rows(rows, role, out / role)
@@ -52,8 +52,8 @@ def _about(rows: Rows) -> dict[str, Any]:
     }
 
 
-def _made(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, str]:
-    """The roles, and words for a reader on where the rows come from."""
+def make_rows_of(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, str]:
+    """The rows of each role, generated or read, and words for a reader on where they come from."""
     if (given := spec.get("dominoes")) is not None:
         from surefoot.rows.dominoes import dominoes
 
@@ -64,10 +64,10 @@ def _made(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, s
 
         words = f"real digits, colour and class agreeing in {given['correlation']:.0%} of training rows"
         return coloured_digits(**given), words
-    return read_roles(spec, inputs)
+    return _read(spec, inputs)
 
 
-def read_roles(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, str]:
+def _read(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, str]:
     """Rows from a file or folder with their roles, and words for a reader on where they come from."""
     given: Mapping[str, Any] = next(spec[kind] for kind in ("table", "features", "images") if kind in spec)
     reading = read_rows(
