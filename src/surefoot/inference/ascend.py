@@ -21,7 +21,6 @@ from surefoot.findings.finding import Finding, finding_from_json, finding_to_jso
 from surefoot.inference.checkpoint import identity, load_checkpoint, save_checkpoint
 from surefoot.inference.climb import climb_epoch, make_feed, make_loss, make_optimiser, private_copy, tensors_of
 from surefoot.inference.draws import Draws
-from surefoot.inference.heap import kept_heap
 from surefoot.inference.settings import Ascend, Stop
 from surefoot.networks.network import Parameters
 from surefoot.progress import Progress, silent
@@ -74,16 +73,15 @@ def ascend(
     if checkpoint is not None and (saved := load_checkpoint(checkpoint, run)) is not None:
         course = _restore(saved, tensors_of(module), optimiser)
 
-    with kept_heap():
-        while len(course.losses) < settings.epochs and not _given_up(course, stop):
-            losses = climb_epoch(optimiser, feed, loss, len(course.losses))
-            course = replace(course, losses=(*course.losses, float((losses * sizes).sum() / sizes.sum())))
-            epoch = len(course.losses)
-            if stop is not None and epoch % stop.every == 0:
-                course = _measured(course, stop, _copies(tensors_of(module)))
-            if checkpoint is not None:
-                save_checkpoint(checkpoint, run, _record(course, tensors_of(module), optimiser))
-            progress("training", epoch, settings.epochs)
+    while len(course.losses) < settings.epochs and not _given_up(course, stop):
+        losses = climb_epoch(optimiser, feed, loss, len(course.losses))
+        course = replace(course, losses=(*course.losses, float((losses * sizes).sum() / sizes.sum())))
+        epoch = len(course.losses)
+        if stop is not None and epoch % stop.every == 0:
+            course = _measured(course, stop, _copies(tensors_of(module)))
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, run, _record(course, tensors_of(module), optimiser))
+        progress("training", epoch, settings.epochs)
 
     reached = _copies(tensors_of(module)) if course.best is None else course.best
     return Draws(
