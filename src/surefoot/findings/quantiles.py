@@ -10,8 +10,9 @@ Lentz's continued fractions); Abramowitz & Stegun (1964), 26.7.5 (Student's t wi
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from statistics import NormalDist
+from typing import NamedTuple
 
 from surefoot.errors import InputError
 
@@ -49,11 +50,11 @@ def student_quantile(probability: float, freedom: float) -> float:
         first = (z**3 + z) / 4
         second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
         return z + first / freedom + second / freedom**2
-    # T²/(T² + df) is Beta(1/2, df/2), and its odds are T²/df.
+    # df/(T² + df) is Beta(df/2, 1/2), and its odds are df/T².
     tail = 2 * min(probability, 1 - probability)
     z = normal_quantile(1 - tail / 2)
-    start = math.log((z + (z**3 + z) / (4 * freedom)) ** 2 / freedom)
-    size = math.sqrt(freedom * math.exp(_beta_log_odds(tail, 0.5, freedom / 2, start, upper=True)))
+    start = math.log(freedom / (z + (z**3 + z) / (4 * freedom)) ** 2)
+    size = math.sqrt(freedom * math.exp(-_beta_log_odds(tail, freedom / 2, 0.5, start)))
     return size if probability > 0.5 else -size
 
 
@@ -68,7 +69,7 @@ def beta_quantile(probability: float, first: float, second: float) -> float:
     _check_positive("first parameter", first)
     _check_positive("second parameter", second)
     start = math.log(first / second) + normal_quantile(probability) * math.sqrt(1 / first + 1 / second)
-    return _logistic(_beta_log_odds(probability, first, second, start, upper=False))
+    return 1 / (1 + math.exp(-_beta_log_odds(probability, first, second, start)))
 
 
 @lru_cache(maxsize=1024)
@@ -81,49 +82,60 @@ def chi_square_quantile(probability: float, freedom: float) -> float:
     _check_probability(probability)
     _check_positive("degrees of freedom", freedom)
     shape = freedom / 2
-
-    def excess(log_x: float) -> float:
-        lower, upper = _incomplete_gamma(shape, math.exp(log_x))
-        return lower - probability if probability < 0.5 else (1 - probability) - upper
-
-    def slope(log_x: float) -> float:
-        return math.exp(shape * log_x - math.exp(log_x) - math.lgamma(shape))
-
-    return 2 * math.exp(_solve(excess, slope, math.log(shape), -700.0, math.log(shape + 50) + 3))
+    tails = partial(_gamma_tails, shape, -math.lgamma(shape))
+    return 2 * math.exp(_solve(tails, probability, math.log(shape), (-700.0, math.log(shape + 50) + 3)))
 
 
-def _beta_log_odds(probability: float, first: float, second: float, start: float, *, upper: bool) -> float:
-    """The log-odds u of the beta quantile, sought from `start`: P(X ≤ logistic(u)) = probability, or > if `upper`."""
-    scale = -_log_beta(first, second)
-    sign = -1.0 if upper else 1.0
+class Tails(NamedTuple):
+    """P(X ≤ x), P(X > x) and the density, on the scale on which a quantile is sought."""
 
-    def excess(u: float) -> float:
-        below, above = _incomplete_beta(first, second, _logistic(u), _logistic(-u), scale)
-        tail = above if upper else below
-        if probability < 0.5:
-            return sign * (tail - probability)
-        return sign * ((1 - probability) - (below if upper else above))
-
-    def slope(u: float) -> float:
-        return math.exp(scale + first * math.log(_logistic(u)) + second * math.log(_logistic(-u)))
-
-    return _solve(excess, slope, max(-600.0, min(600.0, start)), -700.0, 700.0)
+    below: float
+    above: float
+    rate: float
 
 
-def _solve(
-    excess: Callable[[float], float], slope: Callable[[float], float], at: float, low: float, high: float
-) -> float:
-    """The root of an increasing function: Newton's step where it stays inside the bracket, else halving."""
+def _beta_log_odds(probability: float, first: float, second: float, start: float) -> float:
+    """The log-odds u of the beta quantile, sought from `start`: P(X ≤ 1/(1 + e^−u)) = probability."""
+    tails = partial(_beta_tails, first, second, -_log_beta(first, second))
+    return _solve(tails, probability, max(-600.0, min(600.0, start)), (-700.0, 700.0))
+
+
+def _beta_tails(first: float, second: float, scale: float, u: float) -> Tails:
+    """The beta distribution at log-odds u; `scale` is −ln B(first, second)."""
+    small = math.exp(-abs(u))
+    x, y = (1 / (1 + small), small / (1 + small)) if u >= 0 else (small / (1 + small), 1 / (1 + small))
+    rate = math.exp(scale + first * math.log(x) + second * math.log(y))
+    if x < (first + 1) / (first + second + 2):
+        below = rate * _beta_fraction(first, second, x) / first
+        return Tails(below, 1 - below, rate)
+    above = rate * _beta_fraction(second, first, y) / second
+    return Tails(1 - above, above, rate)
+
+
+def _gamma_tails(shape: float, scale: float, log_x: float) -> Tails:
+    """The gamma distribution with rate one at log_x; `scale` is −ln Γ(shape)."""
+    x = math.exp(log_x)
+    rate = math.exp(scale + shape * log_x - x)
+    if x < shape + 1:
+        below = rate * _gamma_series(shape, x)
+        return Tails(below, 1 - below, rate)
+    above = rate * _gamma_fraction(shape, x)
+    return Tails(1 - above, above, rate)
+
+
+def _solve(tails: Callable[[float], Tails], probability: float, at: float, bracket: tuple[float, float]) -> float:
+    """The quantile, by Newton's step where it stays inside the bracket, else by halving; the smaller tail leads."""
+    low, high = bracket
     for _ in range(400):
-        value = excess(at)
-        if value == 0:
+        below, above, rate = tails(at)
+        excess = below - probability if probability < 0.5 else (1 - probability) - above
+        if excess == 0:
             return at
-        if value < 0:
+        if excess < 0:
             low = at
         else:
             high = at
-        rate = slope(at)
-        step = value / rate if rate > TINY else math.inf
+        step = excess / rate if rate > TINY else math.inf
         new = at - step
         if abs(step) <= 1e-8:  # the step squares the error: 1e-16 is left
             return new
@@ -131,54 +143,46 @@ def _solve(
     return at
 
 
-def _incomplete_beta(a: float, b: float, x: float, y: float, scale: float) -> tuple[float, float]:
-    """I_x(a, b) and its complement, from x and y = 1 − x; `scale` is −ln B(a, b)."""
-    front = math.exp(scale + a * math.log(x) + b * math.log(y))
-    if x < (a + 1) / (a + b + 2):
-        below = front * _beta_fraction(a, b, x) / a
-        return below, 1 - below
-    above = front * _beta_fraction(b, a, y) / b
-    return 1 - above, above
-
-
 def _beta_fraction(a: float, b: float, x: float) -> float:
     """The continued fraction of the incomplete beta function, by Lentz's method."""
-    c, d = 1.0, _reciprocal(1 - (a + b) * x / (a + 1))
+    c, d = 1.0, 1 / ((1 - (a + b) * x / (a + 1)) or TINY)
     result = d
     for m in range(1, 100_000):
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        d, c = _reciprocal(1 + even * d), _away_from_zero(1 + even / c)
+        d, c = 1 / ((1 + even * d) or TINY), (1 + even / c) or TINY
         result *= d * c
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        d, c = _reciprocal(1 + odd * d), _away_from_zero(1 + odd / c)
+        d, c = 1 / ((1 + odd * d) or TINY), (1 + odd / c) or TINY
         result *= d * c
         if abs(d * c - 1) < PRECISION:
             break
     return result
 
 
-def _incomplete_gamma(a: float, x: float) -> tuple[float, float]:
-    """P(a, x) and its complement: the series below a + 1, the continued fraction above."""
-    front = math.exp(a * math.log(x) - x - math.lgamma(a)) if x > 0 else 0.0
-    if x < a + 1:
-        term = total = 1 / a
-        n = a
-        while abs(term) > PRECISION * total:
-            n += 1
-            term *= x / n
-            total += term
-        return front * total, 1 - front * total
+def _gamma_series(a: float, x: float) -> float:
+    """The series of the incomplete gamma function, for x < a + 1."""
+    term = total = 1 / a
+    n = a
+    while abs(term) > PRECISION * total:
+        n += 1
+        term *= x / n
+        total += term
+    return total
+
+
+def _gamma_fraction(a: float, x: float) -> float:
+    """The continued fraction of the complementary incomplete gamma function, for x ≥ a + 1, by Lentz's method."""
     b = x + 1 - a
-    c, d = 1 / TINY, _reciprocal(b)
+    c, d = 1 / TINY, 1 / (b or TINY)
     result = d
     for i in range(1, 100_000):
         numerator = -i * (i - a)
         b += 2
-        d, c = _reciprocal(numerator * d + b), _away_from_zero(b + numerator / c)
+        d, c = 1 / ((numerator * d + b) or TINY), (b + numerator / c) or TINY
         result *= d * c
         if abs(d * c - 1) < PRECISION:
             break
-    return 1 - front * result, front * result
+    return result
 
 
 def _log_beta(a: float, b: float) -> float:
@@ -197,18 +201,6 @@ def _log_beta(a: float, b: float) -> float:
 def _stirling_rest(x: float) -> float:
     """ln Γ(x) − ((x − ½) ln x − x + ½ ln 2π), for x ≥ 100."""
     return 1 / (12 * x) - 1 / (360 * x**3) + 1 / (1260 * x**5)
-
-
-def _away_from_zero(value: float) -> float:
-    return value if abs(value) > TINY else TINY
-
-
-def _reciprocal(value: float) -> float:
-    return 1 / _away_from_zero(value)
-
-
-def _logistic(u: float) -> float:
-    return 1 / (1 + math.exp(-u)) if u >= 0 else math.exp(u) / (1 + math.exp(u))
 
 
 def _check_probability(probability: float) -> None:
