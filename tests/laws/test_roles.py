@@ -43,6 +43,27 @@ def test_duplicates_are_kept_and_share_a_role():
     assert all(role_of[f"photo:{row:02d}"] == role_of[f"copy:{row:02d}"] for row in range(40))
 
 
+def test_judge_rows_without_a_source_are_known_by_their_ids():
+    rows = collected(4)
+    bare = make_rows(rows.inputs, rows.targets, ids=rows.ids, sources=np.full((4, 1), "", dtype=np.str_))
+    with pytest.raises(InputError, match=r"4 sources of the judge rows .first: photo:00. were already seen by it"):
+        refuse_seen(bare, bare.origins(), "it")
+
+
+def test_an_original_without_a_source_stays_with_the_copies_that_name_it():
+    """The plainest table of augmented data: the source of a copy is the id of its original, whose own is empty."""
+    names = np.array([f"photo:{row:02d}" for row in range(40)])
+    inputs = torch.randn(80, 3, generator=torch.Generator().manual_seed(0))
+    ids, sources = np.append(names, np.char.add("crop:", names)), np.append(np.full(40, ""), names)[:, None]
+    rows = make_rows(inputs, torch.arange(80) % 2, ids=ids, sources=sources)
+    for part in assign_roles(rows, {"fit": 0.5, "judge": 0.5}, seed=0).values():
+        originals = {name for name in part.ids.tolist() if name.startswith("photo")}
+        assert {name.removeprefix("crop:") for name in part.ids.tolist()} == originals
+    assert len(rows.clusters.unique()) == 40
+    with pytest.raises(InputError, match="40 sources are in both fit and judge"):
+        roles_from_split(rows, ["fit"] * 40 + ["judge"] * 40, {"fit": "fit", "judge": "judge"})
+
+
 @pytest.mark.parametrize("roles", [dominoes(), coloured_digits()], ids=["dominoes", "coloured digits"])
 def test_generated_roles_keep_the_law(roles):
     check_roles(roles)

@@ -56,6 +56,15 @@ def test_clusters_follow_sources_and_an_empty_source_is_alone():
     assert numbered(np.array([["", ""]])).shape == (1, 2)
 
 
+def test_a_row_that_names_no_source_descends_from_itself():
+    """Otherwise no guard could tell that a model has seen it."""
+    rows = example()
+    assert rows.origins() == {"s0", "s1", "s3", "s4", "t", "u"}
+    sources = np.array([["s0", "t"], ["", ""], ["", "t"], ["s3", "u"], ["", ""]])
+    some = make_rows(rows.inputs, rows.targets, sources=sources)
+    assert some.origins() == {"s0", "t", "s3", "u", "row:1", "row:4"}
+
+
 def test_parts_joined_are_the_whole():
     rows = example()
     joined = concatenate(rows.take(torch.arange(2)), rows.take(torch.arange(2, 5)))

@@ -20,7 +20,7 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.rows.digest import input_digests
 from surefoot.rows.roles import ROLES, Role, Roles
-from surefoot.rows.rows import Rows
+from surefoot.rows.rows import Rows, rooted
 
 __all__ = ["assign_roles", "check_roles", "checked_fractions", "cross_fit", "families", "roles_from_split"]
 
@@ -135,7 +135,8 @@ def check_roles(roles: Roles) -> None:
 def families(rows: Rows) -> Int[Tensor, "rows"]:
     """The family number of each row, counted from zero."""
     # A source is the same source whichever part of a composed row it became: all ways are numbered together.
-    sources = _codes(rows.sources.reshape(-1)).reshape(rows.sources.shape)
+    named = rooted(rows.ids, rows.sources)
+    sources = _codes(named.reshape(-1)).reshape(named.shape)
     same_input = _codes(np.array(input_digests(rows.inputs), dtype=np.str_))
     kinds = [(0, _codes(rows.ids)), *((1, column) for column in sources.T), (2, same_input)]
     size = 1 + max(int(key.max(initial=0)) for _, key in kinds)

@@ -32,6 +32,7 @@ __all__ = [
     "make_rows",
     "no_groups",
     "numbered",
+    "rooted",
 ]
 
 Names: TypeAlias = NDArray[np.character]
@@ -145,8 +146,8 @@ class Rows:
         return replace(self, targets=targets)
 
     def origins(self) -> frozenset[str]:
-        """Every source any of these rows descends from."""
-        return frozenset(str(name) for name in np.unique(self.sources) if name)
+        """Every source any of these rows descends from; a row that names none descends from itself, by its id."""
+        return frozenset(str(name) for name in np.unique(rooted(self.ids, self.sources)) if name)
 
 
 def make_rows(
@@ -180,7 +181,7 @@ def make_rows(
         weights=torch.ones(count) if weights is None else weights,
         ids=names,
         sources=descent,
-        clusters=numbered(descent) if clusters is None else clusters,
+        clusters=numbered(rooted(names, descent)) if clusters is None else clusters,
     )
 
 
@@ -229,6 +230,19 @@ def concatenate(first: Rows, second: Rows) -> Rows:
         sources=np.concatenate([first.sources, second.sources]),
         clusters=torch.cat([first.clusters, second.clusters]),
     )
+
+
+def rooted(ids: Names, sources: Names) -> Names:
+    """`sources`, where a row that names none is its own: an original beside the copies that name it.
+
+    >>> rooted(np.array(["photo", "crop"]), np.array([[""], ["photo"]])).tolist()
+    [['photo'], ['photo']]
+    """
+    if not sources.shape[1]:
+        return ids[:, None]
+    own = (sources == "").all(axis=1)
+    first = np.where(own, ids, sources[:, 0])
+    return np.concatenate([first[:, None], sources[:, 1:]], axis=1)
 
 
 def numbered(names: Names) -> Int[Tensor, "rows ways"]:
