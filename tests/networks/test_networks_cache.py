@@ -274,6 +274,54 @@ def test_the_address_follows_a_users_code_but_not_where_it_lies(tmp_path: Path) 
     assert keys[0] == keys[1] != keys[2]
 
 
+class Activated(nn.Module):
+    """A model whose activation is a function that it was given."""
+
+    def __init__(self, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.activation = activation
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.activation(inputs))
+
+
+def test_the_address_sees_functions_that_a_layer_was_given() -> None:
+    given: list[Callable[[Tensor], Tensor]] = [
+        torch.relu, torch.tanh, nn.functional.gelu, nn.functional.silu, lambda x: 2 * x, lambda x: 3 * x,
+    ]  # fmt: skip
+    parameters = {"head.weight": torch.ones(2, 6), "head.bias": torch.zeros(2)}
+    keys = [extraction_key(Network(Activated(each), "head"), parameters, rows_of()) for each in given]
+    assert len(set(keys)) == len(given)
+    assert keys == [extraction_key(Network(Activated(each), "head"), parameters, rows_of()) for each in given]
+
+
+def test_the_address_sees_the_code_of_a_class_that_has_no_file() -> None:
+    text = (
+        "class Scaled(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.head = nn.Linear(6, 2)\n    def forward(self, x):\n        return self.head(x * {})\n"
+    )
+    keys: list[str] = []
+    for factor in ("2.0", "3.0", "2.0"):
+        typed: dict[str, Any] = {"nn": nn, "__name__": "typed"}
+        exec(text.format(factor), typed)
+        parameters = {"head.weight": torch.ones(2, 6), "head.bias": torch.zeros(2)}
+        keys.append(extraction_key(Network(typed["Scaled"](), "head"), parameters, rows_of()))
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_another_process_may_finish_while_this_one_begins(
+    counted: tuple[Counted, Network], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, network = counted
+    rows = rows_of()
+    wanted = expected(network, rows)
+    module.sizes.clear()
+    gone = [tmp_path / "done" / "000000"]
+    monkeypatch.setattr(cache, "_markers", lambda folder: gone)
+    assert torch.equal(run(network, rows, tmp_path).inputs[:], wanted)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_features_that_are_not_finite_name_their_rows(
     counted: tuple[Counted, Network], tmp_path: Path, bad: float

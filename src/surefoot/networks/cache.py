@@ -13,15 +13,17 @@ the inputs, what was done to them, the size of a chunk, the device, the product 
 
 import inspect
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from types import BuiltinFunctionType, CodeType
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from surefoot.errors import InputError
-from surefoot.files import digest_bytes, digest_file, digest_json, read_json, write_json, write_text
+from surefoot.files import digest_file, digest_json, read_json, write_json, write_text
 from surefoot.memory import require_memory
 from surefoot.networks.network import Network, Parameters, check_head_is_last, digest_parameters, embed
 from surefoot.networks.product import product_in_use
@@ -183,7 +185,11 @@ def _finished(folder: Path) -> tuple[dict[int, str], torch.dtype | None]:
     if manifest is not None:
         types = {code: dtype for dtype, code in DTYPE_CODES.items()}
         return dict(enumerate(manifest["chunks"])), types[manifest["dtype"]]
-    return {int(path.name): path.read_text(encoding="utf-8") for path in _markers(folder)}, None
+    known: dict[int, str] = {}
+    for path in _markers(folder):
+        with suppress(FileNotFoundError):  # another process has just finished, and tidied up
+            known[int(path.name)] = path.read_text(encoding="utf-8")
+    return known, None
 
 
 def _markers(folder: Path) -> list[Path]:
@@ -204,17 +210,40 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def _layer(name: str, part: nn.Module) -> list[Any]:
-    """One layer's name, class, plain settings, and (unless it is torch's own) the digest of its source file."""
+    """One layer's name, class, settings, and (unless it is torch's own) the digest of its source file.
+
+    Settings are plain values, types, functions, and tuples of these. Lists and mappings are not: a model may keep
+    its memory in them, and they would then change while it runs.
+    """
     kind = type(part)
     module = "user" if kind.__module__.startswith(USER_MODULE) else kind.__module__
-    settings = {key: repr(value) for key, value in sorted(vars(part).items()) if key != "training" and _plain(value)}
-    return [name, f"{module}.{kind.__qualname__}", settings, _source(kind)]
+    settings = {key: _spelled(value) for key, value in sorted(vars(part).items()) if key != "training"}
+    return [name, f"{module}.{kind.__qualname__}", {key: told for key, told in settings.items() if told}, _source(kind)]
 
 
-def _plain(value: object) -> bool:
+def _spelled(value: object) -> Any:
+    """A setting in plain JSON; "" for what is none."""
     if isinstance(value, tuple):
-        return all(_plain(part) for part in cast("tuple[object, ...]", value))
-    return isinstance(value, bool | int | float | str)
+        return [_spelled(part) for part in cast("tuple[object, ...]", value)]
+    if isinstance(value, bool | int | float | str | torch.dtype):
+        return repr(value)
+    if isinstance(code := getattr(value, "__code__", None), CodeType):
+        return _code(code)
+    if isinstance(value, BuiltinFunctionType | type):
+        return value.__qualname__
+    return ""
+
+
+def _code(code: CodeType) -> list[Any]:
+    """What a function does, without where it was written: its instructions, names and constants."""
+    return [code.co_name, code.co_code.hex(), list(code.co_names), [_constant(each) for each in code.co_consts]]
+
+
+def _constant(value: object) -> Any:
+    if isinstance(value, CodeType):
+        return _code(value)
+    # A set is spelled in another order in every process.
+    return sorted(map(repr, cast("frozenset[object]", value))) if isinstance(value, frozenset) else repr(value)
 
 
 def _source(kind: type) -> str:
@@ -226,4 +255,4 @@ def _source(kind: type) -> str:
         path = None
     if path is not None and Path(path).is_file():
         return digest_file(Path(path))
-    return digest_bytes(kind.forward.__code__.co_code)
+    return digest_json({name: _spelled(own) for name, own in vars(kind).items() if callable(own)})
