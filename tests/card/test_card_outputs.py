@@ -105,10 +105,14 @@ def test_the_gate_trusts_no_written_verdict() -> None:
     card = with_claims(bare(), FAILED)
     painted = replace(card, verdict="passed", claims=(replace(card.claims[0], status="passed"),))
     assert gate([painted]) == "failed"
+    assert gate([replace(card, verdict="passed", claims=())]) == "undecided"
     honest = with_claims(bare(), PASSED)
     assert gate([replace(honest, verdict="failed")]) == "failed"
     with pytest.raises(InputError, match="names the subject"):
         gate([replace(honest, claims=(replace(honest.claims[0], finding=None),))])
+    raised = replace(honest.claims[0], finding=finding("accuracy", 0.99, 0.001, subject="model"))
+    with pytest.raises(InputError, match=r"accuracy of model = 0\.99, which is not among its findings"):
+        gate([replace(honest, claims=(raised,))])
     with pytest.raises(InputError, match="The gate was given no card; name at least one card"):
         gate([])
     assert EXIT_CODES == {"passed": 0, "failed": 10, "undecided": 11}

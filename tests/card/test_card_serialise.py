@@ -35,6 +35,9 @@ def test_the_digest_forgets_when_and_where_but_not_what() -> None:
     for other in (
         replace(card, record=replace(record, seeds=(0, 1))),
         replace(card, record=replace(record, judge_digest="0" * 64)),
+        replace(card, record=replace(record, settings={**record.settings, "product": "default"})),
+        replace(card, record=replace(record, versions={**record.versions, "torch": "2.0.0"})),
+        replace(card, record=replace(record, data="other rows")),
         replace(card, findings=card.findings[1:]),
         replace(card, title="Other"),
         replace(card, chosen=None),
