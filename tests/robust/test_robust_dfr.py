@@ -182,13 +182,16 @@ def test_the_scaler_is_a_choice_and_the_default_is_one_for_both_phases() -> None
     )
 
 
-def test_c_multiplies_a_sum_unless_it_is_kept_per_row() -> None:
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_c_multiplies_a_sum_unless_it_is_kept_per_row(repeats: int) -> None:
     # Guards trap 2 of DFR: the final draw is about twice the tuning draw, so the penalty per row halves.
-    kept = dfr({"choose": CHOOSE}, DFRSettings(learn="choose", strengths=(0.04,), constant="mean", retrains=1), 6)
+    settings = DFRSettings(learn="choose", strengths=(0.04,), constant="mean", retrains=1, tune_repeats=repeats)
+    kept = dfr({"choose": CHOOSE}, settings, 6)
     generator = torch.Generator().manual_seed(6)
-    halves = source_halves(CHOOSE, CHOOSE.groups, generator)
-    half = CHOOSE.take(halves.second)
-    tuned = balanced_draw(half.groups, half.ids, generator, role="choose", method="DFR")
+    for _ in range(repeats):
+        halves = source_halves(CHOOSE, CHOOSE.groups, generator)
+        half = CHOOSE.take(halves.second)
+        tuned = balanced_draw(half.groups, half.ids, generator, role="choose", method="DFR")
     draw = balanced_draw(CHOOSE.groups, CHOOSE.ids, generator, role="choose", method="DFR")
     mean, scale = moments(CHOOSE.inputs[:])
     head = fold_scaler(own_fit(CHOOSE, draw, 0.04 * len(tuned) / len(draw), mean, scale), mean, scale)

@@ -62,6 +62,14 @@ def test_source_digits_are_used_evenly_in_every_group(roles):
             assert own.max() - own.min() <= 1
 
 
+def test_core_and_top_digits_meet_at_random(roles):
+    """Each core of a judge group comes twice; dealt out in turn, it would meet the same one of 150 tops again."""
+    rows = roles["judge"]
+    for group in range(4):
+        pairs = np.unique(rows.sources[rows.groups.members[:, group].numpy()], axis=0)
+        assert len(pairs) > 1150
+
+
 def test_pictures_targets_and_groups_say_what_the_sources_say(roles):
     digits = load_digits()
     small = halved(digits)
