@@ -1,11 +1,15 @@
 import math
 
 import pytest
+import torch
 from card_examples import finding
 
 from surefoot.card.claims import Claim, Judged, judge_claims, verdict_of, verdict_sentence
 from surefoot.card.words import show_apart, show_finding, show_seconds, show_value
 from surefoot.errors import InputError
+from surefoot.findings.measure import measure
+from surefoot.findings.predictions import predictions_for
+from surefoot.rows.rows import cross_groups, make_rows
 
 
 def judged(claim: Claim, **changes: object) -> Judged:
@@ -196,3 +200,30 @@ def test_numbers_are_said_one_way() -> None:
         "1 min 0 s",
         "60 min 0 s",
     ]
+
+
+@pytest.mark.parametrize("ends", [(float("nan"), 0.9), (0.8, float("nan")), (0.95, 0.1)])
+def test_ends_that_make_no_interval_decide_nothing(ends: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match="which is no interval; measure again"):
+        judge_claims([Claim("worst_group_accuracy", "erm", at_least=0.5)], [finding(half=ends)])
+
+
+def test_a_number_measured_twice_is_not_picked_from() -> None:
+    claim = Claim("worst_group_accuracy", "erm", at_least=0.5)
+    good, bad = finding(value=0.9), finding(value=0.1)
+    with pytest.raises(InputError, match="means 2 findings that differ; measure it once"):
+        judge_claims([claim], [good, bad])
+    assert judge_claims([claim], [good, good])[0].status == "passed"
+
+
+def test_an_empty_group_leaves_a_claim_about_all_groups_without_a_number() -> None:
+    """Otherwise leaving the worst group out of the judge rows would turn a claim green."""
+    targets = torch.arange(80) % 2
+    attribute = torch.where(targets == 1, 0, torch.arange(80) // 2 % 2)
+    groups = cross_groups(targets, ["c0", "c1"], attribute, ["s0", "s1"])
+    rows = make_rows(torch.zeros(80, 1), targets, groups=groups)
+    certain = torch.nn.functional.one_hot(targets, 2).float()[None]
+    measured = measure(predictions_for(rows, certain), subject="erm", source="judge")
+    with pytest.raises(InputError, match='"all groups but c1, s1"'):
+        judge_claims([Claim("worst_group_accuracy", "erm", at_least=0.5)], measured)
+    assert judge_claims([Claim("worst_group_accuracy", "erm", "all groups but c1, s1", at_least=0.5)], measured)

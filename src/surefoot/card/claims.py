@@ -74,8 +74,9 @@ def judge_claims(
     `chosen` is the subject that the claim subject "chosen" stands for; `labels` are a reader's words for the
     subjects. A claim on a difference names the subject "after − before".
 
-    Raises `InputError` for a claim that names a subject, finding or slice that was not measured, that has no
-    bound or two, or whose confidence is not that of the finding's interval.
+    Raises `InputError` for a claim that names a subject, finding or slice that was not measured, or was measured
+    twice, that has no bound or two, or whose confidence is not that of the finding's interval; and for an interval
+    whose ends are NaN or the wrong way round.
 
     >>> interval = Interval(0.85, 0.91, 0.95, "clustered")
     >>> measured = Finding("accuracy", 0.88, interval, 2400, 600, "proportion", "all", "higher", "erm", "judge")
@@ -132,6 +133,11 @@ def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels
             f"its interval was measured at {show_level(interval.confidence)}; measure at the claim's confidence, or "
             f"write confidence: {interval.confidence:g} in the claim."
         )
+    if not interval.low <= interval.high:  # written so that NaN is refused too
+        raise InputError(
+            f"The interval of {claim.finding} of {claim.subject} runs from {interval.low} to {interval.high}, which is "
+            "no interval; measure again."
+        )
     status = _status(sign, bound, interval)
     shown, shown_bound = show_apart(finding.value, bound, finding.unit, signed=is_difference(finding))
     needed = _needed(finding.value, bound, interval, finding.clusters) if status == "undecided" else None
@@ -145,7 +151,7 @@ def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels
     else:
         reason = (
             f"the interval contains the claimed {limit} of {shown_bound}. About {needed:,} independent clusters "
-            f"would decide it; {finding.clusters:,} were judged."
+            f"would decide it; {finding.clusters:,} {'was' if finding.clusters == 1 else 'were'} judged."
         )
     return Judged(claim, status, finding, needed, f"{what} is {show_finding(finding, value=shown)}: {reason}", reason)
 
@@ -209,6 +215,11 @@ def _named(claim: Claim, findings: Sequence[Finding], chosen: str | None) -> Fin
     of_slice = [finding for finding in of_name if finding.slice == claim.slice]
     if not of_slice:
         raise InputError(_unknown(claim, "slice", claim.slice, [finding.slice for finding in of_name]))
+    if any(other != of_slice[0] for other in of_slice):
+        raise InputError(
+            f'The claim on {claim.finding} of {claim.subject} on "{claim.slice}" means {len(of_slice)} findings that '
+            "differ; measure it once."
+        )
     return of_slice[0]
 
 
