@@ -1,7 +1,9 @@
 """Early stopping, and runs that are killed and resumed: the same bits as one that was not."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -123,6 +125,39 @@ def test_priors_with_other_numbers_are_other_runs(tmp_path: Path) -> None:
             continue
         with pytest.raises(InputError, match="belongs to a run with another objective"):
             ascend(posterior, rows, start, 0, Ascend(epochs=1), checkpoint=file)
+
+
+class Pieces:
+    """Inputs that are handed out in pieces, as image files would be."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def __len__(self) -> int:
+        return len(self.tensor)
+
+    def __getitem__(self, index: Any, /) -> Tensor:
+        return self.tensor[index]
+
+
+def test_inputs_that_are_read_when_needed_and_bound_arguments_belong_to_a_run(tmp_path: Path) -> None:
+    def tempered(outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        return categorical(outputs / temperature, targets)
+
+    rows, file, once = images(), tmp_path / "run.safetensors", Ascend(epochs=1)
+    start = parameters_of(network())
+    score = partial(tempered, temperature=2.0)
+    lazy = rows.with_inputs(Pieces(rows.inputs[:]))
+    first = ascend(Objective(network(), score, mean), lazy, start, 0, once, checkpoint=file)
+    again = ascend(Objective(network(), score, mean), lazy, start, 0, once, checkpoint=file)
+    assert all(torch.equal(first.parameters[name], again.parameters[name]) for name in start)
+    other = rows.with_inputs(Pieces(rows.inputs[:] + 1))
+    for objective, given in (
+        (Objective(network(), score, mean), other),
+        (Objective(network(), partial(tempered, temperature=3.0), mean), lazy),
+    ):
+        with pytest.raises(InputError, match="belongs to a run with another objective"):
+            ascend(objective, given, start, 0, once, checkpoint=file)
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:

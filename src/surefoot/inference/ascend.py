@@ -24,6 +24,7 @@ from surefoot.inference.draws import Draws
 from surefoot.inference.settings import Ascend, Stop
 from surefoot.networks.network import Parameters
 from surefoot.progress import Progress, silent
+from surefoot.rows.digest import input_digests
 from surefoot.rows.rows import Rows
 
 __all__ = ["Ascend", "Stop", "ascend"]
@@ -161,7 +162,7 @@ def _diagnostics(course: Course, rows: Rows, steps: int) -> tuple[Finding, ...]:
 def _identity(
     objective: Objective | Posterior, rows: Rows, start: Parameters, seed: int, settings: Ascend, stop: Stop | None
 ) -> str:
-    inputs: Any = rows.inputs if isinstance(rows.inputs, Tensor) else type(rows.inputs).__qualname__
+    inputs: Any = rows.inputs if isinstance(rows.inputs, Tensor) else input_digests(rows.inputs)
     told = [inputs, rows.targets, rows.weights, rows.groups.members, rows.ids.tolist()]
     return identity(objective, told, start, seed, settings, stop)
 

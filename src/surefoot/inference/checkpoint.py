@@ -6,6 +6,7 @@ The file is safetensors: tensors under slashed names, everything else as JSON in
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -98,6 +99,8 @@ def _spelled(part: Any) -> Any:
         return [_spelled(item) for item in cast("list[Any]", part)]
     if is_dataclass(part) and not isinstance(part, type):
         return [type(part).__qualname__, {field.name: _spelled(getattr(part, field.name)) for field in fields(part)}]
+    if isinstance(part, partial):
+        return ["partial", *map(_spelled, (part.func, part.args, part.keywords))]
     owner = getattr(part, "__self__", None)  # a bound method is its owner and its name
     name = getattr(part, "__qualname__", type(part).__qualname__)
     return [_spelled(owner), name] if owner is not None else name
