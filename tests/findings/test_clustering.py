@@ -53,7 +53,7 @@ def test_equal_clusters_have_the_textbook_variance_of_their_means() -> None:
 
 
 def test_two_ways_add_and_their_intersection_is_taken_off() -> None:
-    """The partitions and signs of Cameron, Gelbach & Miller (2011), eq. 2.13, for two and three ways."""
+    """The partitions and signs of Cameron, Gelbach & Miller (2011) for three ways."""
     rng = np.random.default_rng(3)
     clusters = rng.integers(4, size=(200, 3))
     design = cluster_design(clusters)

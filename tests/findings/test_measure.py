@@ -195,6 +195,12 @@ def test_refuses_weights_for_groups_that_do_not_divide_the_rows() -> None:
         measured(right_and_wrong(index[None] < 20, {"a": index < 40, "b": index > 40}), a=0.5, b=0.5)
 
 
+def test_refuses_a_confidence_in_per_cent() -> None:
+    message = "The confidence is 95.0; give one strictly between 0 and 1, such as 0.95."
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        measure(drawn(), subject="model", source="judge", confidence=95.0)
+
+
 def test_refuses_no_rows_and_a_group_called_all() -> None:
     nothing = predictions(torch.zeros(1, 0, 2), torch.zeros(0, dtype=torch.int64))
     with pytest.raises(InputError, match=r"^There are no rows to measure; give predictions for at least one row\.$"):

@@ -1,8 +1,8 @@
 """Law 5: every interval covers at its stated rate, in worlds whose truth is known in closed form.
 
 Each world draws many data sets, asks for 95 % intervals, and counts how often they cover. A test fails when the count
-would come about with probability below one in a million if the true rate were 95 % (exact binomial): with a few
-hundred draws that is near .88, and with the slow tests' 1,000 near .916. `pytest -m slow -s` prints every rate.
+would come about with probability below one in a million if the true rate were 95 % (exact binomial): with a
+quick test's 150 draws that is .847, with a slow test's 1,000 .914. `pytest -m slow -s` prints every rate.
 """
 
 import math

@@ -7,8 +7,8 @@ Its uncertainty has two sources: which rows were drawn, and which seeds.
 **Rows.** Write D_k for how much θ̂ moves when cluster k is left out. The jackknife variance of one partition of
 the rows is V = (G − 1)/G · Σ_k D_k² over its G clusters (the cluster-robust CV3 of MacKinnon, Nielsen & Webb
 2023; exact for equal clusters, too wide rather than too narrow for unequal ones). With several ways,
-inclusion and exclusion over the intersections of ways gives Σ_T (−1)^(|T|+1) V_T (Cameron, Gelbach & Miller 2011,
-eq. 2.13), never less than the largest single way, nor than rows taken one by one.
+inclusion and exclusion over the intersections of ways gives Σ_T (−1)^(|T|+1) V_T (Cameron, Gelbach & Miller
+2011), never less than the largest single way, nor than rows taken one by one.
 
 **Seeds.** Var θ̂ = Var_rows(E[θ̂ | rows]) + E[Var_seeds(θ̂ | rows)] exactly. The second term is V_S, the variance of
 the per-seed estimates over their number. The first is estimated by the mean covariance between *different* seeds,
@@ -180,8 +180,10 @@ def fewest_clusters(design: Design, members: NDArray[np.bool_]) -> int:
 def influence(design: Design, members: NDArray[np.bool_], values: Reals) -> Influence:
     """The mean of `values` `[seeds, rows]` over the rows in `members`, and what each cluster does to it."""
     rows = int(members.sum())
-    means = values[:, members].mean(axis=1)
+    inside = values[:, members]
+    means = inside.mean(axis=1)
     centred = np.where(members, values - means[:, None], 0.0) / rows
+    centred[inside.max(axis=1) == inside.min(axis=1)] = 0.0  # what rounding left of equal values is no spread
     influences: list[Reals] = []
     shares: list[Reals] = []
     known: list[bool] = []
@@ -245,7 +247,7 @@ def reach_of(of: Spread, confidence: float, *, rare_rows: bool = False) -> Reach
     squared = max(0.0, shared.squared) + student_quantile(tail, seeds - 1.0) ** 2 * of.seed_variance
     if squared < rows.squared:
         return rows
-    return Reach(squared, max(0.0, shared.variance) + of.seed_variance, rows.third)
+    return Reach(squared, max(rows.variance, shared.variance + of.seed_variance), rows.third)
 
 
 def _combined(of: Spread, tail: float, rare_rows: bool, variances: Sequence[float]) -> Reach:
@@ -256,9 +258,10 @@ def _combined(of: Spread, tail: float, rare_rows: bool, variances: Sequence[floa
         for free, variance, part in zip(freedom, variances, of.parts, strict=True)
     ]
     signed = [[sign * moment for moment in each] for sign, each in zip(of.signs, alone, strict=True)]
-    together = Reach(*(sum(moments) for moments in zip(*signed, strict=True)))
-    ways = [each for way, each in zip(of.ways, alone, strict=True) if way]
-    return max([together, alone[0], *ways], key=lambda each: each.squared)
+    squared, variance, third = (sum(moments) for moments in zip(*signed, strict=True))
+    singly = [alone[0], *(each for way, each in zip(of.ways, alone, strict=True) if way)]
+    together = Reach(squared, max(variance, *(each.variance for each in singly)), third)
+    return max([together, *singly], key=lambda each: each.squared)
 
 
 def _sums(partition: Partition, values: Reals) -> Reals:
@@ -277,6 +280,7 @@ def _total(terms: Sequence[tuple[float, Reals]]) -> Reals:
 
 
 def _part(moved: Reals, share: Reals) -> Part:
+    """The moments of one partition, from influences `[seeds, clusters]` and shares `[clusters]`."""
     seeds = len(moved)
     count = int(np.count_nonzero(share))
     factor = (count - 1) / count

@@ -15,7 +15,12 @@ from surefoot.errors import InputError
 from surefoot.findings.calibration import calibration_difference_interval, calibration_error
 from surefoot.findings.clustering import Influence, influence, spread
 from surefoot.findings.finding import Finding, Interval
-from surefoot.findings.intervals import difference_interval, mean_interval, minimum_difference_interval
+from surefoot.findings.intervals import (
+    check_confidence,
+    difference_interval,
+    mean_interval,
+    minimum_difference_interval,
+)
 from surefoot.findings.predictions import Predictions
 from surefoot.findings.scores import BRIER_UNIT, brier_scores, log_losses
 from surefoot.findings.slices import Reals, group_weights, slices_of, to_finding, with_note
@@ -38,6 +43,7 @@ def compare(
     The subject is "after_name − before_name"; seeds are paired by their index. Raises `InputError` when the two sets
     of predictions differ in rows (ids, their order, targets, groups, clusters), classes or number of seeds.
     """
+    check_confidence(confidence)
     _same_rows(before, after, before_name, after_name)
     slices = slices_of(before)
     weights = {} if proportions is None else group_weights(before, proportions)

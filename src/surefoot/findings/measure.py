@@ -10,7 +10,13 @@ import numpy as np
 from surefoot.findings.calibration import calibration_error, calibration_interval
 from surefoot.findings.clustering import influence, spread
 from surefoot.findings.finding import Finding
-from surefoot.findings.intervals import mean_interval, minimum_interval, proportion_interval, spread_interval
+from surefoot.findings.intervals import (
+    check_confidence,
+    mean_interval,
+    minimum_interval,
+    proportion_interval,
+    spread_interval,
+)
 from surefoot.findings.predictions import Predictions
 from surefoot.findings.scores import BRIER_UNIT, brier_scores, log_losses
 from surefoot.findings.slices import group_weights, slices_of, to_finding, with_note
@@ -38,10 +44,11 @@ def measure(
     Every other interval is for the expectation over training seeds and over rows drawn cluster by cluster; `count` are
     the rows (of the worst group: its own), `clusters` the fewest independent clusters over the ways in which they hang
     together. Seeds and rows are crossed: every seed predicts every row.
-    Raises `InputError` for no rows, and for proportions that do not fit the groups.
+    Raises `InputError` for no rows, for proportions that do not fit the groups, and a confidence outside (0, 1).
 
     Source of the weighted mean: Sagawa et al. (2020), ICLR; WILDS calls it adj_acc_avg.
     """
+    check_confidence(confidence)
     slices = slices_of(predictions)
     weights = {} if proportions is None else group_weights(predictions, proportions)
     design, everything = slices.design, slices.everything
