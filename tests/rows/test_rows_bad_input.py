@@ -281,6 +281,13 @@ def test_what_a_csv_announces_covers_what_it_takes(tmp_path):
     assert sum(sys.getsizeof(cell) + 8 for cells in columns for cell in cells) <= announced
 
 
+def test_another_mark_between_columns(tmp_path):
+    path = written(tmp_path / "a.csv", "y;f\n0;1\n")
+    assert refusal(lambda: read_rows(path)) == (
+        f"{path} has ';' between its columns; expected commas: write it again with those."
+    )
+
+
 def test_contradicting_caches(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, embeddings_val=np.zeros((2, 1)), embeddings_test=np.zeros((2, 1)), y_val=[0, 1])

@@ -237,6 +237,9 @@ def test_npz_caches_with_one_set_of_arrays_per_split(tmp_path):
     assert reading.split == ("val", "val", "test", "test", "test")
     # g = y · 2 + p is the number of the group that class × p gives.
     assert reading.rows.groups.members.long().argmax(dim=1).tolist() == [3, 1, 0, 3, 2]
+    np.savez(tmp_path / "x.npz", x_test=test, y_test=[0, 1, 1], x_val=val, y_val=[1, 0])
+    assert read_rows(tmp_path / "x.npz").rows.inputs.tolist() == reading.rows.inputs.tolist()
+    assert read_rows(tmp_path / "x.npz").split == reading.split
     np.savez(tmp_path / "two.npz", embeddings=test, labels=[0, 1, 1])
     assert read_rows(tmp_path / "two.npz").rows.targets.tolist() == [0, 1, 1]
 

@@ -1,7 +1,8 @@
 """`surefoot rows`: what is in a data set, and is anything wrong with it?"""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,9 @@ from surefoot.cli.options import (
     columns_of,
 )
 from surefoot.errors import InputError
+
+if TYPE_CHECKING:
+    from surefoot.rows.rows import Rows
 
 __all__ = ["rows"]
 
@@ -47,8 +51,7 @@ def rows(
     roles = roles_from_split(reading.rows, reading.split, MEANING) if reading.split is not None and known else {}
     told = [*reading.described.splitlines(), *describe(reading.rows)]
     if reading.split is not None:
-        counts = {value: reading.split.count(value) for value in dict.fromkeys(reading.split)}
-        told.append("splits: " + ", ".join(f"{value} {count:,}" for value, count in sorted(counts.items())))
+        told += _splits(reading.rows, reading.split, MEANING if known else {})
         if not known:
             told.append("what these splits are for is not known: say so in the study (meaning:)")
     if as_json:
@@ -66,3 +69,23 @@ def rows(
     if not len(reading.rows):
         raise InputError(f"{data} holds no rows; give at least one row per class.")
     return 0
+
+
+def _splits(rows: "Rows", split: Sequence[str], meaning: Mapping[str, str]) -> list[str]:
+    """How many rows of each group are in each split, as an aligned table: an empty corner is what stops a repair."""
+    order = ("fit", "repair", "choose", "judge")
+    names = sorted(dict.fromkeys(split), key=lambda name: (order.index(meaning[name]) if name in meaning else 9, name))
+    heads = [f"{name} ({meaning[name]})" if meaning.get(name, name) != name else name for name in names]
+    masks = {name: [value == name for value in split] for name in names}
+    lines = [["splits", *heads], ["  all rows", *(f"{sum(masks[name]):,}" for name in names)]]
+    for place, group in enumerate(rows.groups.names):
+        members = rows.groups.members[:, place].tolist()
+        counts = [sum(map(min, members, masks[name])) for name in names]
+        lines.append([f"  {group}", *(f"{count:,}" for count in counts)])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(names) + 1)]
+    return [
+        "   ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in lines
+    ]

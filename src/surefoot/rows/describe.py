@@ -41,13 +41,13 @@ def describe(rows: Rows) -> list[str]:
     else:
         lines.append("groups: none")
     if len(rows.origins()) != count or rows.sources.shape[1] > 1:
-        lines.append(f"sources: {len(rows.origins())} distinct; rows that share one must share a role")
+        lines.append(f"sources: {len(rows.origins()):,} distinct; rows that share one must share a role")
     clusters = [int(way.unique().numel()) for way in rows.clusters.T]
     if clusters != [count]:
-        lines.append(f"clusters, which intervals count instead of rows: {' × '.join(map(str, clusters))}")
+        lines.append(f"clusters, which intervals count instead of rows: {' × '.join(f'{way:,}' for way in clusters)}")
     if repeated := count - len(set(input_digests(rows.inputs))):
         lines.append(
-            f"identical inputs: {repeated} row{'' if repeated == 1 else 's'} repeat"
+            f"identical inputs: {repeated:,} row{'' if repeated == 1 else 's'} repeat"
             f"{'s' if repeated == 1 else ''} another; they must share its role"
         )
     if count and bool((rows.weights != 1).any()):
@@ -72,4 +72,4 @@ def _share(name: str, size: int, count: int) -> str:
 
 
 def _rows(count: int) -> str:
-    return f"{count} row{'' if count == 1 else 's'}"
+    return f"{count:,} row{'' if count == 1 else 's'}"

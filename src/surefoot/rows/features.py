@@ -1,6 +1,6 @@
 """Feature files: `.npz` and `.safetensors` as a table whose columns may have further axes.
 
-Understood beside plain names: caches with one set of arrays per split (`embeddings_val`, `y_val`, `g_val`,
+Understood beside plain names: caches with one set of arrays per split (`embeddings_val` or `x_val`, `y_val`, `g_val`,
 `p_val`, and the same for test and train), which are stacked into columns and a `split`; and the
 `metadata_array` of WILDS, whose last column is `from_source_domain` and whose last but one is `y`.
 """
@@ -110,9 +110,10 @@ def _column(values: NDArray[Any]) -> Column:
 
 def _stacked(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Arrays of one split each, `<name>_<split>`, joined into `<name>`, with a `split`."""
-    splits = [split for split in SPLITS if f"embeddings_{split}" in arrays]
-    if not splits:
+    stem = next((name for name in INPUT_NAMES if any(f"{name}_{split}" in arrays for split in SPLITS)), None)
+    if stem is None:
         return arrays
+    splits = [split for split in SPLITS if f"{stem}_{split}" in arrays]
     names = sorted({name.rsplit("_", 1)[0] for name in arrays if name.rsplit("_", 1)[-1] in splits})
     joined = {name: values for name, values in arrays.items() if name.rsplit("_", 1)[-1] not in splits}
     for name in names:
@@ -125,7 +126,7 @@ def _stacked(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[A
                 f"{name} has shapes {[part.shape for part in parts]} in the splits of {path}; make them one."
             )
         joined[name] = np.concatenate(parts)
-    counts = [len(arrays[f"embeddings_{split}"]) for split in splits]
+    counts = [len(arrays[f"{stem}_{split}"]) for split in splits]
     joined["split"] = np.repeat(np.array(splits), counts)
     return joined
 

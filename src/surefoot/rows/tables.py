@@ -84,6 +84,10 @@ def read_csv(path: Path) -> Table:
             reader = csv.reader(opened, strict=True)
             header = next(reader, [])
             _refuse_repeated(header, path)
+            if len(header) == 1 and (mark := next((mark for mark in ";\t|" if mark in header[0]), None)):
+                raise InputError(
+                    f"{path} has {mark!r} between its columns; expected commas: write it again with those."
+                )
             columns: list[list[str]] = [[] for _ in header]
             for cells in reader:
                 if not cells:
