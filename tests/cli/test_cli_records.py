@@ -69,8 +69,8 @@ def test_diff_names_what_changed_and_only_that(
     assert main(["diff", str(before), str(after)]) == 0
     out = capsys.readouterr().out
     assert out.startswith("Verdict: passed → failed\n")
-    assert "Accuracy of model  93.0% [91.0, 95.0]  92.0% [91.0, 95.0]\n" in out
-    assert out.endswith("1 findings changed, 1 did not.\n")
+    assert "Accuracy of the model  93.0% [91.0, 95.0]  92.0% [91.0, 95.0]\n" in out
+    assert out.endswith("1 finding changed, 1 did not.\n")
     assert main(["diff", str(before), str(after), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["verdicts"] == ["passed", "failed"]
@@ -94,3 +94,11 @@ def test_history_lists_runs_newest_first(tmp_path: Path, capsys: pytest.CaptureF
     out = capsys.readouterr().out
     assert "2026-11-23 10:00" in out
     assert "2026-11-22" not in out
+
+
+def test_a_folder_of_many_runs_is_no_card(
+    write_example: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_example("one", "passed").parent
+    assert main(["gate", str(folder)]) == 2
+    assert f"The folder {folder} holds no card.json; give the folder of one run" in capsys.readouterr().err

@@ -4,7 +4,7 @@ Two cards are not paired, so a change counts as apart only where the two interva
 stricter test than a paired difference on one card.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from surefoot.card.card import Card
@@ -13,7 +13,7 @@ from surefoot.card.markup import Child, Markup, element
 from surefoot.card.page import WORDS, document, icon
 from surefoot.card.serialise import card_digest
 from surefoot.card.tables import table
-from surefoot.card.words import finding_title, show_finding
+from surefoot.card.words import finding_title, show_count, show_finding
 from surefoot.findings.finding import Finding
 
 __all__ = ["CardDiff", "Change", "ClaimChange", "diff_cards", "diff_page", "diff_text"]
@@ -48,6 +48,7 @@ class CardDiff:
     """What changed from one card to another.
 
     same: their digests agree. same_rows: both judged the same rows. findings: only those that changed.
+    labels: what either card calls its subjects.
     """
 
     titles: tuple[str, str]
@@ -57,6 +58,7 @@ class CardDiff:
     claims: tuple[ClaimChange, ...]
     findings: tuple[Change, ...]
     unchanged: int
+    labels: Mapping[str, str]
 
 
 def diff_cards(before: Card, after: Card) -> CardDiff:
@@ -85,6 +87,7 @@ def diff_cards(before: Card, after: Card) -> CardDiff:
         claims=tuple(claims),
         findings=tuple(changed),
         unchanged=len(keys) - len(changed),
+        labels={each.name: each.label for each in (*before.subjects, *after.subjects)},
     )
 
 
@@ -93,14 +96,14 @@ def diff_text(diff: CardDiff) -> str:
     if diff.same:
         return f"The cards are the same: {WORDS[diff.verdicts[0]].lower()}, {diff.unchanged:,} findings.\n"
     head = f"Verdict: {WORDS[diff.verdicts[0]].lower()} → {WORDS[diff.verdicts[1]].lower()}"
-    claims = [[describe_claim(each.claim, each.unit, each.claim.subject), *_statuses(each)] for each in diff.claims]
-    findings = [[_where(each), *_numbers(each), "apart" if each.apart else ""] for each in diff.findings]
+    claims = _claims(diff)
+    findings = [[_where(diff, each), *_numbers(each), "apart" if each.apart else ""] for each in diff.findings]
     parts = [head, "" if diff.same_rows else f"{OTHER_ROWS}\n"]
     if claims:
         parts += [*_aligned([["Claim", "before", "after"], *claims]), ""]
     if findings:
         parts += [*_aligned([["Finding", "before", "after", ""], *findings]), ""]
-    parts.append(f"{len(diff.findings):,} findings changed, {diff.unchanged:,} did not.")
+    parts.append(f"{show_count(len(diff.findings), 'finding')} changed, {diff.unchanged:,} did not.")
     return "\n".join(parts) + "\n"
 
 
@@ -110,11 +113,11 @@ def diff_page(diff: CardDiff) -> str:
     for title, verdict in zip(diff.titles, diff.verdicts, strict=True):
         word = element("p", {"class": "word"}, icon(verdict), WORDS[verdict])
         parts.append(element("div", {"class": f"verdict {verdict}"}, word, element("p", {"class": "sentence"}, title)))
-    claims = [[describe_claim(each.claim, each.unit, each.claim.subject), *_statuses(each)] for each in diff.claims]
+    claims = _claims(diff)
     findings = [
-        [_where(each), *_numbers(each), "intervals do not meet" if each.apart else ""] for each in diff.findings
+        [_where(diff, each), *_numbers(each), "intervals do not meet" if each.apart else ""] for each in diff.findings
     ]
-    told = f"{len(diff.findings):,} findings changed, {diff.unchanged:,} did not."
+    told = f"{show_count(len(diff.findings), 'finding')} changed, {diff.unchanged:,} did not."
     if diff.same:
         told = "The two cards are the same but for when and how often they were made."
     elif not diff.same_rows:
@@ -150,9 +153,24 @@ def _apart(before: Finding | None, after: Finding | None) -> bool:
     return before.interval.high < after.interval.low or after.interval.high < before.interval.low
 
 
-def _where(change: Change) -> str:
+def _claims(diff: CardDiff) -> list[list[str]]:
+    return [
+        [
+            describe_claim(each.claim, each.unit, _label(diff, each.claim.subject)),
+            *_statuses(each),
+        ]
+        for each in diff.claims
+    ]
+
+
+def _where(diff: CardDiff, change: Change) -> str:
     part = "" if change.slice == "all" else f" on “{change.slice}”"
-    return f"{finding_title(change.name)} of {change.subject}{part}"
+    return f"{finding_title(change.name)} of {_label(diff, change.subject)}{part}"
+
+
+def _label(diff: CardDiff, subject: str) -> str:
+    """What readers call a subject, or both subjects of a difference."""
+    return " − ".join(diff.labels.get(name, name) for name in subject.split(" − "))
 
 
 def _numbers(change: Change) -> list[str]:

@@ -150,7 +150,7 @@ def _making(card: Card) -> str:
         f"- Time: {'; '.join(f'{_text(stage)} {show_seconds(taken)}' for stage, taken in record.times.items())}",
         f"- Made: {record.created}",
     ]
-    table = _table(["Role", "Rows", "Independent clusters", *groups], rows) if rows else ""
+    table = _table(["Role", "Rows", "Source rows", *groups], rows) if rows else ""
     return f"{table}\n" * bool(table) + "\n".join(lines) + "\n"
 
 

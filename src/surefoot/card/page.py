@@ -109,7 +109,8 @@ def _header(card: Card) -> Markup:
         facts.append(f"Chosen: {label}")
     if judge is not None:
         facts.append(show_count(judge.rows, "judge row"))
-        facts.append(show_count(judge.clusters, "independent cluster"))
+        if judge.clusters != judge.rows:
+            facts.append(f"made from {show_count(judge.clusters, 'source row')}")
     if card.record.seeds:
         facts.append(show_count(len(card.record.seeds), "training seed"))
     if card.record.judge_uses > 1:
@@ -167,7 +168,7 @@ def _claim(card: Card, judged: Judged) -> Markup:
 
 
 def _groups(card: Card) -> Markup:
-    lead = "Where the model is right, before and after each repair."
+    lead = f"Where the model is right{', before and after each repair' if len(card.subjects) > 1 else ''}."
     if not card.groups:
         lead = "No groups were given, so this card cannot say where the model fails; only the whole is measured."
     return together([_lead(lead), groups_panel(card)])

@@ -60,11 +60,15 @@ def card_from_json(record: Any) -> Card:
 def read_card(path: Path) -> Card:
     """Read a card from a card.json, or from the folder that holds one."""
     file = path / "card.json" if path.is_dir() else path
+    if path.is_dir() and not file.exists():
+        raise InputError(
+            f"The folder {path} holds no card.json; give the folder of one run, as `surefoot history` lists."
+        )
+    record = read_json(file)
     try:
-        return card_from_json(read_json(file))
+        return card_from_json(record)
     except InputError as error:
-        message = str(error)
-        raise InputError(message if str(file) in message else f"{file}: {message}") from None
+        raise InputError(f"{file}: {error}") from None
 
 
 def card_digest(card: Card) -> str:

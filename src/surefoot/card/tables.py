@@ -152,7 +152,7 @@ def _roles(card: Card) -> Markup:
     groups = dict.fromkeys(name for role in card.roles for name in role.groups)
     rows: list[list[str]] = [
         ["Rows", *(f"{role.rows:,}" for role in card.roles)],
-        ["Independent clusters", *(f"{role.clusters:,}" for role in card.roles)],
+        ["Source rows", *(f"{role.clusters:,}" for role in card.roles)],
     ]
     rows += [[name, *(f"{role.groups.get(name, 0):,}" for role in card.roles)] for name in groups]
     return table("Rows by role", head, rows)

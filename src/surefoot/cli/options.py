@@ -23,6 +23,7 @@ __all__ = [
     "OutOption",
     "PullRequestOption",
     "QuietOption",
+    "RunsOption",
     "SeedOption",
     "SourceOption",
     "SplitOption",
@@ -35,6 +36,7 @@ __all__ = [
 OutOption: TypeAlias = Annotated[
     Path, typer.Option("--out", metavar="FOLDER", help="The folder of runs; this run gets a folder of its own in it.")
 ]
+RunsOption: TypeAlias = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The folder of runs.")]
 JSONOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 JUnitOption: TypeAlias = Annotated[
     Path | None, typer.Option("--junit", metavar="FILE", help="Also write the claims as JUnit XML, for CI.")

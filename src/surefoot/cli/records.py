@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surefoot.cli.console import print_json, stdout, verdict_text
-from surefoot.cli.options import JSONOption, JUnitOption, OutOption, PullRequestOption, QuietOption
+from surefoot.cli.options import JSONOption, JUnitOption, PullRequestOption, QuietOption, RunsOption
 
 if TYPE_CHECKING:
     pass
@@ -31,14 +31,14 @@ def diff(
     if as_json:
         print_json({**asdict(changes), "same_judge_rows": same_rows})
         return 0
-    if not same_rows:
-        print("They were judged on different rows: a change may be the model's or the rows'.")
     print(diff_text(changes), end="")
     return 0
 
 
 def gate(
-    cards: Annotated[list[Path], typer.Argument(metavar="CARD...", help="card.json files, or folders of runs.")],
+    cards: Annotated[
+        list[Path], typer.Argument(metavar="CARD...", help="card.json files, or the folders of single runs.")
+    ],
     junit: JUnitOption = None,
     pull_request: PullRequestOption = None,
     as_json: JSONOption = False,
@@ -69,7 +69,7 @@ def gate(
 
 
 def history(
-    out: OutOption = Path("runs"),
+    out: RunsOption = Path("runs"),
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many runs to show.")] = 20,
     as_json: JSONOption = False,
 ) -> int:
