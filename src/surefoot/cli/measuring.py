@@ -104,8 +104,8 @@ def card(
 ) -> int:
     """A card from predictions alone: no model needed.
 
-    The table has a column `label`, one column of probabilities per class (`p_cat`, `p_dog`) or a single one (`p`)
-    for the second of two classes, and any columns that name groups.
+    The table has a column `label`, one column of probabilities per class (`p_cat`, `p_dog`) or a single
+    one (`p`) of class 1 when the labels are 0 and 1, and any columns that name groups. Other columns are left alone.
     """
     from surefoot.study.once import card_from_predictions
 

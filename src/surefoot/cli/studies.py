@@ -220,7 +220,8 @@ def _tell_plan(planned: "Plan", study: Path) -> None:
             f"About {show_seconds(planned.seconds)} with {show_count(planned.workers, 'worker')}, "
             f"{human_bytes(planned.memory)} of memory at the peak. All cells: --json"
         )
-    console.print(f"Next: surefoot run {study}", markup=False, soft_wrap=True)
+    code = " --trust-code" if planned.study.network is not None and planned.study.network.file is not None else ""
+    console.print(f"Next: surefoot run {study}{code}", markup=False, soft_wrap=True)
 
 
 def _by_work(tasks: "Sequence[Task]") -> "dict[str, list[Task]]":

@@ -151,6 +151,11 @@ def open_model(
             f"{folder} is a Hugging Face model folder, which surefoot does not open yet; name its model as "
             "file.py:Net, with a function that builds it and returns logits."
         )
+    inner = sorted(each.parent.name for each in folder.glob(f"*/{RECORD}"))
+    if inner:
+        raise InputError(
+            f"{folder} holds {len(inner)} models ({', '.join(inner[:10])}); name one: {folder / inner[0]}."
+        )
     raise InputError(f"{folder} holds no {RECORD}; give a folder that surefoot saved a model in, or file.py:Net.")
 
 
