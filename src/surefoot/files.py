@@ -7,7 +7,7 @@ killed run leaves no half-written file. Tensors are safetensors, records are JSO
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,12 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
+        temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # as the umask says, unlike mkstemp
     except OSError as error:
         raise InputError(
             f"Cannot write to {path.parent} ({error.strerror}); choose an output folder that you may write to."
         ) from error
-    temporary = Path(name)
     try:
         write(temporary)
         with temporary.open("rb") as written:
