@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from PIL import Image
 
 from surefoot.errors import InputError
 from surefoot.files import write_json, write_tensors
 from surefoot.rows.dominoes import dominoes
 from surefoot.study.cells import Cell, cell_from_json, cell_to_json, in_order, needs
 from surefoot.study.graph import Graph, graph_of
+from surefoot.study.judged import training_proportions
+from surefoot.study.plan import plan_study
 from surefoot.study.schema import Study, load_study
 from surefoot.study.stored import save_rows
 from surefoot.study.work import work_of
+from surefoot.study.work_rows import make_rows_of, summary_of
 
 NUMERICS: Mapping[str, Any] = {"product": "default", "threads": 1, "dtype": "float32", "torch": "2", "vectors": "AVX2"}
 KINDS = ("rows", "train", "features", "repair", "choose", "predict")
@@ -108,10 +113,71 @@ def test_a_users_code_is_part_of_the_address(tiny_text: str, read: Read, tmp_pat
     (tmp_path / "net.py").write_text("Net = 1\n", encoding="utf-8")
     one = graph_of(read(text), tmp_path, NUMERICS)
     (tmp_path / "net.py").write_text("Net = 2\n", encoding="utf-8")
-    assert changed_kinds(one, graph_of(read(text), tmp_path, NUMERICS)) == set(KINDS) - {"rows"}
+    two = graph_of(read(text), tmp_path, NUMERICS)
+    assert changed_kinds(one, two) == set(KINDS) - {"rows"}
+    (tmp_path / "layers.py").write_text("it may import this\n", encoding="utf-8")
+    assert changed_kinds(two, graph_of(read(text), tmp_path, NUMERICS)) == set(KINDS) - {"rows"}
     (tmp_path / "net.py").unlink()
     with pytest.raises(InputError, match=r"^The study names net\.py, which is not in .*; paths are relative to the"):
         graph_of(read(text), tmp_path, NUMERICS)
+
+
+def test_a_finished_model_is_one_cell_and_its_repairs_one_a_seed(tiny_text: str, read: Read, tmp_path: Path) -> None:
+    """Repairs draw at random, so each seed is a cell of its own even where the model is the same."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "net.py").write_text("Net = 1\n", encoding="utf-8")
+    (tmp_path / "model" / "record.json").write_text(
+        json.dumps({"spec": {"file": f"{tmp_path / 'code' / 'net.py'}:Net"}}), encoding="utf-8"
+    )
+    text = tiny_text.replace("network:\n  cnn: {channels: [4], hidden: 8}\n", "")
+    study = read(text.replace("stopped: {epochs: 1, rate: 0.003}", "mine: {model: model}"))
+    one = graph_of(study, tmp_path, NUMERICS)
+    assert len({cell.address for cell in one.train.values()}) == 1
+    assert len({cell.address for cell in one.repair.values()}) == len(one.repair) == 6
+    (tmp_path / "code" / "net.py").write_text("Net = 2\n", encoding="utf-8")
+    assert changed_kinds(one, graph_of(study, tmp_path, NUMERICS)) == set(KINDS) - {"rows"}
+    with pytest.raises(InputError) as refused:
+        plan_study(study, tmp_path, out=tmp_path / "runs", product="default")
+    assert str(refused.value) == (
+        f"The model of mine ({tmp_path / 'code' / 'net.py'}) is code from a file, which runs only with --trust-code "
+        "(in Python: trust_code=True)."
+    )
+
+
+def test_a_table_of_pictures_must_name_their_folder(tiny_text: str, read: Read, tmp_path: Path) -> None:
+    """Else a changed picture would leave every address as it was."""
+    lines = ["id,filename,split,y,a"]
+    for row in range(8):
+        Image.new("L", (4, 4), row * 30).save(tmp_path / f"{row}.png")
+        lines.append(f"{row},{row}.png,{row % 3},{row % 2},0")
+    (tmp_path / "meta.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    spec = {"table": {"path": "meta.csv", "attributes": ["a"]}}
+    with pytest.raises(InputError) as refused:
+        make_rows_of(spec, {"data": tmp_path / "meta.csv"})
+    assert str(refused.value) == (
+        "meta.csv names image files; name their folder too (images: .), so that a changed picture is noticed."
+    )
+    roles, _ = make_rows_of(spec, {"data": tmp_path / "meta.csv", "images": tmp_path})
+    assert sum(len(rows) for rows in roles.values()) == 8
+
+
+def test_the_judge_sets_identity_ignores_order_and_view() -> None:
+    judge = dominoes(sizes={"judge": 40})["judge"]
+    turned = judge.take(torch.arange(39, -1, -1))
+    assert (
+        summary_of({"judge": turned})["roles"]["judge"]["identity"]
+        == (summary_of({"judge": judge.with_inputs(torch.zeros(40, 2))})["roles"]["judge"]["identity"])
+    )
+    fewer = summary_of({"judge": judge.take(torch.arange(39))})
+    assert fewer["roles"]["judge"]["identity"] != summary_of({"judge": judge})["roles"]["judge"]["identity"]
+
+
+def test_no_training_weights_where_judge_lacks_a_group() -> None:
+    """A weighted mean over groups that cannot be measured is left out, not guessed, and not a crash at the end."""
+    roles = {"fit": {"rows": 4, "groups": {"a": 3, "b": 1}, "partitioned": True}, "judge": {"groups": {"a": 2, "b": 1}}}
+    assert training_proportions({"roles": roles}) == {"a": 0.75, "b": 0.25}
+    assert training_proportions({"roles": {**roles, "judge": {"groups": {"a": 2, "b": 0}}}}) is None
 
 
 def test_only_predictions_can_reach_the_judge_rows(tiny: Study, tmp_path: Path) -> None:

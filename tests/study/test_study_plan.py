@@ -36,7 +36,9 @@ def test_finished_cells_need_no_time(tiny: Study, tmp_path: Path) -> None:
     plan = planned(tiny, tmp_path)
     store = open_store(tmp_path)
     for task in plan.tasks[1:3]:
-        store.finish(task.cell, store.begin(task.cell.address), seconds=1.0, estimate=task.estimate)
+        temporary = store.begin(task.cell.address)
+        (temporary / "value.txt").write_text("done")
+        store.finish(task.cell, temporary, seconds=1.0, estimate=task.estimate)
     later = planned(tiny, tmp_path)
     assert later.finished == {task.cell.address for task in plan.tasks[1:3]}
     assert {task.cell.address for task in later.left()}.isdisjoint(later.finished)

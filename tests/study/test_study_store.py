@@ -1,6 +1,7 @@
 """The store holds whole cells only, finds damage, and lets writers meet."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -125,3 +126,16 @@ def test_a_full_disk_leaves_nothing_under_the_address(tmp_path: Path, monkeypatc
         "folder."
     )
     assert list(store.folder.iterdir()) == []
+
+
+def test_a_record_of_another_cell_or_of_no_files_is_damage(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    put(store)
+    other = Cell("train", "another cell", {"method": "n"})
+    store.path(CELL.address).rename(store.path(other.address))
+    assert store.damage(other.address) == "its record is another cell's"
+    put(store)
+    record = store.path(CELL.address) / "record.json"
+    told = json.loads(record.read_text())
+    record.write_text(json.dumps({**told, "files": {}}))
+    assert store.damage(CELL.address) == "its record names no files"

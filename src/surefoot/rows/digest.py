@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from surefoot.files import digest_json, digest_tensor
-from surefoot.rows.rows import Inputs, LazyInputs, Rows
+from surefoot.rows.rows import Inputs, LazyInputs, Names, Rows
 
-__all__ = ["input_digests", "rows_digest"]
+__all__ = ["identity_digest", "input_digests", "rows_digest"]
 
 BLOCK = 1024
 """Rows that are read at a time when inputs are not a tensor in memory."""
@@ -36,6 +36,17 @@ def rows_digest(rows: Rows) -> str:
             "clusters": digest_tensor(rows.clusters),
         }
     )
+
+
+def identity_digest(ids: Names, sources: Names) -> str:
+    """sha256 of which rows these are, in whatever order they stand and however they are seen.
+
+    >>> import numpy as np
+    >>> ids, sources = np.array(["a", "b"]), np.array([["x"], ["y"]])
+    >>> identity_digest(ids, sources) == identity_digest(ids[::-1], sources[::-1])
+    True
+    """
+    return digest_json(sorted([str(row), *descent] for row, descent in zip(ids, sources.tolist(), strict=True)))
 
 
 def input_digests(inputs: Inputs) -> list[str]:

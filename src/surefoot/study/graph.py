@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.errors import InputError
-from surefoot.files import digest_file, digest_json
+from surefoot.files import digest_file, digest_json, read_json
 from surefoot.rows.roles import Role
 from surefoot.study.cells import Cell, in_order
 from surefoot.study.shape import AFR, Base, Mitigation, Retrained, RowsSpec, Study
 
-__all__ = ["Graph", "graph_of", "learns_from", "training_of"]
+__all__ = ["Graph", "code_of", "graph_of", "learns_from", "training_of"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,14 @@ def learns_from(mitigation: Mitigation) -> tuple[Role, ...]:
             return ("repair", "choose")
 
 
+def code_of(model: Path) -> Path | None:
+    """The file of a user's own code that the saved model in this folder is built by, if any."""
+    record: Any = read_json(model / "record.json") if (model / "record.json").is_file() else {}
+    spec: Any = record.get("spec", {}) if isinstance(record, dict) else {}
+    named = spec.get("file") if isinstance(spec, dict) else None
+    return None if named is None else Path(str(named).rpartition(":")[0])
+
+
 def training_of(base: Base) -> dict[str, Any]:
     """A base's settings as `Ascend` takes them."""
     return base.model_dump(mode="json", exclude={"label", "model"})
@@ -112,7 +120,7 @@ def _train_cell(
         file, _, name = study.network.file.rpartition(":")
         code = _found(folder, file)
         network["file"] = f"{code}:{name}"
-        digests["code"] = digest_file(code)
+        digests["code"] = _digest_code(code)
     return Cell(
         kind="train",
         title=f"train {base}, seed {seed}",
@@ -126,13 +134,16 @@ def _train_cell(
 def _adopt_cell(base: str, model: str, rows: Cell, folder: Path, numerics: Mapping[str, Any]) -> Cell:
     """A finished model enters the study as if it had been trained, the same for every seed."""
     place = _found(folder, model)
+    digests = {"model": _digest(place)}
+    if (code := code_of(place)) is not None and code.is_file():
+        digests["code"] = _digest_code(code)
     return Cell(
         kind="train",
         title=f"adopt {base}",
         spec={},
         inputs={"rows": f"{rows.address}/choose"},
         numerics=numerics,
-        digests={"model": _digest(place)},
+        digests=digests,
         places={"model": str(place)},
     )
 
@@ -185,6 +196,11 @@ def _found(folder: Path, path: str) -> Path:
     if not found.exists():
         raise InputError(f"The study names {path}, which is not in {folder}; paths are relative to the study file.")
     return found
+
+
+def _digest_code(file: Path) -> str:
+    """sha256 of a user's module and of the modules beside it, which it may import."""
+    return digest_json({each.name: digest_file(each) for each in sorted({file, *file.parent.glob("*.py")})})
 
 
 def _digest(path: Path) -> str:

@@ -23,7 +23,7 @@ from surefoot.study.shape import AFR, Mitigation, Study
 from surefoot.study.store import Store
 from surefoot.study.stored import load_head, load_rows, load_seen, save_seen
 
-__all__ = ["Judging", "judge_digest", "make_card", "write_models"]
+__all__ = ["Judging", "judge_digest", "make_card", "training_proportions", "write_models"]
 
 SMALL_MODELS = 256 * 2**20  # bytes of models that are written out without being asked for
 
@@ -39,8 +39,8 @@ class Judging:
 
 
 def judge_digest(graph: Graph, store: Store) -> str:
-    """The content address of the judge rows."""
-    return str(_summary(graph, store)["roles"]["judge"]["digest"])
+    """Which rows judge, in whatever order they stand: the ledger counts their uses by this."""
+    return str(_summary(graph, store)["roles"]["judge"]["identity"])
 
 
 def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Card:
@@ -59,7 +59,7 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
             "scores on choose rows": choice["scores"],
         },
         data=f"{summary['described']} (rows {digest_json(summary)[:12]})",
-        judge_digest=str(summary["roles"]["judge"]["digest"]),
+        judge_digest=judge_digest(graph, store),
         judge_uses=judging.judge_uses,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         times=judging.times,
@@ -74,7 +74,7 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
             RoleSummary(role, about["rows"], about["sources"], about["groups"])
             for role, about in summary["roles"].items()
         ],
-        proportions=_proportions(summary),
+        proportions=training_proportions(summary),
         chosen=str(choice["chosen"]) if several else study.subjects()[0],
         seen=_seen(study, graph, store),
         images=_images(judge),
@@ -182,13 +182,16 @@ def _claims(study: Study) -> list[Claim]:
     ]
 
 
-def _proportions(summary: Mapping[str, Any]) -> dict[str, float] | None:
-    """Each group's share of the fit rows; None unless there are some, each in exactly one group."""
+def training_proportions(summary: Mapping[str, Any]) -> dict[str, float] | None:
+    """Each group's share of the fit rows; None unless each is in exactly one group, and judge has rows of them all."""
     if "fit" not in summary["roles"]:
         return None
     fit = summary["roles"]["fit"]
     counts: Mapping[str, int] = fit["groups"]
     if not counts or not fit["partitioned"]:
+        return None
+    judged: Mapping[str, int] = summary["roles"]["judge"]["groups"]
+    if any(count and not judged[name] for name, count in counts.items()):
         return None
     return {name: count / fit["rows"] for name, count in counts.items()}
 

@@ -1,7 +1,8 @@
 """What decides the last bits of every number: settled once per study, recorded, part of every address."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,20 @@ from surefoot.files import digest_json, read_json, write_json
 from surefoot.networks.product import measure_product
 from surefoot.rows.digits import cache_folder
 
-__all__ = ["numerics_of", "product_of_this_machine", "require_device"]
+__all__ = ["numerics_of", "one_thread", "product_of_this_machine", "require_device"]
 
 CPU_INFO = Path("/proc/cpuinfo")
+
+
+@contextmanager
+def one_thread() -> Generator[None]:
+    """Inside, torch computes on one thread: sums split over threads differ in the last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def numerics_of(product: str) -> dict[str, Any]:

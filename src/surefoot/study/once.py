@@ -18,12 +18,13 @@ from surefoot.findings.predictions import Predictions, predictions_for
 from surefoot.findings.reading import read_predictions
 from surefoot.networks.weights import OpenedModel, open_model
 from surefoot.progress import Progress, silent
-from surefoot.rows.digest import rows_digest
+from surefoot.rows.digest import identity_digest, rows_digest
 from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Inputs, Rows
 from surefoot.study.claim_text import parse_claim
 from surefoot.study.columns import USUAL, Columns
 from surefoot.study.keep import Asked, Kept, keep
+from surefoot.study.numerics import one_thread
 from surefoot.study.once_predict import probabilities_of, rows_for
 
 __all__ = ["card_from_predictions", "look", "seen_by", "summary_of_role"]
@@ -32,6 +33,7 @@ MODEL = "model"
 """The name of the one subject on a card of a single model."""
 
 
+@one_thread()
 def card_from_predictions(
     path: Path,
     *,
@@ -64,7 +66,7 @@ def card_from_predictions(
             "confidence": confidence,
         },
         seeds=(),
-        judge_digest=_digest_of(predictions),
+        judge_digest=identity_digest(predictions.ids, predictions.sources),
         command=command,
     )
 
@@ -93,6 +95,7 @@ def card_from_predictions(
     return keep(asked, out, {"read and measure": time.perf_counter() - began}, make)
 
 
+@one_thread()
 def look(
     model: str,
     data: Path,
@@ -127,12 +130,13 @@ def look(
         data=f"{len(rows):,} rows from {data.name}",
         settings={
             "model": _identity(opened),
+            "rows": rows_digest(rows),
             "claims": list(claims),
             "confidence": confidence,
             "device": device,
         },
         seeds=(),
-        judge_digest=rows_digest(rows),
+        judge_digest=identity_digest(rows.ids, rows.sources),
         command=command,
     )
 
@@ -193,14 +197,3 @@ def _judged(predictions: Predictions) -> RoleSummary:
 def _identity(opened: OpenedModel) -> str:
     """sha256 over the names and contents of a model's tensors."""
     return digest_json({name: digest_tensor(tensor) for name, tensor in sorted(opened.parameters.items())})
-
-
-def _digest_of(predictions: Predictions) -> str:
-    """The identity of the rows that were predicted, whatever was predicted for them."""
-    return digest_json(
-        {
-            "ids": predictions.ids.tolist(),
-            "targets": digest_tensor(predictions.targets),
-            "groups": [predictions.groups.names, digest_tensor(predictions.groups.members)],
-        }
-    )

@@ -28,13 +28,14 @@ from surefoot.robust.dfr import DFRSettings, dfr
 from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.protocol import score
 from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
-from surefoot.rows.digest import rows_digest
+from surefoot.rows.digest import identity_digest
 from surefoot.rows.reading import Reading
 from surefoot.rows.roles import ROLES, Role, Roles, refuse_seen
 from surefoot.rows.rows import Groups, Rows
 from surefoot.study.claim_text import parse_claim
 from surefoot.study.columns import USUAL, Columns
 from surefoot.study.keep import Asked, keep
+from surefoot.study.numerics import one_thread
 from surefoot.study.once import seen_by, summary_of_role
 from surefoot.study.stored import save_seen
 from surefoot.study.work_rows import MEANING
@@ -75,6 +76,7 @@ class _Base(NamedTuple):
     seen: frozenset[str]
 
 
+@one_thread()
 def repair_features(
     path: Path,
     *,
@@ -126,7 +128,7 @@ def repair_features(
             "origins": list(origins),
         },
         seeds=(seed,),
-        judge_digest=rows_digest(judge),
+        judge_digest=identity_digest(judge.ids, judge.sources),
         command=command,
     )
     times = {"repair": time.perf_counter() - began}
@@ -141,7 +143,7 @@ def repair_features(
             subjects=subjects,
             claims=claims_made,
             roles_summary=[summary_of_role(role, rows) for role, rows in roles.items()],
-            proportions=_proportions(roles["fit"]),
+            proportions=_proportions(roles["fit"], judge),
             chosen=chosen,
             seen=seen,
             images=None,
@@ -259,10 +261,12 @@ def _choice(choose: Rows, base: LinearHead, repairs: Mapping[str, tuple[str, Rep
     return max(scores, key=lambda name: scores[name])
 
 
-def _proportions(fit: Rows) -> Mapping[str, float] | None:
-    """Each group's share of the fit rows; None unless every fit row is in exactly one group."""
+def _proportions(fit: Rows, judge: Rows) -> Mapping[str, float] | None:
+    """Each group's share of the fit rows; None unless each is in exactly one group, and judge has rows of them all."""
     groups = fit.groups
     if not groups.names or not bool((groups.members.sum(dim=1) == 1).all()):
+        return None
+    if bool(((groups.counts() > 0) & (judge.groups.counts() == 0)).any()):
         return None
     return dict(zip(groups.names, (groups.counts().double() / len(fit)).tolist(), strict=True))
 

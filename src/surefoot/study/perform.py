@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from shutil import rmtree
 
-import torch
-
 from surefoot.progress import Progress, silent
 from surefoot.study.cells import Cell
+from surefoot.study.numerics import one_thread
 from surefoot.study.store import Store
 
 __all__ = ["perform"]
@@ -32,16 +31,15 @@ def perform(cell: Cell, store: Store, *, estimate: float = 0.0, progress: Progre
         **{name: store.path(reference) for name, reference in cell.inputs.items()},
         **{name: Path(place) for name, place in cell.places.items()},
     }
-    threads, product = torch.get_num_threads(), product_in_use()
+    product = product_in_use()
     temporary = store.begin(cell.address)
     try:
-        torch.set_num_threads(1)
         use_product(str(cell.numerics["product"]))
-        work_of(cell)(cell.spec, inputs, temporary, progress)
+        with one_thread():
+            work_of(cell)(cell.spec, inputs, temporary, progress)
         seconds = time.perf_counter() - began
         store.finish(cell, temporary, seconds, estimate)
     finally:
-        torch.set_num_threads(threads)
         use_product(product)
         rmtree(temporary, ignore_errors=True)
     return seconds

@@ -17,7 +17,7 @@ from surefoot.rows.roles import ROLES, Role
 from surefoot.study.cells import Cell, needs
 from surefoot.study.cost import Extent, cost_of
 from surefoot.study.engine.tasks import Task
-from surefoot.study.graph import Graph, graph_of, learns_from
+from surefoot.study.graph import Graph, code_of, graph_of, learns_from
 from surefoot.study.numerics import numerics_of, product_of_this_machine, require_device
 from surefoot.study.shape import Study
 from surefoot.study.store import Store
@@ -72,11 +72,8 @@ def plan_study(
     """
     if workers is not None and workers < 1:
         raise InputError(f"{workers} workers were asked for; give at least 1.")
-    if study.network is not None and study.network.file is not None and not trust_code:
-        raise InputError(
-            f"The network {study.network.file} is code from a file, which runs only with --trust-code "
-            "(in Python: trust_code=True)."
-        )
+    if not trust_code:
+        refuse_code(study, folder)
     require_device(device)
     store = Store(out / "cells")
     numerics = numerics_of(product or product_of_this_machine())
@@ -104,6 +101,18 @@ def plan_study(
         numerics=numerics,
         damaged={address: reason for address, reason in damage.items() if reason},
     )
+
+
+def refuse_code(study: Study, folder: Path) -> None:
+    """Raise `InputError` when a network, or a finished model, is built by code from a file."""
+    named = [] if study.network is None or study.network.file is None else [f"The network {study.network.file}"]
+    for base, settings in study.base.items():
+        if settings.model is not None and (code := code_of(folder / settings.model)) is not None:
+            named.append(f"The model of {base} ({code})")
+    if named:
+        raise InputError(
+            f"{named[0]} is code from a file, which runs only with --trust-code (in Python: trust_code=True)."
+        )
 
 
 def cores() -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 from surefoot.errors import InputError
 from surefoot.files import digest_file, read_json, write_json
-from surefoot.study.cells import Cell, cell_to_json
+from surefoot.study.cells import Cell, cell_from_json, cell_to_json
 
 __all__ = ["Finished", "Store", "open_store"]
 
@@ -58,7 +58,11 @@ class Store:
             return ""
         try:
             record: Any = read_json(folder / RECORD)
+            if cell_from_json(record["cell"]).address != address:
+                return "its record is another cell's"
             files: Mapping[str, Mapping[str, Any]] = record["files"]
+            if not files:
+                return "its record names no files"
             for name, recorded in files.items():
                 if (folder / name).stat().st_size != recorded["size"]:
                     return f"{name} has another size than was recorded"

@@ -8,10 +8,10 @@ from surefoot.errors import InputError
 from surefoot.files import write_json
 from surefoot.progress import Progress
 from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
-from surefoot.rows.digest import rows_digest
+from surefoot.rows.digest import identity_digest, rows_digest
 from surefoot.rows.reading import SPLIT_MEANING, read_rows
 from surefoot.rows.roles import ROLES, Role, Roles
-from surefoot.rows.rows import Rows
+from surefoot.rows.rows import LazyInputs, Rows
 from surefoot.study.stored import save_rows
 
 __all__ = ["MEANING", "make_roles", "make_rows_of", "summary_of"]
@@ -49,6 +49,7 @@ def _about(rows: Rows) -> dict[str, Any]:
         "groups": counts,
         "partitioned": bool((rows.groups.members.sum(dim=1) == 1).all()),
         "digest": rows_digest(rows),
+        "identity": identity_digest(rows.ids, rows.sources),
     }
 
 
@@ -83,6 +84,11 @@ def _read(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, s
         images=inputs.get("images"),
         image_size=(given["size"][0], given["size"][1]) if "size" in given else None,
     )
+    if isinstance(reading.rows.inputs, LazyInputs) and "images" not in (*spec, *inputs):
+        raise InputError(
+            f"{inputs['data'].name} names image files; name their folder too (images: .), so that a changed picture is "
+            "noticed."
+        )
     if spec.get("roles") is not None:
         return assign_roles(reading.rows, spec["roles"], spec["seed"]), reading.described
     if reading.split is None:
