@@ -19,8 +19,8 @@ from surefoot.networks.weights import load_model
 from surefoot.rows.assign import assign_roles
 from surefoot.rows.reading import read_rows
 from surefoot.study.columns import Columns
-from surefoot.study.once import card_from_predictions, look, seen_by
-from surefoot.study.once_predict import predict
+from surefoot.study.once import card_from_predictions, look
+from surefoot.study.once_predict import predict, seen_by
 from surefoot.study.once_repair import SHARES, KeptRepair, repair_features
 
 PREDICTIONS = [  # label, place, probability of class 1: place a has 3 of 4 right, place b 1 of 2
@@ -189,6 +189,29 @@ def test_look_predict_and_card_agree(repaired: KeptRepair, tmp_path: Path) -> No
     for ours, theirs in zip(looked.findings, carded.findings, strict=True):
         assert (ours.name, ours.slice, ours.count) == (theirs.name, theirs.slice, theirs.count)
         assert ours.value == pytest.approx(theirs.value, abs=1e-6)
+
+
+def test_predictions_on_rows_the_model_has_seen_make_no_card(
+    repaired: KeptRepair, features: Path, tmp_path: Path
+) -> None:
+    """A detour over a CSV does not get round the guard of the judge rows."""
+    lines = predict(str(repaired.folder / "model"), features).splitlines()
+    assert lines[0].startswith("id,seen,label,group,")
+    marks = [line.split(",")[1] for line in lines[1:]]
+    assert (marks.count("yes"), marks.count("no")) == (960, 240)
+    (tmp_path / "all.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError) as refused:
+        card_from_predictions(tmp_path / "all.csv", out=tmp_path)
+    assert str(refused.value) == (
+        "960 of 1200 rows in all.csv were seen when the model was made (column 'seen' says yes); judge on the others: "
+        "leave these rows out."
+    )
+    unseen = [lines[0], *(line for line, mark in zip(lines[1:], marks, strict=True) if mark == "no")]
+    (tmp_path / "unseen.csv").write_text("\n".join(unseen) + "\n")
+    card = card_from_predictions(tmp_path / "unseen.csv", out=tmp_path).card
+    assert repaired.card.chosen is not None
+    worst = value(repaired.card, "worst_group_accuracy", subject=repaired.card.chosen)
+    assert value(card, "worst_group_accuracy") == pytest.approx(worst)
 
 
 def test_predict_does_without_labels(repaired: KeptRepair, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,7 +39,7 @@ rows:
 
 # One training of the network on the fit rows; add a second name to compare two.
 base:
-  base: {{epochs: 20, batch: 64, optimiser: adamw, rate: 0.003, schedule: one_cycle}}
+  base: {{label: Base model, epochs: 20, batch: 64, optimiser: adamw, rate: 0.003, schedule: one_cycle}}
 
 {_mitigations(rows.groups.names)}
 

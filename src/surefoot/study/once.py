@@ -13,7 +13,8 @@ from pathlib import Path
 
 from surefoot.card.assemble import assemble_card
 from surefoot.card.card import Card, Record, RoleSummary, Subject
-from surefoot.files import digest_file, digest_json, digest_tensor, read_json
+from surefoot.errors import InputError
+from surefoot.files import digest_file, digest_json, digest_tensor
 from surefoot.findings.predictions import Predictions, predictions_for
 from surefoot.findings.reading import read_predictions
 from surefoot.networks.weights import OpenedModel, open_model
@@ -21,13 +22,14 @@ from surefoot.progress import Progress, silent
 from surefoot.rows.digest import identity_digest, rows_digest
 from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Inputs, Rows
+from surefoot.rows.tables import read_table
 from surefoot.study.claim_text import parse_claim
 from surefoot.study.columns import USUAL, Columns
 from surefoot.study.keep import Asked, Kept, keep
 from surefoot.study.numerics import one_thread
-from surefoot.study.once_predict import probabilities_of, rows_for
+from surefoot.study.once_predict import SEEN, probabilities_of, rows_for, seen_by
 
-__all__ = ["card_from_predictions", "look", "seen_by", "summary_of_role"]
+__all__ = ["card_from_predictions", "look", "summary_of_role"]
 
 MODEL = "model"
 """The name of the one subject on a card of a single model."""
@@ -49,11 +51,17 @@ def card_from_predictions(
 ) -> Kept:
     """A card from labels, probabilities and groups alone; nothing is known of the model, and the card says so.
 
-    claims: as `parse_claim` reads them. Raises `InputError` for a file or a claim that cannot be used; no card
-    is written then.
+    claims: as `parse_claim` reads them. Raises `InputError` for a file or a claim that cannot be used, and for rows
+    that a column `seen` marks with "yes" (`predict` writes it); no card is written then.
     """
     began = time.perf_counter()
     predictions = read_predictions(path, target=target, groups=groups, cluster=cluster, id_column=id_column, seed=seed)
+    told = read_table(path).columns.get(SEEN, [])
+    if (count := sum(value == "yes" for value in told)) > 0:
+        raise InputError(
+            f"{count} of {len(told)} rows in {path.name} were seen when the model was made (column {SEEN!r} says yes); "
+            "judge on the others: leave these rows out."
+        )
     made = [parse_claim(claim, MODEL, confidence) for claim in claims]
     asked = Asked(
         road="card",
@@ -168,12 +176,6 @@ ONE_RUN = "One training run: how much another would differ is not measured."
 UNKNOWN_TRAINING = (
     "Which rows the model was trained on is unknown: nothing could check that these rows were kept apart from it."
 )
-
-
-def seen_by(model: str) -> frozenset[str] | None:
-    """The sources that a saved model has seen, as recorded beside it; None when there is no such record."""
-    file = Path(model) / "seen.json"
-    return frozenset(str(name) for name in read_json(file)) if file.is_file() else None
 
 
 def summary_of_role(role: str, rows: Rows) -> RoleSummary:

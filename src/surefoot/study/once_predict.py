@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefoot.errors import InputError
+from surefoot.files import read_json
 from surefoot.networks.network import forward, head_of
 from surefoot.networks.weights import OpenedModel, open_model
 from surefoot.progress import Progress, silent
@@ -18,9 +19,11 @@ from surefoot.rows.reading import UNLABELLED
 from surefoot.rows.rows import Rows
 from surefoot.study.columns import USUAL, Columns
 
-__all__ = ["predict", "probabilities_of", "rows_for"]
+__all__ = ["SEEN", "predict", "probabilities_of", "rows_for", "seen_by"]
 
 BATCH = 512  # rows a forward pass
+SEEN = "seen"
+"""The column that says of each row whether it, or a relative, was used to make the model: yes or no."""
 
 
 def predict(
@@ -36,8 +39,9 @@ def predict(
 ) -> str:
     """A model's class probabilities as CSV text: id, label and group (where the data has them), p_<class> ….
 
-    `card_from_predictions` reads it back. Rows that hang together get the number of their cluster; of several ways
-    to hang together, that with the fewest clusters.
+    `card_from_predictions` reads it back. Where the model's folder says what the model has seen, `seen` is "yes" for
+    those rows and their relatives, on which no card will judge. Rows that hang together get the number of their
+    cluster; of several ways to hang together, that with the fewest clusters.
     """
     opened = open_model(model, trust_code=trust_code, weights=weights, head=head)
     names = _classes(opened)
@@ -47,7 +51,7 @@ def predict(
         rows = rows_for(opened, columns, data)
     probabilities = probabilities_of(opened, rows, device=device, progress=progress)
     classes = names or (rows.classes if labelled else tuple(map(str, range(probabilities.shape[1]))))
-    return _as_csv(rows, probabilities, classes, labelled=labelled)
+    return _as_csv(rows, probabilities, classes, labelled=labelled, seen=seen_by(model))
 
 
 def probabilities_of(
@@ -74,6 +78,12 @@ def probabilities_of(
     return torch.cat(parts)
 
 
+def seen_by(model: str) -> frozenset[str] | None:
+    """The sources that a saved model has seen, as recorded beside it; None when there is no such record."""
+    file = Path(model) / "seen.json"
+    return frozenset(str(name) for name in read_json(file)) if file.is_file() else None
+
+
 def _classes(opened: OpenedModel) -> tuple[str, ...] | None:
     """The names of the model's classes, where it was saved with them."""
     return None if opened.record is None else opened.record.classes
@@ -98,18 +108,23 @@ def rows_for(opened: OpenedModel, columns: Columns, data: Path) -> Rows:
     )
 
 
-def _as_csv(rows: Rows, probabilities: Tensor, classes: Sequence[str], *, labelled: bool) -> str:
+def _as_csv(
+    rows: Rows, probabilities: Tensor, classes: Sequence[str], *, labelled: bool, seen: frozenset[str] | None
+) -> str:
     """One line a row. Groups that overlap are left out: one column cannot say them."""
     members = rows.groups.members
     grouped = bool(rows.groups.names) and int(members.sum(dim=1).max()) == 1
     clusters = min(rows.clusters.T, key=lambda way: int(way.unique().numel()))
     clustered = int(clusters.unique().numel()) < len(rows)
-    head = ["id", *(["label"] if labelled else []), *(["group"] if grouped else [])]
+    head = ["id", *([SEEN] if seen is not None else []), *(["label"] if labelled else [])]
+    head += ["group"] if grouped else []
     written = io.StringIO()
     table = csv.writer(written, lineterminator="\n")
     table.writerow([*head, *(["cluster"] if clustered else []), *(f"p_{label}" for label in classes)])
     for row, given in enumerate(probabilities.tolist()):
         cells: list[object] = [rows.ids[row]]
+        if seen is not None:
+            cells.append("no" if seen.isdisjoint(map(str, rows.sources[row])) else "yes")
         if labelled:
             cells.append(rows.classes[int(rows.targets[row])])
         if grouped:

@@ -36,7 +36,8 @@ from surefoot.study.claim_text import parse_claim
 from surefoot.study.columns import USUAL, Columns
 from surefoot.study.keep import Asked, keep
 from surefoot.study.numerics import one_thread
-from surefoot.study.once import seen_by, summary_of_role
+from surefoot.study.once import summary_of_role
+from surefoot.study.once_predict import seen_by
 from surefoot.study.stored import save_seen
 from surefoot.study.work_rows import MEANING
 
