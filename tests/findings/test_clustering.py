@@ -162,3 +162,22 @@ def test_refuses_too_many_ways() -> None:
     message = r"^Rows hang together in 9 ways; intervals can use at most 8 columns of clusters\.$"
     with pytest.raises(InputError, match=message):
         cluster_design(np.zeros((4, 9), dtype=np.int64))
+
+
+def test_adding_squared_reaches_covers_where_satterthwaite_falls_short() -> None:
+    """Two parts of a variance: rows known exactly, seeds estimated with S − 1 degrees of freedom; 100,000 draws."""
+    rng = np.random.default_rng(12)
+    error, known = rng.chisquare(1, size=100_000), float(stats.norm.ppf(0.975)) ** 2
+    worst: dict[int, tuple[float, float]] = {}
+    for seeds in (2, 5):
+        ours, usual = [], []
+        for rows in (0.0, 0.1, 0.3, 0.5, 0.9, 1.0):
+            part = (1 - rows) * rng.chisquare(seeds - 1, size=100_000) / (seeds - 1)
+            ours.append(np.mean(error <= known * rows + stats.t.ppf(0.975, seeds - 1) ** 2 * part))
+            freedom = (rows + part) ** 2 / np.maximum(part**2 / (seeds - 1), 1e-12)
+            usual.append(np.mean(error <= stats.t.ppf(0.975, freedom) ** 2 * (rows + part)))
+        worst[seeds] = min(ours), min(usual)
+    standard_error = np.sqrt(0.95 * 0.05 / 100_000)
+    assert min(ours for ours, _ in worst.values()) > 0.95 - 5 * standard_error
+    assert worst[2][1] == pytest.approx(0.874, abs=0.01)
+    assert worst[5][1] == pytest.approx(0.942, abs=0.005)
