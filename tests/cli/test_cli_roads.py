@@ -220,7 +220,7 @@ def test_predict_does_without_labels(repaired: KeptRepair, tmp_path: Path, capsy
     np.savez(tmp_path / "bare.npz", inputs=inputs)
     assert main(["predict", str(repaired.folder / "model"), str(tmp_path / "bare.npz")]) == 0
     table = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert list(table[0]) == ["id", "p_0", "p_1"]
+    assert list(table[0]) == ["id", "seen", "p_0", "p_1"]
     logits = inputs @ repaired.head.weight.numpy().T + repaired.head.bias.numpy()
     expected = np.exp(logits[:, 1]) / np.exp(logits).sum(axis=1)
     assert [float(row["p_1"]) for row in table] == pytest.approx(expected, abs=1e-6)
