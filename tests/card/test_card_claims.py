@@ -85,6 +85,11 @@ def test_sentences_say_the_numbers() -> None:
         "the interval contains the claimed minimum of 90.0%. About 1,350 independent clusters would decide it; "
         "600 were judged."
     )
+    seeds = judged(Claim("worst_group_accuracy", "erm", at_least=0.9), per_seed=(0.86, 0.88, 0.9))
+    assert seeds.reason == (
+        "the interval contains the claimed minimum of 90.0%. About 1,350 independent clusters with 7 training seeds "
+        "would decide it; there were 600 with 3."
+    )
 
 
 def test_no_interval_is_undecided_and_says_what_to_do() -> None:

@@ -149,10 +149,7 @@ def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels
     elif needed is None:
         reason = f"the value lies on the claimed {limit} of {shown_bound}, so no number of rows is sure to decide it."
     else:
-        reason = (
-            f"the interval contains the claimed {limit} of {shown_bound}. About {needed:,} independent clusters "
-            f"would decide it; {finding.clusters:,} {'was' if finding.clusters == 1 else 'were'} judged."
-        )
+        reason = f"the interval contains the claimed {limit} of {shown_bound}. {_deciding(finding, needed)}"
     return Judged(claim, status, finding, needed, f"{what} is {show_finding(finding, value=shown)}: {reason}", reason)
 
 
@@ -189,12 +186,28 @@ def _status(sign: Literal["at least", "at most"], bound: float, interval: Interv
 
 
 def _needed(value: float, bound: float, interval: Interval, clusters: int) -> int | None:
-    """Clusters at which the half-width that faces the bound would have shrunk to the distance from it."""
+    """Clusters at which the half-width that faces the bound would have shrunk to the distance from it.
+
+    A half-width falls with the square root of the evidence: of the clusters, and of the seeds where there are several.
+    """
     distance = abs(value - bound)
     if distance <= ON_THE_BOUND:
         return None
     half_width = value - interval.low if value > bound else interval.high - value
     return max(clusters + 1, math.ceil(clusters * (half_width / distance) ** 2))
+
+
+def _deciding(finding: Finding, needed: int) -> str:
+    """What would decide, and what there is. Seeds are spread of their own: they must grow with the clusters."""
+    seeds = len(finding.per_seed)
+    if seeds < 2:
+        there = f"{finding.clusters:,} {'was' if finding.clusters == 1 else 'were'} judged"
+        return f"About {needed:,} independent clusters would decide it; {there}."
+    more = math.ceil(seeds * needed / finding.clusters)
+    return (
+        f"About {needed:,} independent clusters with {more:,} training seeds would decide it; there were "
+        f"{finding.clusters:,} with {seeds:,}."
+    )
 
 
 def _named(claim: Claim, findings: Sequence[Finding], chosen: str | None) -> Finding:
