@@ -42,16 +42,15 @@ def rows(
 ) -> int:
     """Describe a data set: rows, classes, groups, splits; refuse it when a row crosses splits."""
     from surefoot.rows.assign import roles_from_split
-    from surefoot.rows.reading import describe
-    from surefoot.study.work_rows import MEANING
+    from surefoot.rows.reading import SPLIT_MEANING, describe
 
     columns = columns_of(target, groups, split=split, cluster=cluster, source=source, identity=id_column, images=images)
     reading = columns.read(data)
-    known = reading.split is not None and set(reading.split) <= set(MEANING)
-    roles = roles_from_split(reading.rows, reading.split, MEANING) if reading.split is not None and known else {}
+    known = reading.split is not None and set(reading.split) <= set(SPLIT_MEANING)
+    roles = roles_from_split(reading.rows, reading.split, SPLIT_MEANING) if reading.split is not None and known else {}
     told = [*reading.described.splitlines(), *describe(reading.rows)]
     if reading.split is not None:
-        told += _splits(reading.rows, reading.split, MEANING if known else {})
+        told += _splits(reading.rows, reading.split, SPLIT_MEANING if known else {})
         if not known:
             told.append("what these splits are for is not known: say so in the study (meaning:)")
     if as_json:

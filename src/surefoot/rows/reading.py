@@ -39,10 +39,10 @@ MOST_GUESSED = 100
 """A column with more values than this is not taken for an attribute because of its name alone."""
 
 SPLIT_MEANING: Mapping[str, Role] = {
-    "train": "fit", "0": "fit", "fit": "fit",
+    "train": "fit", "training": "fit", "0": "fit", "fit": "fit",
     "repair": "repair",
-    "val": "choose", "valid": "choose", "validation": "choose", "1": "choose", "choose": "choose",
-    "test": "judge", "2": "judge", "judge": "judge",
+    "val": "choose", "valid": "choose", "validation": "choose", "dev": "choose", "1": "choose", "choose": "choose",
+    "test": "judge", "testing": "judge", "2": "judge", "judge": "judge",
 }  # fmt: skip
 """What the usual names of splits mean, for `roles_from_split`."""
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import torch
 
-from surefoot.rows.reading import Reading, describe
+from surefoot.rows.reading import SPLIT_MEANING, Reading, describe
 from surefoot.rows.roles import Role
 from surefoot.study.columns import Columns
-from surefoot.study.work_rows import MEANING
 
 __all__ = ["draft_study"]
 
@@ -74,7 +73,7 @@ def _source(path: Path, columns: Columns, reading: Reading) -> str:
             lines.append(f"    id: {_text(columns.id)}")
         if columns.images is not None and kind == "table":
             lines.append(f"    images: {_text(columns.images)}")
-    if reading.split is not None and (unknown := sorted(set(reading.split) - set(MEANING))):
+    if reading.split is not None and (unknown := sorted(set(reading.split) - set(SPLIT_MEANING))):
         lines.append("    # Say what these splits are for: fit, repair, choose or judge.")
         lines.append(f"    meaning: {{{', '.join(f'{_text(value)}: fit' for value in unknown)}}}")
     return "\n".join(lines)
@@ -85,7 +84,7 @@ def _roles(reading: Reading) -> str:
     shares = "  roles: {fit: 0.4, repair: 0.2, choose: 0.2, judge: 0.2}"
     if reading.split is None:
         return f"  # No split was found, so rows are shared out at random (related rows stay together).\n{shares}\n"
-    meant: set[Role] = {MEANING.get(value, "fit") for value in reading.split}
+    meant: set[Role] = {SPLIT_MEANING.get(value, "fit") for value in reading.split}
     if not {"fit", "choose", "judge"} <= meant:
         words = ", ".join(sorted(set(reading.split)))
         return f"  # The split ({words}) lacks rows to choose or judge on, so rows are shared out anew.\n{shares}\n"

@@ -29,7 +29,7 @@ from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.protocol import score
 from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
 from surefoot.rows.digest import identity_digest
-from surefoot.rows.reading import Reading
+from surefoot.rows.reading import SPLIT_MEANING, Reading
 from surefoot.rows.roles import ROLES, Role, Roles, refuse_seen
 from surefoot.rows.rows import Groups, Rows
 from surefoot.study.claim_text import parse_claim
@@ -39,7 +39,6 @@ from surefoot.study.numerics import one_thread
 from surefoot.study.once import summary_of_role
 from surefoot.study.once_predict import seen_by
 from surefoot.study.stored import save_seen
-from surefoot.study.work_rows import MEANING
 
 __all__ = ["SHARES", "KeptRepair", "Parted", "give_roles", "repair_features"]
 
@@ -172,7 +171,7 @@ def give_roles(reading: Reading, seed: int) -> Parted:
         words = ", ".join(f"{share:.0%} {role}" for role, share in SHARES.items())
         return Parted(roles, f"Splits: made here, at random with seed {seed} ({words}); the file has none.")
     values = ", ".join(sorted(set(reading.split)))
-    roles = roles_from_split(reading.rows, reading.split, MEANING)
+    roles = roles_from_split(reading.rows, reading.split, SPLIT_MEANING)
     words = f"Splits: from the file ({values})"
     for role in ("fit", "choose", "judge"):
         if role not in roles:

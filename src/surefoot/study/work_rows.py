@@ -10,14 +10,11 @@ from surefoot.progress import Progress
 from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
 from surefoot.rows.digest import identity_digest, rows_digest
 from surefoot.rows.reading import SPLIT_MEANING, read_rows
-from surefoot.rows.roles import ROLES, Role, Roles
+from surefoot.rows.roles import ROLES, Roles
 from surefoot.rows.rows import LazyInputs, Rows
 from surefoot.study.stored import save_rows
 
-__all__ = ["MEANING", "make_roles", "make_rows_of", "summary_of"]
-
-MEANING: Mapping[str, Role] = {**SPLIT_MEANING, "training": "fit", "dev": "choose", "testing": "judge"}
-"""What the usual words and numbers of a split column mean, where a study does not say."""
+__all__ = ["make_roles", "make_rows_of", "summary_of"]
 
 
 def make_roles(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
@@ -96,7 +93,7 @@ def _read(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, s
             f"{inputs['data'].name} says nothing about roles; name its split column, or give rows a share per role, "
             "such as roles: {fit: 0.4, repair: 0.1, choose: 0.2, judge: 0.3}."
         )
-    roles = roles_from_split(reading.rows, reading.split, given.get("meaning") or MEANING)
+    roles = roles_from_split(reading.rows, reading.split, given.get("meaning") or SPLIT_MEANING)
     if spec.get("repair_share") is not None:
         share = float(spec["repair_share"])
         if "repair" in roles:
