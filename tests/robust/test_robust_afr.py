@@ -11,7 +11,8 @@ from surefoot.errors import InputError
 from surefoot.robust.afr import AFRSettings, afr, afr_weights
 from surefoot.robust.balanced import erm_head
 from surefoot.robust.head import LinearHead
-from surefoot.robust.protocol import score
+from surefoot.robust.protocol import material_of, score
+from surefoot.robust.selecting import Selection, selecting
 from surefoot.rows.rows import Rows, cross_groups, make_rows, no_groups
 
 
@@ -60,7 +61,7 @@ def test_a_base_head_that_is_best_is_kept_at_step_zero() -> None:
     repaired = afr(ROLES, ERM, AFRSettings(gammas=(0.0,), penalties=(math.inf,), steps=30), 0)
     assert torch.equal(repaired.head.weight, ERM.weight)
     assert torch.equal(repaired.head.bias, ERM.bias)
-    assert repaired.chosen == {"gamma": 0.0, "penalty": math.inf, "step": 0.0}
+    assert {"gamma": 0.0, "penalty": math.inf, "step": 0.0}.items() <= repaired.chosen.items()
     assert "No step improved the worst group of the choose rows: the base head is kept." in repaired.notes
     base = score(ERM, ROLES["choose"])
     assert repaired.trials[0].worst_group_accuracy == pytest.approx(base.worst_group_accuracy)
@@ -95,7 +96,7 @@ def test_of_equal_logits_the_first_class_is_predicted_as_everywhere_else(classes
     assert trial.mean_accuracy == pytest.approx(2 / (classes + 1))
 
 
-def test_repair_rows_need_no_groups_but_choose_rows_do() -> None:
+def test_repair_rows_need_no_groups_but_choose_rows_do_when_groups_select() -> None:
     # Guards trap 10 of AFR: only training is free of group labels.
     settings = AFRSettings(gammas=(6.0, 12.0), steps=50)
     repair = ROLES["repair"]
@@ -106,7 +107,8 @@ def test_repair_rows_need_no_groups_but_choose_rows_do() -> None:
     with pytest.raises(InputError) as caught:
         afr({"repair": bare, "choose": choose}, ERM, settings, 0)
     assert str(caught.value) == (
-        "AFR needs groups on the choose rows, but they have none; name the attribute that makes groups."
+        "AFR was to be selected by groups, but the choose rows have none; name the attribute that makes groups, or set "
+        "selection to one of classes, pseudo_groups, mistakes, accuracy."
     )
 
 
@@ -149,3 +151,28 @@ def test_settings_that_mean_nothing_are_refused(given: dict[str, object], messag
     with pytest.raises(InputError) as caught:
         replace(AFRSettings(), **given)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("selection", ["classes", "pseudo_groups", "mistakes", "accuracy"])
+def test_afr_runs_with_no_group_label_anywhere(selection: Selection) -> None:
+    bare = {role: replace(rows, groups=no_groups(len(rows))) for role, rows in ROLES.items()}
+    settings = AFRSettings(gammas=(6.0, 12.0), steps=50, selection=selection)
+    repaired, labelled = afr(bare, ERM, settings, 0), afr(ROLES, ERM, settings, 0)
+    assert torch.equal(repaired.head.weight, labelled.head.weight)
+    assert repaired.notes == labelled.notes
+    assert repaired.notes[0].startswith("Settings were selected without group labels, by ")
+    groups = selecting(material_of(bare["choose"], "choose", "AFR"), ERM, selection, "AFR").groups
+    again = score(repaired.head, replace(bare["choose"], groups=groups))
+    best = max(trial.worst_group_accuracy for trial in repaired.trials)
+    smallest = int(groups.counts().min())
+    assert again.worst_group_accuracy == pytest.approx(best, abs=1 / smallest + 1e-9)
+
+
+def test_every_trial_says_how_many_rows_its_weights_are_worth() -> None:
+    settings = AFRSettings(gammas=(0.0, 4.0, 1e5), penalties=(0.0, 0.1), steps=1, class_balance=False)
+    trials = afr(ROLES, ERM, settings, 0).trials
+    effective = [trial.setting["effective_rows"] for trial in trials]
+    assert effective[:2] == pytest.approx([362.0, 362.0])  # γ = 0: every row weighs the same
+    assert effective[2] == effective[3]
+    assert 1 < effective[2] < 362
+    assert effective[4] == pytest.approx(1.0)

@@ -5,7 +5,8 @@
 
 by full-batch gradient descent from the base head (Ŵ, b̂), the gradient (penalty included) clipped at norm `clip`, and
 stopped where the worst group of the choose rows is best: AFR is a trajectory, not a minimiser. Weights are computed
-once, in log space, on the repair rows; features are not standardised. Only the choose rows need groups.
+once, in log space, on the repair rows; features are not standardised. Only the choose rows need groups, and not even
+they do when `selection` is one that works without (surefoot.robust.selecting).
 
 Source: Qiu, Potapczynski, Izmailov and Wilson (2023), "Simple and fast group robustness by automatic feature
 reweighting", section 3 and its released training script (start at the base head; step 0 may be selected, as in its
@@ -30,9 +31,9 @@ from surefoot.robust.protocol import (
     check_same_features,
     choose_best,
     material,
-    named_groups,
     seen_by,
 )
+from surefoot.robust.selecting import Selection, check_selection, selecting
 from surefoot.rows.roles import Roles
 from surefoot.rows.rows import Groups
 
@@ -45,6 +46,7 @@ class AFRSettings:
 
     An infinite penalty keeps the base head. clip: bound on the gradient's norm over weights and bias together.
     class_balance: β_c = 1 / n_c over the repair rows; otherwise β = 1.
+    selection: over which groups of the choose rows the worst is taken; all but "groups" work without group labels.
     """
 
     gammas: tuple[float, ...] = tuple(4.0 + 0.5 * number for number in range(33))
@@ -53,6 +55,7 @@ class AFRSettings:
     rate: float = 1e-2
     clip: float = 1.0
     class_balance: bool = True
+    selection: Selection = "groups"
 
     def __post_init__(self) -> None:
         for name, values in {"gammas": self.gammas, "penalties": self.penalties}.items():
@@ -65,6 +68,7 @@ class AFRSettings:
                 f"steps are {self.steps}, rate {self.rate} and clip {self.clip}; steps may not be negative, rate and "
                 "clip must be positive."
             )
+        check_selection(self.selection)
 
 
 @dataclass(frozen=True)
@@ -84,26 +88,32 @@ class Path:
 def afr(features: Roles, erm: LinearHead, settings: AFRSettings, seed: int) -> Repaired:
     """Descend with every setting at once and keep the best step of the best setting on the choose rows.
 
-    features: repair rows (held out from the base model's training; groups not needed) and choose rows with groups.
-    The first of equally good settings and steps wins. AFR draws nothing at random, so `seed` changes nothing; it is
-    taken because every repair takes one. `chosen` holds gamma, penalty and step.
+    features: repair rows (held out from the base model's training; groups not needed) and choose rows, with groups
+    where settings are selected by them. The first of equally good settings and steps wins. AFR draws nothing at
+    random, so `seed` changes nothing; it is taken because every repair takes one. `chosen` and the settings of the
+    trials hold gamma, penalty, step, and effective_rows: how many repair rows the weights are worth, 1 / Σμ².
 
-    Raises `InputError` for judge rows, a missing role, choose rows without groups, an empty group, or a head that
-    does not fit the features.
+    Raises `InputError` for judge rows, a missing role, choose rows without groups where `selection` needs them, an
+    empty group, or a head that does not fit the features.
     """
     repair, choose = material(features, "repair", "AFR"), material(features, "choose", "AFR")
     check_same_features(repair, choose, "AFR")
     check_head(erm, repair, "AFR")
-    groups = named_groups(choose, "AFR")
     base = LinearHead(erm.weight.to(repair.features.dtype), erm.bias.to(repair.features.dtype))
+    chosen_by = selecting(choose, base, settings.selection, "AFR")
     probabilities = base.probabilities(repair.features).gather(1, repair.targets[:, None])[:, 0]
     classes = len(repair.rows.classes)
     weights = afr_weights(probabilities, repair.targets, settings.gammas, classes, settings.class_balance)
-    path = descend(repair, choose, groups, base, weights, settings)
-    grid = [(gamma, penalty) for gamma in settings.gammas for penalty in settings.penalties]
+    path = descend(repair, choose, chosen_by.groups, base, weights, settings)
+    effective = (1 / weights.square().sum(dim=0)).tolist()
+    grid = [
+        {"gamma": gamma, "penalty": penalty, "effective_rows": rows}
+        for gamma, rows in zip(settings.gammas, effective, strict=True)
+        for penalty in settings.penalties
+    ]
     trials = tuple(
-        Trial({"gamma": gamma, "penalty": penalty, "step": float(step)}, worst, mean)
-        for (gamma, penalty), step, worst, mean in zip(
+        Trial({**setting, "step": float(step)}, worst, mean)
+        for setting, step, worst, mean in zip(
             grid, path.step.tolist(), path.worst.tolist(), path.mean.tolist(), strict=True
         )
     )
@@ -114,7 +124,7 @@ def afr(features: Roles, erm: LinearHead, settings: AFRSettings, seed: int) -> R
         chosen=trials[best].setting,
         trials=trials,
         seen=seen_by(repair, choose),
-        notes=tuple(_notes(repair, base, weights[:, best // len(settings.penalties)], trials[best])),
+        notes=(*chosen_by.notes, *_notes(repair, base, trials[best])),
     )
 
 
@@ -227,9 +237,9 @@ def _correct(
     return predicted == targets[:, None]
 
 
-def _notes(repair: Material, base: LinearHead, weights: Float[Tensor, "rows"], chosen: Trial) -> list[str]:
+def _notes(repair: Material, base: LinearHead, chosen: Trial) -> list[str]:
     """What a reader must know about the descent that won."""
-    effective = 1 / float(weights.square().sum())
+    effective = chosen.setting["effective_rows"]
     notes = [f"AFR's weights are worth {effective:.0f} of {len(repair.rows)} repair rows (1 / Σμ²)."]
     if bool((repair.rows.weights != 1).any()):
         notes.append("The weights of the repair rows were not used: AFR sets its own.")
