@@ -6,6 +6,7 @@ import torch
 
 from surefoot.errors import InputError
 from surefoot.robust.balance import balanced_draw, source_halves
+from surefoot.robust.dfr import DFRSettings, dfr
 from surefoot.rows.rows import Groups, Rows, make_rows
 
 
@@ -60,14 +61,41 @@ def test_an_empty_group_is_refused_by_name() -> None:
     )
 
 
-def test_overlapping_groups_are_refused() -> None:
-    groups = Groups(("old", "female"), torch.tensor([[True, False], [True, True], [False, True]]))
-    with pytest.raises(InputError) as caught:
-        balanced_draw(groups, ids_of(3), generator(), role="choose", method="DFR")
-    assert str(caught.value) == (
-        "1 choose rows are in more than one group (first: row:0001), so DFR cannot draw equally many of each; give "
-        "groups that do not overlap."
-    )
+def test_overlapping_groups_weigh_the_same_each() -> None:
+    # Row i is expected m · Σ_{g ∋ i} 1/n_g times in a draw. 1,000 draws: the count of a row is a sum of independent
+    # draws of variance at most Σ_g p_g(1 − p_g); a row outside ±5.2 σ happens with probability 2e-7, one of 40 in 8e-6.
+    members = torch.zeros(40, 3, dtype=torch.bool)
+    members[:20, 0], members[10:40:2, 1], members[15:22, 2] = True, True, True
+    groups, ids, source = Groups(("a", "b", "c"), members), ids_of(40), generator(2)
+    fewest = int(groups.counts().min())
+    counts = torch.zeros(40)
+    for _ in range(1000):
+        drawn = balanced_draw(groups, ids, source, role="repair", method="DFR")
+        assert len(drawn) == 3 * fewest
+        counts += drawn.bincount(minlength=40)
+    chances = members * (fewest / groups.counts())
+    expected, spread = 1000 * chances.sum(dim=1), (1000 * (chances * (1 - chances)).sum(dim=1)).sqrt()
+    assert bool(((counts - expected).abs() <= 5.2 * spread).all())
+    assert counts[~members.any(dim=1)].sum() == 0  # rows in no group are never drawn
+
+
+def test_a_row_drawn_for_two_groups_counts_twice_in_the_fit() -> None:
+    # Every group named twice: each row counts twice, which is the fit of the groups named once with C doubled.
+    label = torch.tensor([0, 1] * 15)
+    inputs = torch.randn(30, 3, generator=generator(6)) + label[:, None]
+    once = Groups(("0", "1"), label[:, None] == torch.arange(2))
+    twice = Groups(("0", "1", "0 again", "1 again"), label[:, None] == torch.arange(4) % 2)
+    heads = [
+        dfr(
+            {role: make_rows(inputs, label, groups=groups) for role in ("repair", "choose")},
+            DFRSettings(strengths=(strength,), retrains=1),
+            seed=0,
+        ).head
+        for groups, strength in ((once, 2.0), (twice, 1.0))
+    ]
+    torch.testing.assert_close(heads[1].weight, heads[0].weight, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(heads[1].bias, heads[0].bias, atol=1e-5, rtol=1e-5)
+    assert bool((heads[0].weight != 0).any())
 
 
 def composed(count: int, cores: int, tops: int, seed: int) -> Rows:

@@ -30,21 +30,25 @@ def balanced_draw(
 ) -> Int[Tensor, "drawn"]:
     """As many rows of every group as the smallest group has, without replacement; row numbers in id order.
 
-    Rows in no group (unknown) are never drawn. Raises `InputError` when a group is empty, naming it, the role and
-    the method, and when a row is in two groups: then equal counts per group have no single meaning.
+    Rows in no group (unknown) are never drawn. Where groups overlap, every group has a draw of its own, and a row drawn
+    for several groups is in the answer as often: whoever weighs rows must let it count each time. So whatever is summed
+    over the draw estimates, without bias, (rows drawn per group) · Σ_g mean over group g: every group weighs the same,
+    and a row in two groups speaks for both. Without overlap no row is drawn twice. (Equal numbers of every *cell*, each
+    pattern of memberships, is another reading; sixteen overlapping groups have hundreds of cells, the smallest of one
+    row, and a draw of one row each would leave nothing to learn from.)
+
+    Raises `InputError` when a group is empty, naming it, the role and the method.
 
     >>> groups = Groups(("a", "b"), torch.tensor([[True, False], [False, True], [True, False], [False, False]]))
     >>> ids = np.array(["0", "1", "2", "3"])
     >>> drawn = balanced_draw(groups, ids, torch.Generator().manual_seed(0), role="repair", method="dfr")
     >>> len(drawn), groups.take(drawn).counts().tolist()
     (2, [1, 1])
+    >>> both = Groups(("a", "b"), torch.tensor([[True, True], [True, False]]))
+    >>> drawn = balanced_draw(both, ids[:2], torch.Generator().manual_seed(3), role="repair", method="dfr")
+    >>> len(drawn)  # row 0 for "b", and for "a" one of both
+    2
     """
-    overlapping = (groups.members.sum(dim=1) > 1).nonzero().squeeze(1)
-    if len(overlapping):
-        raise InputError(
-            f"{len(overlapping)} {role} rows are in more than one group (first: {ids[int(overlapping[0])]}), so "
-            f"{method} cannot draw equally many of each; give groups that do not overlap."
-        )
     counts = groups.counts()
     for name, count in zip(groups.names, counts.tolist(), strict=True):
         if not count:
@@ -54,8 +58,13 @@ def balanced_draw(
             )
     fewest = int(counts.min())
     order, keys = _deal(ids, generator)
-    shuffled = order[keys.argsort()]
-    drawn = [shuffled[groups.members[shuffled, number]][:fewest] for number in range(len(groups.names))]
+    overlap = bool((groups.members.sum(dim=1) > 1).any())
+    drawn: list[Tensor] = []
+    for number in range(len(groups.names)):
+        if overlap and number:
+            order, keys = _deal(ids, generator)  # else a row's luck in one group would be its luck in all
+        shuffled = order[keys.argsort()]
+        drawn.append(shuffled[groups.members[shuffled, number]][:fewest])
     return _in_id_order(torch.cat(drawn), ids)
 
 

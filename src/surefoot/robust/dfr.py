@@ -22,7 +22,7 @@ def dfr(features: Roles, settings: DFRSettings, seed: int) -> Repaired:
     """min ‖w‖₁ + |b| + C Σ log(1 + exp(−ỹ(wᵀz + b))) over group-balanced draws, the heads averaged.
 
     features: the learn role and choose, both with groups; rows in no group are left out of draws and of the worst
-    group. Raises `InputError` for judge rows, a missing role, a role without groups, an empty or overlapping group.
+    group. Raises `InputError` for judge rows, a missing role, a role without groups, an empty group.
 
     >>> import torch
     >>> from surefoot.rows.rows import cross_groups, make_rows

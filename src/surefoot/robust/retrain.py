@@ -252,7 +252,9 @@ def _fit(pool: Material, scaler: Scaler, draws: Sequence[Tensor], grid: Sequence
     targets = pool.targets[used]
     weights = torch.zeros(len(draws), len(used), dtype=torch.float64)
     for fit, (draw, setting) in enumerate(zip(draws, grid, strict=True)):
-        weights[fit, place[draw]] = torch.tensor(setting.weights, dtype=torch.float64)[pool.targets[draw]]
+        # A row drawn for two overlapping groups counts twice.
+        each = torch.tensor(setting.weights, dtype=torch.float64)[pool.targets[draw]]
+        weights[fit].index_add_(0, place[draw], each)
     strengths = torch.tensor([setting.strength for setting in grid], dtype=torch.float64)
     return fit_heads(scaler.apply(pool.features[used]), targets, weights, strengths, len(pool.rows.classes))
 
