@@ -50,6 +50,14 @@ def test_equal_mass_has_equal_bins_and_keeps_ties_together() -> None:
     assert error.spread.value == pytest.approx(abs(60 / 90 - 0.7))
 
 
+@pytest.mark.parametrize("chance", [0.97, 0.9, 0.83, 0.71])
+def test_rows_that_are_all_alike_have_no_spread(chance: float) -> None:
+    of = predictions(torch.tensor([[chance, 1 - chance]]).double().repeat(80, 1)[None], torch.zeros(80).long())
+    error = calibration_error(of, cluster_design(of.clusters.numpy()))
+    assert error.spread.value == pytest.approx(1 - chance)
+    assert error.excess == pytest.approx(0, abs=1e-9)
+
+
 def test_a_model_that_is_always_sure_and_half_right_errs_by_half() -> None:
     chance = torch.tensor([[1.0, 0.0]]).repeat(1_000, 1)
     of = predictions(chance[None], torch.arange(1_000) % 2)

@@ -168,7 +168,8 @@ def _standard_errors(design: Design, gap: Reals, index: Whole, bins: int) -> Rea
     for partition in design.partitions:
         if partition.labels is None:
             squares = np.bincount(index, weights=gap**2, minlength=bins) / rows - means**2
-            variances.append(squares / max(rows - 1, 1))
+            # Where all rows of a bin are alike, rounding may leave less than nothing.
+            variances.append(np.maximum(squares, 0) / max(rows - 1, 1))
             continue
         cells = np.bincount(
             index * partition.size + partition.labels, weights=gap, minlength=bins * partition.size
