@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from surefoot.errors import InputError
-from surefoot.networks import cache
+from surefoot.networks import chunks
 from surefoot.networks.build import build_mlp
 from surefoot.networks.cache import extract, extraction_key
 from surefoot.networks.network import Network, embed, parameters_of
@@ -318,7 +318,7 @@ def test_another_process_may_finish_while_this_one_begins(
     wanted = expected(network, rows)
     module.sizes.clear()
     gone = [tmp_path / "done" / "000000"]
-    monkeypatch.setattr(cache, "_markers", lambda folder: gone)
+    monkeypatch.setattr(chunks, "_markers", lambda folder: gone)
     assert torch.equal(run(network, rows, tmp_path).inputs[:], wanted)
 
 

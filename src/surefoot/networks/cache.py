@@ -1,19 +1,11 @@
 """Features of rows, computed once: addressed by content, written in chunks, resumable, mapped into memory.
 
-A folder of its own for each address holds
-
-    features.safetensors    [rows, features], a valid file from the first byte on; chunks are written into place
-    done/000003             sha256 of a finished chunk's bytes, written after them
-    manifest.json           every chunk's sha256, when all are there (the folder `done` is then emptied)
-
-so a killed extraction goes on with the chunks that are missing, and a damaged chunk is found and computed again.
+Each address is a folder of chunks (`surefoot.networks.chunks`), so a killed extraction goes on where it was.
 The address is made from everything that shapes the numbers: the weights, the code and settings of every layer,
 the inputs, what was done to them, the size of a chunk, the device, the product path, and the versions.
 """
 
 import inspect
-from collections.abc import Iterator
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType
@@ -23,22 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.errors import InputError
-from surefoot.files import digest_file, digest_json, read_json, write_json, write_text
+from surefoot.files import digest_file, digest_json
 from surefoot.memory import require_memory
+from surefoot.networks.chunks import CHUNK_FORMAT, fill_chunks, finished_dtype
 from surefoot.networks.network import Network, Parameters, check_head_is_last, digest_parameters, embed
 from surefoot.networks.product import product_in_use
-from surefoot.networks.tensor_file import DTYPE_CODES, TensorFile
+from surefoot.networks.tensor_file import DTYPE_CODES
 from surefoot.networks.user import USER_MODULE
 from surefoot.progress import Progress, silent
 from surefoot.rows.digest import input_digests
 from surefoot.rows.rows import Rows
 
-__all__ = ["extract", "extraction_key"]
+__all__ = ["extract", "extraction_key", "layer_identity", "refuse_not_finite"]
 
-FORMAT = 1
-FEATURES = "features.safetensors"
-MANIFEST = "manifest.json"
-DONE = "done"
 CHECKED = 8
 """Rows that are run first to see that the head is the last step."""
 
@@ -73,30 +62,15 @@ def extract(
     if not len(rows):
         return rows.with_inputs(torch.zeros(0, width))
     moved = _copied(parameters, device)
-    known, dtype = _finished(there)
-    if dtype is None:
-        dtype = _try_first(network, moved, rows, batch)
-    store = TensorFile(there / FEATURES, len(rows), width, dtype)
-    store.prepare()
-    digests: list[str] = []
-    for number, chunk in enumerate(_chunks(len(rows), batch)):
-        digest = store.digest(chunk)
-        kept = digest == known.get(number)
-        if not kept:
-            with torch.no_grad():
-                features = embed(network, moved, _part(rows, chunk, moved[f"{network.head}.weight"]))
-            _refuse_not_finite(features, rows, chunk)
-            digest = store.write(chunk, features)
-            write_text(there / DONE / f"{number:06d}", digest)
-        digests.append(digest)
-        mended = not kept and number in known
-        progress("damaged features, computed again" if mended else "features", chunk.stop, len(rows))
-    manifest = {"format": FORMAT, "dtype": DTYPE_CODES[dtype], "chunks": digests}
-    if _manifest(there) != manifest:
-        write_json(there / MANIFEST, manifest)
-    for marker in _markers(there):
-        marker.unlink(missing_ok=True)
-    return rows.with_inputs(store.mapped())
+    dtype = finished_dtype(there) or _try_first(network, moved, rows, batch)
+
+    def compute(chunk: slice) -> Tensor:
+        with torch.no_grad():
+            features = embed(network, moved, _part(rows, chunk, moved[f"{network.head}.weight"]))
+        refuse_not_finite(features, rows, chunk)
+        return features
+
+    return rows.with_inputs(fill_chunks(there, (len(rows), width), dtype, batch, compute, progress))
 
 
 def extraction_key(
@@ -111,11 +85,11 @@ def extraction_key(
     """The address of these features: sha256 over all that shapes their numbers, and nothing that does not."""
     return digest_json(
         {
-            "format": FORMAT,
+            "format": CHUNK_FORMAT,
             "versions": [version("surefoot"), torch.__version__],
             "parameters": digest_parameters(parameters),
             "head": network.head,
-            "layers": [_layer(name, part) for name, part in network.module.named_modules()],
+            "layers": [layer_identity(name, part) for name, part in network.module.named_modules()],
             "inputs": digest_json(input_digests(rows.inputs)),
             "transform": transform,
             "batch": batch,
@@ -164,7 +138,7 @@ def _part(rows: Rows, chunk: slice, like: Tensor) -> Tensor:
     return part.to(like, copy=True) if part.is_floating_point() else part.to(like.device, copy=True)
 
 
-def _refuse_not_finite(features: Tensor, rows: Rows, chunk: slice) -> None:
+def refuse_not_finite(features: Tensor, rows: Rows, chunk: slice) -> None:
     bad = (~torch.isfinite(features).all(dim=1)).nonzero().squeeze(1).tolist()
     if bad:
         names = [str(rows.ids[chunk.start + row]) for row in bad]
@@ -174,42 +148,7 @@ def _refuse_not_finite(features: Tensor, rows: Rows, chunk: slice) -> None:
         )
 
 
-def _chunks(count: int, batch: int) -> Iterator[slice]:
-    for start in range(0, count, batch):
-        yield slice(start, min(start + batch, count))
-
-
-def _finished(folder: Path) -> tuple[dict[int, str], torch.dtype | None]:
-    """The digests of the chunks that were finished, and the type of the features once all were."""
-    manifest = _manifest(folder)
-    if manifest is not None:
-        types = {code: dtype for dtype, code in DTYPE_CODES.items()}
-        return dict(enumerate(manifest["chunks"])), types[manifest["dtype"]]
-    known: dict[int, str] = {}
-    for path in _markers(folder):
-        with suppress(FileNotFoundError):  # another process has just finished, and tidied up
-            known[int(path.name)] = path.read_text(encoding="utf-8")
-    return known, None
-
-
-def _markers(folder: Path) -> list[Path]:
-    return sorted((folder / DONE).glob("[0-9]*"))
-
-
-def _manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest, or None when there is none that can be used: then every chunk is computed again."""
-    try:
-        manifest = read_json(folder / MANIFEST)
-    except InputError:
-        return None
-    match manifest:
-        case {"format": int(), "dtype": str(dtype), "chunks": list()} if dtype in DTYPE_CODES.values():
-            return cast("dict[str, Any]", manifest)
-        case _:
-            return None
-
-
-def _layer(name: str, part: nn.Module) -> list[Any]:
+def layer_identity(name: str, part: nn.Module) -> list[Any]:
     """One layer's name, class, settings, and (unless it is torch's own) the digest of its source file.
 
     Settings are plain values, types, functions, and tuples of these. Lists and mappings are not: a model may keep
