@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 if TYPE_CHECKING:
+    from surefoot.rows.published import Published
     from surefoot.study.columns import Columns
 
 __all__ = [
+    "AsOption",
     "ClaimsOption",
     "ClusterOption",
     "ConfidenceOption",
@@ -27,10 +29,12 @@ __all__ = [
     "SeedOption",
     "SourceOption",
     "SplitOption",
+    "SplitsOption",
     "TargetOption",
     "TrustOption",
     "columns_of",
     "comma_separated",
+    "published_of",
 ]
 
 OutOption: TypeAlias = Annotated[
@@ -82,6 +86,19 @@ ConfidenceOption: TypeAlias = Annotated[
 ]
 DeviceOption: TypeAlias = Annotated[str, typer.Option("--device", help="Where to compute: cpu, cuda, cuda:1, mps.")]
 SeedOption: TypeAlias = Annotated[int, typer.Option("--seed", help="The seed of everything drawn at random.")]
+AsOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="LAYOUT",
+        help="DATA is a folder in a published layout: waterbirds, celeba, multinli, civilcomments, "
+        "civilcomments-coarse, fmow, fmow-with-other, imagenet9.",
+    ),
+]
+SplitsOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--splits", metavar="NAMES", help="With --as: only these splits, with commas between."),
+]
 
 
 def columns_of(
@@ -107,3 +124,18 @@ def comma_separated(given: Sequence[str] | None) -> tuple[str, ...]:
     ('place', 'sex', 'age')
     """
     return tuple(name.strip() for each in given or () for name in each.split(",") if name.strip())
+
+
+def published_of(folder: Path, layout: str, splits: Sequence[str] | None) -> "Published":
+    """The published data set that `--as` and `--splits` name."""
+    from difflib import get_close_matches
+
+    from surefoot.errors import InputError
+    from surefoot.rows.published import LAYOUTS, read_published
+
+    chosen = next((name for name in LAYOUTS if name == layout), None)
+    if chosen is None:
+        near = get_close_matches(layout, LAYOUTS, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"the layouts are {', '.join(LAYOUTS)}."
+        raise InputError(f"There is no published layout {layout!r}; {advice}")
+    return read_published(folder, chosen).only(comma_separated(splits))

@@ -8,6 +8,7 @@ import typer
 
 from surefoot.cli.console import print_json
 from surefoot.cli.options import (
+    AsOption,
     ClusterOption,
     GroupsOption,
     IdOption,
@@ -15,8 +16,10 @@ from surefoot.cli.options import (
     JSONOption,
     SourceOption,
     SplitOption,
+    SplitsOption,
     TargetOption,
     columns_of,
+    published_of,
 )
 from surefoot.errors import InputError
 
@@ -38,9 +41,20 @@ def rows(
     source: SourceOption = None,
     id_column: IdOption = None,
     images: ImagesOption = None,
+    published: AsOption = None,
+    splits: SplitsOption = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="With --as: write its rows as a CSV table here.")
+    ] = None,
     as_json: JSONOption = False,
 ) -> int:
     """Describe a data set: rows, classes, groups, splits; refuse it when a row crosses splits."""
+    if published is not None:
+        if target or groups or split or cluster or source or id_column or images:
+            raise InputError("--as says what every column is; leave the options that name columns out.")
+        return _published(data, published, splits, to, as_json)
+    if splits or to is not None:
+        raise InputError("--splits and --to speak of a published layout; name it with --as, such as --as waterbirds.")
     from surefoot.rows.assign import roles_from_split
     from surefoot.rows.reading import SPLIT_MEANING, describe
 
@@ -67,6 +81,32 @@ def rows(
         print("\n".join(told))
     if not len(reading.rows):
         raise InputError(f"{data} holds no rows; give at least one row per class.")
+    return 0
+
+
+def _published(folder: Path, layout: str, splits: Sequence[str] | None, to: Path | None, as_json: bool) -> int:
+    """Describe a folder in a published layout, and write its table where that was asked for."""
+    from surefoot.rows.published import describe_published, write_table
+
+    read = published_of(folder, layout, splits)
+    told = describe_published(read)
+    if to is not None:
+        write_table(read, to)
+        told.append(f"written: {to}")
+    if as_json:
+        names = tuple(dict.fromkeys(read.split))
+        print_json(
+            {
+                "rows": len(read),
+                "classes": list(read.classes),
+                "groups": dict(zip(read.groups.names, read.groups.counts().tolist(), strict=True)),
+                "splits": {name: read.split.count(name) for name in names},
+                "notes": list(read.notes),
+                "described": told,
+            }
+        )
+    else:
+        print("\n".join(told))
     return 0
 
 
