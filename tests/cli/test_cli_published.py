@@ -4,9 +4,9 @@ import csv
 import json
 from pathlib import Path
 
-import published_examples as examples
 import pytest
 
+import published_examples as examples
 from surefoot.cli import main
 
 

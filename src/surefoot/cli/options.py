@@ -131,11 +131,11 @@ def published_of(folder: Path, layout: str, splits: Sequence[str] | None) -> "Pu
     from difflib import get_close_matches
 
     from surefoot.errors import InputError
-    from surefoot.rows.published import LAYOUTS, read_published
+    from surefoot.rows.published import LAYOUTS, Layout, read_published
 
-    chosen = next((name for name in LAYOUTS if name == layout), None)
-    if chosen is None:
+    known: dict[str, Layout] = {name: name for name in LAYOUTS}
+    if layout not in known:
         near = get_close_matches(layout, LAYOUTS, n=1)
         advice = f"did you mean {near[0]!r}?" if near else f"the layouts are {', '.join(LAYOUTS)}."
         raise InputError(f"There is no published layout {layout!r}; {advice}")
-    return read_published(folder, chosen).only(comma_separated(splits))
+    return read_published(folder, known[layout]).only(comma_separated(splits))
