@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -91,15 +91,20 @@ def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
             metadata = opened.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a readable safetensors file ({error}); it may be cut short.") from None
-    for name in ("ids", "split", *LISTS):
+    for name in ("ids", "split", "sources", *LISTS):
         if name in metadata and name not in arrays:
             try:
-                arrays[name] = np.array([str(value) for value in json.loads(metadata[name])], dtype=np.str_)
-            except (json.JSONDecodeError, TypeError):
+                arrays[name] = np.array(_strings(json.loads(metadata[name])), dtype=np.str_)
+            except (ValueError, TypeError):
                 raise InputError(
                     f"The metadata entry {name!r} of {path} is not a JSON list; write it as one."
                 ) from None
     return arrays
+
+
+def _strings(values: list[Any]) -> list[Any]:
+    """A list of anything as strings; a list of lists (the sources of each row) likewise."""
+    return [_strings(cast("list[Any]", value)) if isinstance(value, list) else str(value) for value in list(values)]
 
 
 def _column(values: NDArray[Any]) -> Column:

@@ -24,6 +24,7 @@ from surefoot.rows.images import find_images
 from surefoot.rows.roles import Role
 from surefoot.rows.rows import Groups, Inputs, Rows
 from surefoot.rows.tables import Frame, Table, column, is_numeric, numbers, read_table, table_from_frame, texts, width
+from surefoot.rows.texts import Texts
 
 __all__ = ["SPLIT_MEANING", "UNLABELLED", "Reading", "describe", "read_rows", "rows_from_arrays", "rows_from_dataframe"]
 
@@ -76,6 +77,7 @@ class _Wanted:
     images: Path | None
     image_size: tuple[int, int] | None
     labelled: bool = True
+    text: tuple[str, ...] = ()
 
 
 def read_rows(
@@ -94,6 +96,7 @@ def read_rows(
     full_crossing: bool = False,
     image_size: tuple[int, int] | None = None,
     labelled: bool = True,
+    text: Sequence[str] = (),
 ) -> Reading:
     """Read a table (`.csv`, `.parquet`), features (`.npz`, `.safetensors`), or a folder with `metadata.csv`.
 
@@ -101,6 +104,7 @@ def read_rows(
     with the class. Rows of one `source` must share a role (a patient, say); `cluster` counts in intervals
     alone, and is the source unless given.
     features: the columns that are inputs; else an array named as embeddings, else all numeric columns left.
+    text: the columns of the texts that a model is to read, in place of numbers.
     images: the folder of the files that a column names; `image_size` (height, width) resizes them.
     split_meaning: when given, every split must be in it. classes: the classes in order, when some may be absent.
     labelled: without it, a file that has no labels is read too; every row is then of the class `UNLABELLED`.
@@ -125,7 +129,7 @@ def read_rows(
     table = read_features(path) if is_features else read_table(path)
     wanted = _Wanted(
         target, tuple(attributes), split, cluster, source, id_column, tuple(features or ()),
-        None if classes is None else tuple(classes), full_crossing, images, image_size, labelled,
+        None if classes is None else tuple(classes), full_crossing, images, image_size, labelled, tuple(text),
     )  # fmt: skip
     reading = _read(table, wanted, path.parent, path)
     if split_meaning is not None and reading.split is not None:
@@ -174,12 +178,15 @@ def _read(table: Table, wanted: _Wanted, folder: Path, file: Path | None = None)
     source = _found(table, wanted.source, SOURCES)
     cluster = _found(table, wanted.cluster, CLUSTERS)
     found = (target, *attributes, group, split, identity, source, cluster)
-    used = [name for name in found if name is not None]
+    used = [*(name for name in found if name is not None), *wanted.text]
     for name in used:
         column(table, name)
     files = _found(table, None, [name for name in FILES if name not in used])
-    features = _features(table, wanted, {*used, *([files] if files else [])}, files)
-    if features:
+    features = () if wanted.text else _features(table, wanted, {*used, *([files] if files else [])}, files)
+    if wanted.text:
+        inputs, feature_names = Texts(tuple(tuple(texts(table, name)) for name in wanted.text)), ()
+        described = [f"inputs: texts in {_listed(wanted.text)}"]
+    elif features:
         inputs, feature_names = _matrix(table, features)
         described = [f"inputs: {_listed(features)} ({len(feature_names)} numbers a row)"]
     elif files:
@@ -192,11 +199,11 @@ def _read(table: Table, wanted: _Wanted, folder: Path, file: Path | None = None)
             f"{table.name} has neither numeric columns beside {', '.join(used)} nor a column of file names "
             f"({', '.join(FILES)}); name the features."
         )
-    names = files if identity is None and not features else identity
+    names = files if identity is None and not features and not wanted.text else identity
     ids = None if names is None else texts(table, names)
     if ids is not None and "" in ids:
         raise InputError(f"Row {ids.index('') + 1} of {table.name} has no {names}; give every row one.")
-    _same_length(table, used, len(inputs), features[0] if features else str(files))
+    _same_length(table, used, len(inputs), (*wanted.text, *features, str(files))[0])
     sources = None if source is None else column(table, source)
     if sources is None and ids is None and file is not None:
         content = digest_file(file)[:12]

@@ -21,6 +21,7 @@ class Columns:
     id: str | None = None
     features: tuple[str, ...] | None = None
     images: Path | None = None
+    text: tuple[str, ...] = ()
 
     def read(self, path: Path, *, classes: Sequence[str] | None = None, labelled: bool = True) -> Reading:
         """The rows of a file or folder, by these columns; see `read_rows` for `classes` and `labelled`."""
@@ -36,6 +37,7 @@ class Columns:
             images=self.images,
             classes=classes,
             labelled=labelled,
+            text=self.text,
         )
 
 
