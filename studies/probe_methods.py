@@ -1,0 +1,170 @@
+"""Do robust training methods learn better features, or only a better head? ERM, RWG and group DRO under one probe.
+
+    python studies/probe_methods.py --rows dominoes        (about 8 minutes on one core)
+    python studies/probe_methods.py --rows coloured        (about 2 minutes)
+
+Trains the whole network five times by each method at each correlation of shortcut and class, and probes what enters
+its head (`surefoot.robust.probe`). The rows that the probe learns and chooses on have no correlation, whatever the
+training rows had: the probe asks what the features hold, and must not itself be short of minority rows. Methods:
+
+- ERM: AdamW, one cycle to 3e-3, batches of 64, 8 epochs; dominoes with shifts of ±1 pixel.
+- RWG: the same number of steps, each row drawn with replacement with probability ∝ 1/(rows of its group).
+- group DRO: RWG's draws, and the loss Σ_g q_g ℓ_g with q_g ← q_g exp(.01 ℓ_g)/Z after every batch.
+
+"balanced" is ERM on rows without correlation: what these rows allow. "blank" judges the same heads on judge rows
+whose shortcut is wiped out (top half, or colour, removed). At 100 % only two groups exist: RWG draws as ERM does.
+
+Result: docs/data/probe_<rows>.json; docs/probe.md tells it. Izmailov et al. (2022), section 4, ask the same.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surefoot.density.likelihoods import categorical
+from surefoot.density.objective import Objective
+from surefoot.density.pools import group_dro_step, mean
+from surefoot.findings.finding import Finding, finding_to_json
+from surefoot.findings.measure import measure
+from surefoot.findings.predictions import predictions_for
+from surefoot.inference.ascend import Ascend, ascend
+from surefoot.networks.build import build_cnn
+from surefoot.networks.network import embed, head_of, parameters_of
+from surefoot.robust.head import LinearHead
+from surefoot.robust.probe import Probing, Representation, probe
+from surefoot.rows.coloured import coloured_digits
+from surefoot.rows.dominoes import dominoes
+from surefoot.rows.roles import Roles
+from surefoot.rows.rows import Rows
+
+EPOCHS = 8
+METHODS = ("ERM", "RWG", "group DRO")
+DATA = Path(__file__).resolve().parents[1] / "docs" / "data"
+CORRELATIONS: Mapping[str, tuple[float, ...]] = {"dominoes": (0.95, 0.99, 1.0), "coloured": (0.9, 0.95, 0.99)}
+
+
+class WorstGroups:
+    """Group DRO's pool during one training: its weights q follow the batches' losses (Sagawa et al. 2020)."""
+
+    def __init__(self, groups: int, step: float = 0.01) -> None:
+        self.q, self.step = torch.full((groups,), 1 / groups), step
+
+    def __call__(self, scores: Tensor, weights: Tensor, members: Tensor) -> Tensor:
+        counts = members.sum(dim=0)
+        means = members.T.to(scores.dtype) @ scores / counts.clamp(min=1)
+        self.q = group_dro_step(self.q, -means.detach(), counts > 0, self.step)
+        return (self.q * means).sum()
+
+
+def roles_of(kind: str, correlation: float) -> Roles:
+    """Fit rows with the correlation; choose and judge rows without any."""
+    if kind == "dominoes":
+        fit = dominoes(correlation=correlation, sizes={"fit": 4800})
+        return {**fit, **dominoes(correlation=0.5, sizes={"choose": 2000, "judge": 4800})}
+    rest = coloured_digits(correlation=0.5)
+    return {"fit": coloured_digits(correlation=correlation)["fit"], "choose": rest["choose"], "judge": rest["judge"]}
+
+
+def blanked(kind: str, rows: Rows) -> Rows:
+    """The same rows without their shortcut: no top digit, or no colour."""
+    inputs = rows.inputs[:].clone()
+    if kind == "dominoes":
+        inputs[:, :, :14] = 0
+    else:
+        inputs[:, :2] = inputs[:, :2].sum(dim=1, keepdim=True) / 2
+    return rows.with_inputs(inputs)
+
+
+def drawn(rows: Rows, seed: int) -> Rows:
+    """EPOCHS · n rows with replacement, every group that has rows equally likely."""
+    counts = rows.groups.counts()
+    each = (rows.groups.members / counts.clamp(min=1)).sum(dim=1)
+    generator = torch.Generator().manual_seed(1000 + seed)
+    return rows.take(torch.multinomial(each, EPOCHS * len(rows), replacement=True, generator=generator))
+
+
+def trained(kind: str, method: str, roles: Roles, seed: int) -> tuple[Roles, LinearHead, Rows]:
+    """Features of choose and judge rows, the network's own head, and features of the blanked judge rows."""
+    fit = roles["fit"]
+    shape = tuple(fit.inputs[:1].shape[1:])
+    network = build_cnn(shape, (16, 32), hidden=64, classes=2, seed=seed)
+    pool = WorstGroups(len(fit.groups.names)) if method == "group DRO" else mean
+    resampled = method != "ERM"
+    settings = Ascend(epochs=1 if resampled else EPOCHS, shift=1 if kind == "dominoes" else 0)
+    used = drawn(fit, seed) if resampled else fit
+    point = ascend(Objective(network, categorical, pool), used, parameters_of(network), seed, settings).point()
+
+    def seen(rows: Rows) -> Rows:
+        with torch.no_grad():
+            return rows.with_inputs(torch.cat([embed(network, point, part) for part in rows.inputs[:].split(512)]))
+
+    own = head_of(network, point)
+    features: Roles = {"choose": seen(roles["choose"]), "judge": seen(roles["judge"])}
+    return features, LinearHead(own.weight, own.bias), seen(blanked(kind, roles["judge"]))
+
+
+def judged_blank(
+    name: str, probing: Probing, heads: Sequence[LinearHead], blank: Sequence[Rows]
+) -> tuple[Finding, ...]:
+    """Worst groups of the model's own heads and of the probe's, on judge rows without their shortcut."""
+    (attribute,) = probing.attributes
+    found: list[Finding] = []
+    for what, those in (("own", heads), ("core", probing.heads[name]["core", attribute])):
+        said = torch.stack([head.probabilities(rows.inputs[:]) for head, rows in zip(those, blank, strict=True)])
+        measured = measure(predictions_for(blank[0], said), subject=name, source="judge")
+        found += [
+            replace(each, name=f"{what}_worst_group_blank") for each in measured if each.name == "worst_group_accuracy"
+        ]
+    return tuple(found)
+
+
+def block(kind: str, correlation: float, methods: Sequence[str], seeds: int) -> dict[str, Any]:
+    """Everything measured at one correlation, as plain JSON."""
+    roles = roles_of(kind, correlation)
+    of = {method: [trained(kind, method, roles, seed) for seed in range(seeds)] for method in methods}
+    names = {method: "balanced" if correlation == 0.5 else method for method in methods}
+    probing = probe(
+        [
+            Representation(names[method], tuple(run[0] for run in runs), tuple(run[1] for run in runs))
+            for method, runs in of.items()
+        ]
+    )
+    findings = [each for each in probing.findings if each.slice == "all" and each.direction == "higher"]
+    for method, runs in of.items():
+        findings += judged_blank(names[method], probing, [run[1] for run in runs], [run[2] for run in runs])
+    for each in findings:
+        ends = "" if each.interval is None else f"[{each.interval.low:.3f}, {each.interval.high:.3f}]"
+        print(f"{correlation:.0%}  {each.subject:12} {each.name:28} {each.value:.3f} {ends}", flush=True)
+    return {
+        "correlation": correlation,
+        "findings": [finding_to_json(each) for each in findings],
+        "differences": [finding_to_json(each) for each in probing.differences],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", choices=tuple(CORRELATIONS), default="dominoes")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=DATA)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    began = time.process_time()
+    blocks: list[dict[str, Any]] = []
+    for correlation in (*CORRELATIONS[given.rows], 0.5):
+        methods = ("ERM",) if correlation == 0.5 else ("ERM", "group DRO") if correlation == 1 else METHODS
+        blocks.append(block(given.rows, correlation, methods, given.seeds))
+    given.out.mkdir(parents=True, exist_ok=True)
+    record = {"rows": given.rows, "seeds": given.seeds, "processor_seconds": round(time.process_time() - began)}
+    (given.out / f"probe_{given.rows}.json").write_text(json.dumps({**record, "blocks": blocks}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
