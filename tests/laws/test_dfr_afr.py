@@ -1,6 +1,8 @@
 """Law 6: DFR's solver reaches liblinear's optimum; AFR's batched path equals the plain loop step by step."""
 
+import itertools
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from surefoot.robust.afr import AFRSettings, afr_weights, descend
+from surefoot.robust.afr import AFRSettings, afr_weights
+from surefoot.robust.afr_descent import Span, descend
 from surefoot.robust.head import LinearHead
 from surefoot.robust.protocol import Material
 from surefoot.robust.sparse import sparse_logistic, sparse_objective
@@ -150,11 +153,10 @@ def test_afr_batched_path_equals_the_plain_loop(
     for gamma in gammas:
         for penalty in penalties:
             loops[gamma, penalty] = plain_afr(repair, choose, groups, base, gamma, penalty, full)
-    for steps in (0, 1, 2, 3, 10, 100, 500):
-        path = descend(
-            repair, choose, groups, base, weights,
-            AFRSettings(gammas=gammas, penalties=penalties, steps=steps, clip=clip),
-        )  # fmt: skip
+    spans: tuple[Span, ...] = ("features", "rows")
+    for span, steps in itertools.product(spans, (0, 1, 2, 3, 10, 100, 500)):
+        descent = replace(full, steps=steps).descent()
+        path = descend(repair, choose, groups, base, weights, descent, span)
         for setting, (loop, worst) in enumerate(loops.values()):
             torch.testing.assert_close(path.last[setting], loop[steps], rtol=0, atol=allowed)
             if precision == torch.float64:

@@ -1,0 +1,268 @@
+"""AFR's descent: every setting of the grid at once, in the span of the features or in the span of the repair rows.
+
+    Δ ← Δ − rate · min(1, clip / ‖S‖) · S,   S = Xᵀ R(Δ) + 2λ Δ,   R = μ (p − onehot),   from Δ = 0
+
+X holds the repair features and a column of ones, Δ the change of the head. Two exact ways to take these steps:
+
+- *by features*: Δ itself is carried. A step costs 4 n d products for each setting and class, n rows and d features.
+- *by rows*: S always lies in the span of the repair rows, so Δ = Xᵀ A, and A is carried with the turn X Δ = G A it
+  causes, G = X Xᵀ. One product G R a step moves both: A ← A − c (R + 2λ A), G A ← G A − c (G R + 2λ G A), and the norm
+  is ‖S‖² = Σ (R + 2λ A) · G (R + 2λ A). A step costs 2 n² products, which is less where n < 2 d.
+
+Every state is scored on the choose rows, several at a time, for that product gains most from being wide. Starting from
+zero the rows of Δ sum to zero over classes (softmax gradients do, and the penalty keeps it), so K − 1 of them are
+carried and the last is minus their sum; for two classes one vector per setting. Features are read where they lie, block
+by block, once a step; nothing of their size is copied.
+
+Source: the published algorithm, see `surefoot.robust.afr`; the two ways and their counts are ours.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from surefoot.memory import require_memory
+from surefoot.robust.afr_scoring import BLOCK_BYTES, Scoring, blocks_of, scoring_of, start_of_best
+from surefoot.robust.head import LinearHead
+from surefoot.robust.protocol import Material
+from surefoot.rows.rows import Groups
+
+__all__ = ["Descent", "Path", "Span", "cheaper_span", "descend"]
+
+Span: TypeAlias = Literal["features", "rows"]
+
+COLUMNS = 512
+"""Vectors that descend at once: enough for a product at full speed, few enough to stay in the cache."""
+SCORED_AT_ONCE = 256
+"""Vectors scored by one product: so many states are kept before they are scored, if the grid alone has fewer."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """The penalties λ of each γ, and how to step; an infinite penalty stays at the base head."""
+
+    penalties: tuple[float, ...]
+    steps: int
+    rate: float
+    clip: float
+
+
+@dataclass(frozen=True)
+class Path:
+    """Each setting's best step on the choose rows: the first of its highest worst-group accuracies.
+
+    change: Δ at that step, [settings, classes, features + 1] with the bias last. last: Δ after the final step.
+    """
+
+    step: Int[Tensor, "settings"]
+    worst: Float[Tensor, "settings"]
+    mean: Float[Tensor, "settings"]
+    change: Float[Tensor, "settings classes columns"]
+    last: Float[Tensor, "settings classes columns"]
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All of it, in order."""
+        return self.step, self.worst, self.mean, self.change, self.last
+
+
+def descend(
+    repair: Material,
+    choose: Material,
+    groups: Groups,
+    base: LinearHead,
+    weights: Float[Tensor, "rows gammas"],
+    descent: Descent,
+    span: Span | None = None,
+) -> Path:
+    """Full-batch gradient descent of all settings (γ outermost) in the head's precision, scored at every step.
+
+    span: which way to take; the one with fewer operations when not given. Raises `InputError` when memory is short.
+    """
+    precision = base.weight.dtype
+    learned, chosen = repair.features.to(precision), choose.features.to(precision)
+    free, vectors = base.weight.shape[0] - 1, (base.weight.shape[0] - 1) * len(descent.penalties)
+    if span is None:
+        rows, features = learned.shape
+        span = cheaper_span(rows, features, len(chosen), vectors * weights.shape[1], descent.steps)
+    gammas = min(weights.shape[1], max(1, COLUMNS // vectors))
+    kept = min(descent.steps + 1, max(2, SCORED_AT_ONCE // (gammas * vectors)))
+    _require_room(learned, len(chosen), gammas * vectors, kept, span)
+    gram = _products(learned, learned) if span == "rows" else None
+    # By rows, the choose rows are read through their products with the repair rows.
+    read = chosen if gram is None else _products(chosen, learned)
+    scoring = scoring_of(read, gram is None, base.logits(chosen), choose.targets, groups)
+    logits = base.logits(learned)
+    parts = [
+        _descend(learned, gram, Residual(logits, repair.targets, part), scoring, descent, free, kept)
+        for part in weights.to(precision).T.contiguous().split(gammas)
+    ]
+    return Path(*(torch.cat(pieces) for pieces in zip(*(part.tensors() for part in parts), strict=True)))
+
+
+def cheaper_span(rows: int, features: int, choose_rows: int, vectors: int, steps: int) -> Span:
+    """The way with fewer operations over all steps, with the products of rows with rows, made once.
+
+    >>> cheaper_span(959, 2048, 1199, 132, 500), cheaper_span(32554, 2048, 19867, 30, 1000)
+    ('rows', 'features')
+    """
+    by_features = steps * vectors * features * (4 * rows + 2 * choose_rows)
+    by_rows = (steps * vectors + features) * rows * (2 * rows + 2 * choose_rows)
+    return "rows" if by_rows < by_features else "features"
+
+
+def _descend(
+    features: Float[Tensor, "rows features"],
+    gram: Float[Tensor, "rows rows"] | None,
+    residual: "Residual",
+    scoring: Scoring,
+    descent: Descent,
+    free: int,
+    kept: int,
+) -> Path:
+    """The settings of a few γ side by side; a state holds their vectors, [free classes × γ × λ, width]."""
+    penalties = torch.tensor(descent.penalties, dtype=features.dtype).repeat(len(residual.weights))
+    frozen = torch.isinf(penalties)
+    rates = torch.full_like(penalties, descent.rate).masked_fill(frozen, 0.0)
+    pull = (2 * penalties.masked_fill(frozen, 0.0)).repeat(free)[:, None]
+    shape = (free, len(penalties), features.shape[1] + 1 if gram is None else len(features))
+    states = torch.zeros(kept, *shape, dtype=features.dtype)
+    stepping = (
+        _ByFeatures(features, residual, pull, torch.zeros(free * shape[1], shape[2], dtype=features.dtype))
+        if gram is None
+        else _ByRows(gram, residual, pull, *torch.zeros(3, free * shape[1], shape[2], dtype=features.dtype))
+    )
+    best = start_of_best(*shape, features.dtype)
+    for step in range(descent.steps + 1):
+        slot = step % kept
+        if step:
+            before = states[slot - 1].flatten(0, 1)
+            squared = stepping.slope(before, free)
+            lengths = rates * (descent.clip / (squared.clamp(min=0.0).sqrt() + 1e-6)).clamp(max=1.0)
+            stepping.move(before, -lengths.repeat(free)[:, None], states[slot].flatten(0, 1))
+        if slot == kept - 1 or step == descent.steps:
+            best.update(states, scoring.score(states[: slot + 1]), step - slot)
+    last = states[descent.steps % kept]
+    return Path(
+        best.step,
+        best.worst,
+        best.mean,
+        *(_every_class(part if gram is None else _in_features(part, features)) for part in (best.state, last)),
+    )
+
+
+@dataclass(frozen=True)
+class Residual:
+    """R = μ (p − onehot) of every class but the last: the loss's gradient in the logits of the repair rows."""
+
+    logits: Float[Tensor, "rows classes"]
+    targets: Int[Tensor, "rows"]
+    weights: Float[Tensor, "gammas rows"]
+
+    def put(self, turn: Float[Tensor, "vectors block"], rows: slice) -> None:
+        """Written over `turn`, the change of the logits of the rows in `rows`."""
+        logits, weights = self.logits[rows].T, self.weights[:, None, rows]
+        wanted = (self.targets[rows] == torch.arange(len(logits))[:, None]).to(turn.dtype)
+        turn = turn.view(len(logits) - 1, len(weights), -1, turn.shape[1])
+        if len(logits) == 2:
+            # The last class moves against the first, so their gap moves twice as far.
+            gap = torch.add(logits[0] - logits[1], turn, alpha=2, out=turn).sigmoid_()
+            gap.sub_(wanted[0]).mul_(weights)
+            return
+        moved = torch.cat([turn, -turn.sum(dim=0, keepdim=True)]).add_(logits[:, None, None]).softmax(dim=0)
+        torch.sub(moved[:-1], wanted[:-1, None, None], out=turn).mul_(weights)
+
+
+@dataclass(frozen=True)
+class _ByFeatures:
+    """States are Δ, bias last: X is read once a step, a block for the turn it makes and the slope it is due."""
+
+    features: Float[Tensor, "rows features"]
+    residual: Residual
+    pull: Float[Tensor, "vectors 1"]
+    steepness: Float[Tensor, "vectors width"]
+
+    def slope(self, state: Float[Tensor, "vectors width"], free: int) -> Float[Tensor, "settings"]:
+        """‖S‖² of every setting; S is kept for `move`."""
+        torch.mul(state, self.pull, out=self.steepness)
+        for rows in blocks_of(self.features):
+            part = self.features[rows]
+            turn = torch.addmm(state[:, -1:], state[:, :-1], part.T)
+            self.residual.put(turn, rows)
+            self.steepness[:, :-1].addmm_(turn, part)
+            self.steepness[:, -1] += turn.sum(dim=1)
+        every = self.steepness.unflatten(0, (free, -1))
+        squared = every.square().sum(dim=(0, 2))
+        # The last class's gradient is minus the sum of the others': it counts in the norm.
+        return 2 * squared if free == 1 else squared + every.sum(dim=0).square().sum(dim=1)
+
+    def move(
+        self,
+        before: Float[Tensor, "vectors width"],
+        lengths: Float[Tensor, "vectors 1"],
+        after: Float[Tensor, "vectors width"],
+    ) -> None:
+        """after = before + lengths · S."""
+        torch.addcmul(before, self.steepness, lengths, out=after)
+
+
+@dataclass(frozen=True)
+class _ByRows:
+    """States are A with Δ = Xᵀ A; the turn G A goes along, moved by the same product that gives the slope's norm."""
+
+    gram: Float[Tensor, "rows rows"]
+    residual: Residual
+    pull: Float[Tensor, "vectors 1"]
+    turn: Float[Tensor, "vectors rows"]
+    steepness: Float[Tensor, "vectors rows"]
+    turning: Float[Tensor, "vectors rows"]
+
+    def slope(self, state: Float[Tensor, "vectors rows"], free: int) -> Float[Tensor, "settings"]:
+        """‖S‖² of every setting; S and G S are kept for `move`."""
+        self.steepness.copy_(self.turn)
+        self.residual.put(self.steepness, slice(None))
+        torch.mm(self.steepness, self.gram, out=self.turning)
+        self.steepness.addcmul_(state, self.pull)
+        self.turning.addcmul_(self.turn, self.pull)
+        along, across = self.steepness.unflatten(0, (free, -1)), self.turning.unflatten(0, (free, -1))
+        squared = (along * across).sum(dim=(0, 2))
+        # The last class's gradient is minus the sum of the others': it counts in the norm.
+        return 2 * squared if free == 1 else squared + (along.sum(dim=0) * across.sum(dim=0)).sum(dim=1)
+
+    def move(
+        self,
+        before: Float[Tensor, "vectors rows"],
+        lengths: Float[Tensor, "vectors 1"],
+        after: Float[Tensor, "vectors rows"],
+    ) -> None:
+        """after = before + lengths · S, and the turn with it."""
+        torch.addcmul(before, self.steepness, lengths, out=after)
+        self.turn.addcmul_(self.turning, lengths)
+
+
+def _products(left: Float[Tensor, "left features"], right: Float[Tensor, "right features"]) -> Tensor:
+    """Inner products of rows, each row with a one behind it."""
+    return (left @ right.T).add_(1)
+
+
+def _in_features(state: Float[Tensor, "free settings rows"], features: Float[Tensor, "rows features"]) -> Tensor:
+    """Δ = Xᵀ A, the bias last."""
+    return torch.cat([state @ features, state.sum(dim=2, keepdim=True)], dim=2)
+
+
+def _every_class(change: Float[Tensor, "free settings columns"]) -> Float[Tensor, "settings classes columns"]:
+    return torch.cat([change, -change.sum(dim=0, keepdim=True)]).transpose(0, 1)
+
+
+def _require_room(
+    learned: Float[Tensor, "rows features"], choose_rows: int, vectors: int, kept: int, span: Span
+) -> None:
+    """Raise `InputError` when the descent would not fit into memory; the features are there already."""
+    rows, features = learned.shape
+    width = features + 1 if span == "features" else rows
+    numbers = (kept + 5) * vectors * width + (kept + 1) * vectors * max(16, BLOCK_BYTES // (4 * width))
+    if span == "rows":
+        numbers += rows * (rows + choose_rows)
+    require_memory(numbers * learned.element_size(), f"AFR with {vectors} vectors on {rows:,} repair rows at a time")
