@@ -8,6 +8,7 @@ from pathlib import Path
 
 from surefoot.card.card import Card
 from surefoot.card.claims import Judged, Status, describe_claim
+from surefoot.card.decodability import decodability_panel, has_decodability
 from surefoot.card.markup import Child, Markup, element, together
 from surefoot.card.panels import calibration_panel, changes_panel, confusion_panel, gallery_panel, groups_panel
 from surefoot.card.plots import Lane, Scale, claim_plot, symbols
@@ -20,7 +21,7 @@ __all__ = ["WORDS", "document", "icon", "page"]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 WORDS: dict[Status, str] = {"passed": "Passed", "failed": "Failed", "undecided": "Undecided"}
 NAVIGATION = {
-    "claims": "Claims", "groups": "Accuracy", "changes": "Changes", "calibration": "Calibration",
+    "claims": "Claims", "held": "Features", "groups": "Accuracy", "changes": "Changes", "calibration": "Calibration",
     "confusion": "Confusion", "errors": "Worst errors", "findings": "Findings", "differences": "Differences",
     "making": "How it was made", "limits": "What it does not show",
 }  # fmt: skip
@@ -38,7 +39,9 @@ def page(card: Card) -> str:
         ("claims", "Claims", _claims(card)),
         ("groups", "Accuracy by group" if card.groups else "Accuracy", _groups(card)),
     ]
-    if card.differences:
+    if has_decodability(card):
+        sections.insert(1, ("held", "What the features hold", decodability_panel(card)))
+    if any(subject.before is not None for subject in card.subjects):
         sections.append(("changes", "What each repair changed", changes_panel(card)))
     if card.reliability:
         lead = (

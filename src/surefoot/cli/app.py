@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from surefoot import __version__
-from surefoot.cli import doctor, measuring, reading, records, repairing, studies, view
+from surefoot.cli import doctor, measuring, probing, reading, records, repairing, studies, view
 from surefoot.errors import InputError
 
 __all__ = ["app", "main"]
@@ -49,6 +49,7 @@ app.command("rows", rich_help_panel=ONE_STEP)(reading.rows)
 app.command("look", rich_help_panel=ONE_STEP)(measuring.look)
 app.command("card", rich_help_panel=ONE_STEP)(measuring.card)
 app.command("repair", rich_help_panel=ONE_STEP)(repairing.repair)
+app.command("probe", rich_help_panel=ONE_STEP)(probing.probe)
 app.command("predict", rich_help_panel=ONE_STEP)(measuring.predict)
 app.command("view", rich_help_panel=AFTERWARDS)(view.view)
 app.command("history", rich_help_panel=AFTERWARDS)(records.history)
