@@ -171,7 +171,8 @@ def _claim(card: Card, judged: Judged) -> Markup:
 
 
 def _groups(card: Card) -> Markup:
-    lead = f"Where the model is right{', before and after each repair' if len(card.subjects) > 1 else ''}."
+    repaired = any(subject.before is not None for subject in card.subjects)
+    lead = f"Where the model is right{', before and after each repair' if repaired else ''}."
     if not card.groups:
         lead = "No groups were given, so this card cannot say where the model fails; only the whole is measured."
     return together([_lead(lead), groups_panel(card)])
