@@ -14,6 +14,7 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.findings.predictions import Predictions
 from surefoot.rows.arrays import attribute_groups, class_numbers, cluster_numbers, given_groups
+from surefoot.rows.grouping import MEMBER, attribute_texts, columns_behind, member_groups
 from surefoot.rows.rows import Groups, Names, no_groups
 from surefoot.rows.tables import Table, column, numbers, read_table, texts
 
@@ -42,10 +43,10 @@ def read_predictions(
     target: the column of the true labels. Probabilities are one column per class, `p_<class>` (or `prob_`,
     `probability_`, or the prefix given), in the order of the classes; or one column `probability`, `prob` or `p`
     of class 1 when the labels are 0 and 1.
-    groups: attributes to cross with the class; a column called `group` is taken as it is, and is used when no
-    other is named. cluster: rows that share it count as one piece of evidence. `cluster`, `id` and `seed`
-    columns are found by these names. With a seed column every id appears once per seed, and the seeds are
-    stacked in increasing order.
+    groups: attributes to cross with the class, and with one another where * stands between them; a column called
+    `group` and columns called `group:NAME` (yes or no) are taken as they are, and are used when no other is named.
+    cluster: rows that share it count as one piece of evidence. `cluster`, `id` and `seed` columns are found by these
+    names. With a seed column every id appears once per seed, and the seeds are stacked in increasing order.
 
     Raises `InputError` for a missing column (with the nearest name), labels outside the classes, probabilities
     that are NaN, outside [0, 1] or do not sum to 1 within 1e-3, and ids that repeat.
@@ -55,17 +56,18 @@ def read_predictions(
     identity = _found(table, id_column, IDS)
     seeded = _found(table, seed, SEEDS)
     clustered = _found(table, cluster, CLUSTERS)
-    grouping = tuple(groups) or tuple(name for name in GROUPS[:1] if name in table.columns)
-    for name in grouping:
-        column(table, name)
+    member = tuple(name for name in table.columns if name.startswith(MEMBER))
+    ready = () if groups or not member else member
+    grouping = tuple(groups) or ready or tuple(name for name in GROUPS[:1] if name in table.columns)
+    behind = [name for each in grouping for name in columns_behind(table, each)]
     ids = [f"row:{row}" for row in range(len(labels))] if identity is None else texts(table, identity)
-    used = {target, *grouping, *(name for name in (identity, seeded, clustered) if name is not None)}
+    used = {target, *behind, *(name for name in (identity, seeded, clustered) if name is not None)}
     probabilities, classes = _probabilities(table, labels, probability_prefix, used, ids)
     targets, classes = class_numbers(labels, classes, ids)
     if seeded is not None and identity is None:
         raise InputError(f"{path} has the column {seeded!r} but no id; name each row, so that seeds can be matched.")
     order = _stacked(path, ids, None if seeded is None else texts(table, seeded))
-    for name in (target, *grouping, *([clustered] if clustered else [])):
+    for name in (target, *behind, *([clustered] if clustered else [])):
         _refuse_disagreement(table, name, order, ids)
     first = order[0]
     names: Names = np.array(ids, dtype=np.str_)[first]
@@ -184,7 +186,9 @@ def _refuse_disagreement(table: Table, name: str, order: NDArray[np.int64], ids:
 
 def _groups(table: Table, names: Sequence[str], targets: Int[Tensor, "rows"], classes: Sequence[str]) -> Groups:
     ready = [given_groups(texts(table, name)) for name in names if name in GROUPS]
-    crossed = {name: texts(table, name) for name in names if name not in GROUPS}
+    members = [name for name in names if name.startswith(MEMBER)]
+    ready += [member_groups(table, members)] if members else []
+    crossed = {name: attribute_texts(table, name) for name in names if name not in (*GROUPS, *members)}
     parts = ready + ([attribute_groups(targets, classes, crossed)] if crossed else [])
     if not parts:
         return no_groups(len(targets))

@@ -17,11 +17,21 @@ from surefoot.errors import InputError
 from surefoot.rows.rows import Groups, Inputs, Names, Rows, cross_groups, make_rows, numbered
 from surefoot.rows.tables import as_text
 
-__all__ = ["Values", "attribute_groups", "class_numbers", "cluster_numbers", "given_groups", "rows_from_arrays"]
+__all__ = [
+    "TOGETHER",
+    "Values",
+    "attribute_groups",
+    "class_numbers",
+    "cluster_numbers",
+    "given_groups",
+    "rows_from_arrays",
+]
 
 Values: TypeAlias = Sequence[Any] | NDArray[Any] | Tensor
 """One value per row: numbers or strings."""
 
+TOGETHER = "\x1f"
+"""Between the values of attributes that are crossed with one another; their names have * between them."""
 MOST_CLASSES = 10_000
 MOST_VALUES = 1_000
 
@@ -142,7 +152,7 @@ def attribute_groups(
     """
     codes: list[tuple[Int[Tensor, "rows"], list[str]]] = []
     for name, values in attributes.items():
-        different = sorted(set(values) - {""}, key=_by_size)
+        different = sorted(set(values) - {""}, key=lambda value: [_by_size(part) for part in value.split(TOGETHER)])
         if len(different) > MOST_VALUES:
             raise InputError(
                 f"The attribute {name} has {len(different)} different values; groups need one with a few "
@@ -150,7 +160,7 @@ def attribute_groups(
             )
         place = {value: number for number, value in enumerate(different)} | {"": -1}
         numbers = torch.tensor([place[value] for value in values], dtype=torch.int64)
-        codes.append((numbers, [f"{name}={value}" for value in different]))
+        codes.append((numbers, [_called(name, value) for value in different]))
     parts = [cross_groups(targets, classes, numbers, values) for numbers, values in codes]
     if full_crossing and len(codes) > 1:
         together = torch.zeros_like(targets)
@@ -161,6 +171,13 @@ def attribute_groups(
         names = [", ".join(values) for values in product(*(values for _, values in codes))]
         parts.append(cross_groups(targets, classes, torch.where(known, together, -1), names))
     return Groups(tuple(name for part in parts for name in part.names), torch.cat([part.members for part in parts], 1))
+
+
+def _called(name: str, value: str) -> str:
+    """ "sex=F", or "sex=F, race=black" for the attribute `sex*race`."""
+    values = value.split(TOGETHER)
+    names = [part.strip() for part in name.split("*")] if len(values) > 1 else [name]
+    return ", ".join(f"{each}={said}" for each, said in zip(names, values, strict=True))
 
 
 def given_groups(values: Sequence[str]) -> Groups:

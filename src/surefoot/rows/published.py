@@ -12,6 +12,7 @@ from typing import get_args
 
 from surefoot.errors import InputError
 from surefoot.files import write_text
+from surefoot.rows.grouping import MEMBER
 from surefoot.rows.images import ImageFiles, find_images
 from surefoot.rows.published_backgrounds import read_imagenet9
 from surefoot.rows.published_fmow import read_fmow
@@ -62,18 +63,22 @@ def image_rows(published: Published, size: tuple[int, int] | None = None) -> Row
 
 
 def write_table(published: Published, path: Path) -> None:
-    """The rows as a CSV file: id, filename or texts, split, y, the attributes, and `group` where none overlap.
+    """The rows as a CSV file: id, filename or texts, split, y, the attributes, and the groups.
 
-    Classes are numbers, as published models give them out.
+    Groups are one column `group`, or a column `group:NAME` each where they overlap. Classes are numbers, as published
+    models give them out.
     """
     members = published.groups.members
-    grouped = bool(published.groups.names) and int(members.sum(dim=1).max()) == 1
-    head = ["id", *published.inputs, "split", "y", *published.attributes, *(["group"] if grouped else [])]
+    overlap = bool((members.sum(dim=1) > 1).any())
+    groups = [f"{MEMBER}{name}" for name in published.groups.names] if overlap else ["group"]
+    groups = groups if published.groups.names else []
+    head = ["id", *published.inputs, "split", "y", *published.attributes, *groups]
     written = io.StringIO()
     table = csv.writer(written, lineterminator="\n")
     table.writerow(head)
     for row, name in enumerate(published.ids):
         place: list[int] = members[row].nonzero().ravel().tolist()
+        one = [published.groups.names[place[0]] if place else ""]
         table.writerow(
             [
                 name,
@@ -81,7 +86,7 @@ def write_table(published: Published, path: Path) -> None:
                 published.split[row],
                 int(published.targets[row]),
                 *(values[row] for values in published.attributes.values()),
-                *([published.groups.names[place[0]] if place else ""] if grouped else []),
+                *([int(at in place) for at in range(len(groups))] if overlap else one[: len(groups)]),
             ]
         )
     write_text(path, written.getvalue())

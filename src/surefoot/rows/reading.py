@@ -20,6 +20,7 @@ from surefoot.memory import require_memory
 from surefoot.rows.arrays import rows_from_arrays
 from surefoot.rows.describe import describe
 from surefoot.rows.features import INPUT_NAMES, read_features
+from surefoot.rows.grouping import Grouping, attribute_texts, columns_behind, find_grouping, member_groups
 from surefoot.rows.images import find_images
 from surefoot.rows.roles import Role
 from surefoot.rows.rows import Groups, Inputs, Rows
@@ -29,15 +30,11 @@ from surefoot.rows.texts import Texts
 __all__ = ["SPLIT_MEANING", "UNLABELLED", "Reading", "describe", "read_rows", "rows_from_arrays", "rows_from_dataframe"]
 
 TARGETS = ("y", "label", "labels", "target", "targets", "class", "gold_label")
-ATTRIBUTES = ("a", "place", "spurious", "attribute", "s", "p")
-GROUPS = ("group", "groups", "g")
 SPLITS = ("split", "partition")
 IDS = ("id", "ids", "img_id", "image_id", "idx", "", "Unnamed: 0")
 FILES = ("filename", "img_filename", "file_name", "image", "path")
 SOURCES = ("source", "sources")
 CLUSTERS = ("cluster", "clusters")
-MOST_GUESSED = 100
-"""A column with more values than this is not taken for an attribute because of its name alone."""
 
 SPLIT_MEANING: Mapping[str, Role] = {
     "train": "fit", "training": "fit", "0": "fit", "fit": "fit",
@@ -100,9 +97,9 @@ def read_rows(
 ) -> Reading:
     """Read a table (`.csv`, `.parquet`), features (`.npz`, `.safetensors`), or a folder with `metadata.csv`.
 
-    target, attributes, split, cluster, source, id_column: columns (or arrays) by name. Attributes are crossed
-    with the class. Rows of one `source` must share a role (a patient, say); `cluster` counts in intervals
-    alone, and is the source unless given.
+    target, attributes, split, cluster, source, id_column: columns (or arrays) by name. Attributes are crossed with the
+    class, those with * between them with one another too (see `grouping`). Rows of one `source` must share a role (a
+    patient, say); `cluster` counts in intervals alone, and is the source unless given.
     features: the columns that are inputs; else an array named as embeddings, else all numeric columns left.
     text: the columns of the texts that a model is to read, in place of numbers.
     images: the folder of the files that a column names; `image_size` (height, width) resizes them.
@@ -170,14 +167,13 @@ def _read(table: Table, wanted: _Wanted, folder: Path, file: Path | None = None)
             f"{table.name} has no column called {', '.join(TARGETS[:-1])} or {TARGETS[-1]}; name the column of the "
             f"classes (its columns are: {', '.join(list(table.columns)[:20])})."
         )
-    guessed = _few(table, _found(table, None, ATTRIBUTES))
-    attributes = wanted.attributes or ((guessed,) if guessed else ())
-    group = None if attributes else _few(table, _found(table, None, GROUPS))
+    grouping = find_grouping(table, wanted.attributes, target)
+    behind = [name for attribute in grouping.attributes for name in columns_behind(table, attribute)]
     split = _found(table, wanted.split, SPLITS)
     identity = _found(table, wanted.id_column, IDS)
     source = _found(table, wanted.source, SOURCES)
     cluster = _found(table, wanted.cluster, CLUSTERS)
-    found = (target, *attributes, group, split, identity, source, cluster)
+    found = (target, *behind, grouping.group, *grouping.members, split, identity, source, cluster)
     used = [*(name for name in found if name is not None), *wanted.text]
     for name in used:
         column(table, name)
@@ -212,8 +208,8 @@ def _read(table: Table, wanted: _Wanted, folder: Path, file: Path | None = None)
         inputs,
         [UNLABELLED] * len(inputs) if target is None else _labels(table, target),
         classes=(UNLABELLED,) if target is None else wanted.classes or table.lists.get("classes"),
-        attributes=None if target is None else {name: texts(table, name) for name in attributes} or None,
-        groups=None if group is None else _group_column(table, group),
+        attributes=None if target is None else {n: attribute_texts(table, n) for n in grouping.attributes} or None,
+        groups=_groups(table, grouping),
         full_crossing=wanted.full_crossing,
         ids=ids,
         sources=sources,
@@ -221,7 +217,7 @@ def _read(table: Table, wanted: _Wanted, folder: Path, file: Path | None = None)
         feature_names=feature_names,
     )
     parts = {
-        "classes": target, "groups": f"class × {_listed(attributes)}" if attributes else group, "split": split,
+        "classes": target, "groups": grouping.described, "split": split,
         "ids": names, "sources": source, "clusters": cluster,
     }  # fmt: skip
     described += [f"{part}: {name}" for part, name in parts.items() if name is not None]
@@ -236,16 +232,6 @@ def _found(table: Table, given: str | None, usual: Sequence[str]) -> str | None:
         column(table, given)
         return given
     return next((name for name in usual if name in table.columns), None)
-
-
-def _few(table: Table, name: str | None) -> str | None:
-    """A column that was found by name is an attribute or a group only if it has few values, or is a matrix."""
-    if name is None:
-        return None
-    values = column(table, name)
-    if not isinstance(values, list) and values.ndim > 1:
-        return name
-    return name if len(set(texts(table, name))) <= MOST_GUESSED else None
 
 
 def _features(table: Table, wanted: _Wanted, used: set[str], files: str | None) -> tuple[str, ...]:
@@ -290,8 +276,13 @@ def _labels(table: Table, name: str) -> Sequence[str] | NDArray[Any]:
     return values if not isinstance(values, list) and values.ndim == 2 else texts(table, name)
 
 
-def _group_column(table: Table, name: str) -> Groups | Sequence[str]:
-    """A membership matrix `[rows, groups]`, or one group's name a row."""
+def _groups(table: Table, grouping: Grouping) -> Groups | Sequence[str] | None:
+    """Columns of memberships, a membership matrix `[rows, groups]`, or one group's name a row."""
+    name = grouping.group
+    if grouping.members:
+        return member_groups(table, grouping.members)
+    if name is None:
+        return None
     values = column(table, name)
     if isinstance(values, list) or values.ndim == 1:
         return texts(table, name)
