@@ -13,7 +13,17 @@ from torch import Tensor
 
 from surefoot.errors import InputError
 
-__all__ = ["GroupWeighted", "Pool", "group_dro_step", "mean", "total", "weighted", "worst_group"]
+__all__ = [
+    "GroupWeighted",
+    "Pool",
+    "group_dro_step",
+    "group_means",
+    "mean",
+    "per_row",
+    "total",
+    "weighted",
+    "worst_group",
+]
 
 
 @runtime_checkable
@@ -53,6 +63,17 @@ def mean(
     return (weights * scores).sum() / mass
 
 
+def per_row(
+    scores: Float[Tensor, "rows"], weights: Float[Tensor, "rows"], members: Bool[Tensor, "rows groups"]
+) -> Float[Tensor, ""]:
+    """Σ_i w_i s_i / rows: with weights of mean one over all rows, an unbiased estimate of the weighted mean.
+
+    `mean` divides by the weights of the batch instead: where they differ much, each batch then counts its few heavy
+    rows for too little.
+    """
+    return (weights * scores).sum() / len(scores)
+
+
 def worst_group(
     scores: Float[Tensor, "rows"], weights: Float[Tensor, "rows"], members: Bool[Tensor, "rows groups"]
 ) -> Float[Tensor, ""]:
@@ -65,7 +86,7 @@ def worst_group(
     >>> worst_group(torch.tensor([-1.0, -2.0, -4.0]), torch.ones(3), groups).item()
     -3.0
     """
-    means, present = _group_means(scores, weights, members)
+    means, present = group_means(scores, weights, members)
     return means.masked_fill(~present, torch.inf).min()
 
 
@@ -86,7 +107,7 @@ class GroupWeighted:
             raise InputError(
                 f"{len(self.weights)} group weights were given for {members.shape[1]} groups; give one per group."
             )
-        means, present = _group_means(scores, weights, members)
+        means, present = group_means(scores, weights, members)
         shares = means.new_tensor(self.weights) * present
         if not bool(shares.sum() > 0):
             raise InputError(
@@ -120,7 +141,9 @@ def group_dro_step(
     return (q.log() + step * losses.masked_fill(~present, 0.0)).softmax(dim=0)
 
 
-def _group_means(scores: Tensor, weights: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
+def group_means(
+    scores: Float[Tensor, "rows"], weights: Float[Tensor, "rows"], members: Bool[Tensor, "rows groups"]
+) -> tuple[Float[Tensor, "groups"], Bool[Tensor, "groups"]]:
     """Each group's weighted mean score (zero where absent), and which groups have weight here."""
     mass = (members * weights[:, None]).sum(dim=0)
     present = mass > 0

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from surefoot.density.group_dro import GroupDRO, Moving
 from surefoot.density.objective import Objective, Posterior
 from surefoot.errors import InputError
 from surefoot.findings.finding import Finding, finding_from_json, finding_to_json
@@ -66,13 +67,14 @@ def ascend(
     module = private_copy(objective.network.module, start, device)
     optimiser = make_optimiser(settings, module)
     feed = make_feed(rows, module, settings, seed, device)
-    loss = make_loss(objective, module, len(rows))
+    moving = _moving(objective, rows, settings)
+    loss = make_loss(objective, module, len(rows), moving)
     sizes = torch.tensor(feed.sizes(), dtype=torch.float64)
 
     run = "" if checkpoint is None else _identity(objective, rows, start, seed, settings, stop)
     course = Course()
     if checkpoint is not None and (saved := load_checkpoint(checkpoint, run)) is not None:
-        course = _restore(saved, tensors_of(module), optimiser)
+        course = _restore(saved, tensors_of(module), optimiser, moving)
 
     while len(course.losses) < settings.epochs and not _given_up(course, stop):
         losses = climb_epoch(optimiser, feed, loss, len(course.losses))
@@ -81,13 +83,13 @@ def ascend(
         if stop is not None and epoch % stop.every == 0:
             course = _measured(course, stop, _copies(tensors_of(module)))
         if checkpoint is not None:
-            save_checkpoint(checkpoint, run, _record(course, tensors_of(module), optimiser))
+            save_checkpoint(checkpoint, run, _record(course, tensors_of(module), optimiser, moving))
         progress("training", epoch, settings.epochs)
 
     reached = _copies(tensors_of(module)) if course.best is None else course.best
     return Draws(
         parameters={name: tensor[None] for name, tensor in reached.items()},
-        diagnostics=_diagnostics(course, rows, len(sizes)),
+        diagnostics=(*_diagnostics(course, rows, len(sizes)), *_group_weights(moving, rows)),
         seen=rows.origins() if stop is None else rows.origins() | stop.seen,
     )
 
@@ -159,6 +161,39 @@ def _diagnostics(course: Course, rows: Rows, steps: int) -> tuple[Finding, ...]:
     return (final, taken, *curve, *course.measured)
 
 
+def _moving(objective: Objective | Posterior, rows: Rows, settings: Ascend) -> Moving | None:
+    """This run's group weights, where the pool is group DRO."""
+    if not isinstance(objective, Objective) or not isinstance(objective.pool, GroupDRO):
+        return None
+    if settings.optimiser == "lbfgs":
+        raise InputError(
+            "Group DRO moves its weights at every step, and L-BFGS searches along lines of one objective; use sgd or "
+            "adamw."
+        )
+    return objective.pool.begin(rows.groups.members)
+
+
+def _group_weights(moving: Moving | None, rows: Rows) -> list[Finding]:
+    """Where group DRO's weights ended: the groups it found hardest."""
+    if moving is None:
+        return []
+    return [
+        Finding(
+            name="group_weight",
+            value=weight,
+            interval=None,
+            count=count,
+            clusters=count,
+            unit="proportion",
+            slice=name,
+            direction="none",
+            subject="ascend",
+            source="fit",
+        )
+        for name, weight, count in zip(rows.groups.names, moving.q.tolist(), rows.groups.counts().tolist(), strict=True)
+    ]
+
+
 def _identity(
     objective: Objective | Posterior, rows: Rows, start: Parameters, seed: int, settings: Ascend, stop: Stop | None
 ) -> str:
@@ -167,7 +202,9 @@ def _identity(
     return identity(objective, told, start, seed, settings, stop)
 
 
-def _record(course: Course, tensors: Parameters, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+def _record(
+    course: Course, tensors: Parameters, optimiser: torch.optim.Optimizer, moving: Moving | None
+) -> dict[str, Any]:
     return {
         "parameters": tensors,
         "optimiser": optimiser.state_dict()["state"],
@@ -175,14 +212,19 @@ def _record(course: Course, tensors: Parameters, optimiser: torch.optim.Optimize
         "measured": [finding_to_json(finding) for finding in course.measured],
         "best": course.best,
         "best_at": course.best_at,
+        "group weights": None if moving is None else moving.q,
     }
 
 
-def _restore(saved: dict[str, Any], tensors: Parameters, optimiser: torch.optim.Optimizer) -> Course:
+def _restore(
+    saved: dict[str, Any], tensors: Parameters, optimiser: torch.optim.Optimizer, moving: Moving | None
+) -> Course:
     """Put the saved numbers into the module's own tensors and the optimiser; returns how far the run was."""
     with torch.no_grad():
         for name, tensor in tensors.items():
             tensor.copy_(saved["parameters"][name])
+    if moving is not None:
+        moving.q.copy_(saved["group weights"])
     optimiser.load_state_dict({"state": saved["optimiser"], "param_groups": optimiser.state_dict()["param_groups"]})
     return Course(
         losses=tuple(saved["losses"]),

@@ -8,7 +8,7 @@ times slower with channels first. The layout depends on the network and the inpu
 import copy
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from surefoot.density.batch import Batch
+from surefoot.density.group_dro import Moving
 from surefoot.density.objective import Objective, Posterior
 from surefoot.errors import InputError
 from surefoot.inference.schedule import momentum_at, rate_at
@@ -77,8 +78,12 @@ class Feed:
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch, in order."""
         count = len(self.weights)
-        order = torch.arange(count)
-        if self.settings.shuffle and self.settings.optimiser != "lbfgs":
+        order, weights = torch.arange(count), self.weights
+        if self.settings.draw == "weighted":
+            drawn_by = self.weights.cpu().to(torch.float64)
+            order = torch.multinomial(drawn_by, count, replacement=True, generator=_generator(self.seed, epoch, ORDER))
+            weights = torch.ones_like(self.weights)
+        elif self.settings.shuffle and self.settings.optimiser != "lbfgs":
             order = torch.randperm(count, generator=_generator(self.seed, epoch, ORDER))
         shift = self.settings.shift
         offsets = draw_offsets(count, shift, _generator(self.seed, epoch, SHIFT)) if shift else None
@@ -91,7 +96,7 @@ class Feed:
             if self.layout is torch.channels_last:
                 inputs = inputs.contiguous(memory_format=self.layout)
             there = index.to(self.device)
-            yield Batch(inputs, self.targets[there], self.weights[there], self.members[there])
+            yield Batch(inputs, self.targets[there], weights[there], self.members[there])
             first += size
 
 
@@ -134,9 +139,16 @@ def make_optimiser(settings: Ascend, module: nn.Module) -> torch.optim.Optimizer
     return torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=decay, fused=True)
 
 
-def make_loss(objective: Objective | Posterior, module: nn.Module, rows_total: int) -> Loss:
-    """What a step minimises: the batch's negative objective, or negative log density per row of a posterior."""
+def make_loss(
+    objective: Objective | Posterior, module: nn.Module, rows_total: int, moving: Moving | None = None
+) -> Loss:
+    """What a step minimises: the batch's negative objective, or negative log density per row of a posterior.
+
+    moving: this run's group weights, where the objective's pool is group DRO; each call moves them by a step.
+    """
     live = tensors_of(module)
+    if moving is not None and isinstance(objective, Objective):
+        objective = replace(objective, pool=moving)
     if isinstance(objective, Posterior):
         return lambda batch: (
             objective.minibatch_log_density_of(module(batch.inputs), live, batch, rows_total) / -rows_total

@@ -26,6 +26,8 @@ class Ascend:
     weight_decay: decoupled for AdamW, added to the gradient (an L2 penalty of half of it) for SGD.
     shift: random shifts of images by up to this many pixels each way, filled with zeros.
     shuffle: draw a new order of the rows in each epoch.
+    draw: "each" row once an epoch, or "weighted": as many rows an epoch, drawn with replacement with probability
+      proportional to their weights, each then of weight one.
 
     Raises `InputError` for numbers out of range, and for settings the optimiser would not use.
     """
@@ -39,6 +41,7 @@ class Ascend:
     weight_decay: float = 0.0
     shift: int = 0
     shuffle: bool = True
+    draw: Literal["each", "weighted"] = "each"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):
@@ -52,6 +55,8 @@ class Ascend:
             raise InputError(f"weight_decay is {self.weight_decay}; give zero or a positive number.")
         if self.shift < 0:
             raise InputError(f"shift is {self.shift}; give a number of pixels, or 0.")
+        if self.optimiser == "lbfgs" and self.draw == "weighted":
+            raise InputError("L-BFGS sees all rows at once and draws none; give the rows weights instead of draw.")
         unused = self.schedule != "constant" or self.momentum is not None or self.weight_decay or self.shift
         if self.optimiser == "lbfgs" and unused:
             raise InputError(
