@@ -37,9 +37,11 @@ from surefoot.rows.tables import Column
 
 __all__ = [
     "DISCOVERED",
+    "REST",
     "Candidate",
     "DiscoverSettings",
     "Discovery",
+    "Suspect",
     "confirm",
     "discover_slices",
     "discovered_groups",

@@ -46,8 +46,8 @@ class Grouping(NamedTuple):
 def find_grouping(table: Table, named: Sequence[str], target: str | None) -> Grouping:
     """The attributes that were named; else columns `group:…`; else what has a usual name.
 
-    Where both an attribute and numbered groups are found by their names and the groups are not class · values +
-    attribute, the groups were meant (regions of the world beside 62 classes).
+    Where both an attribute and groups are found by their names, the groups were meant if they are memberships, or
+    numbers that are not class · values + attribute (regions of the world beside 62 classes).
     """
     for name in named:
         columns_behind(table, name)
@@ -112,7 +112,10 @@ def _few(table: Table, name: str | None) -> str | None:
 
 
 def _of_their_own(table: Table, target: str | None, attribute: str, group: str) -> bool:
-    """Are these whole numbers something else than class · values + attribute?"""
+    """Are these memberships, or whole numbers that are something else than class · values + attribute?"""
+    values = table.columns[group]
+    if not isinstance(values, list) and values.ndim == 2:
+        return True
     if target is None or not all(is_numeric(table, name) for name in (target, attribute, group)):
         return False
     label, value, number = (numbers(table, name) for name in (target, attribute, group))
