@@ -32,7 +32,10 @@ FLOORS: dict[str, float] = {
     "safety": 6,
     "card": 7,
     "study": 8,
-    # rims
+    # rims; `export` writes finished heads for other runtimes
+    "export": 8.2,
+    "sklearn": 8.5,
+    "hub": 8.6,
     "cli": 9,
     "__main__": 10,
 }
@@ -69,7 +72,7 @@ def test_imports_go_down(room: str, path: Path) -> None:
 
 @pytest.mark.parametrize(("room", "path"), list(modules()), ids=lambda part: getattr(part, "name", part))
 def test_the_core_imports_no_rim_library(room: str, path: Path) -> None:
-    if FLOORS[room] >= 9:
+    if FLOORS[room] >= 8.5:
         return
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found = {name.split(".")[0] for name in imported(tree)}
