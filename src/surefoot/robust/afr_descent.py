@@ -25,7 +25,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from surefoot.memory import require_memory
-from surefoot.robust.afr_scoring import BLOCK_BYTES, Scoring, blocks_of, scoring_of, start_of_best
+from surefoot.robust.afr_scoring import BLOCK_BYTES, Scoring, scoring_of, start_of_best
+from surefoot.robust.afr_spans import by_features, by_rows, products
 from surefoot.robust.head import LinearHead
 from surefoot.robust.protocol import Material
 from surefoot.rows.rows import Groups
@@ -90,13 +91,13 @@ def descend(
     gammas = min(weights.shape[1], max(1, COLUMNS // vectors))
     kept = min(descent.steps + 1, max(2, SCORED_AT_ONCE // (gammas * vectors)))
     _require_room(learned, len(chosen), gammas * vectors, kept, span)
-    gram = _products(learned, learned) if span == "rows" else None
     # By rows, the choose rows are read through their products with the repair rows.
-    read = chosen if gram is None else _products(chosen, learned)
-    scoring = scoring_of(read, gram is None, base.logits(chosen), choose.targets, groups)
-    logits = base.logits(learned)
+    read = chosen.T if span == "features" else products(learned, chosen)
+    scoring = scoring_of(read, span == "features", base.logits(chosen), choose.targets, groups)
+    gram = products(learned, learned) if span == "rows" else None
+    logits, free = base.logits(learned), base.weight.shape[0] - 1
     parts = [
-        _descend(learned, gram, Residual(logits, repair.targets, part), scoring, descent, free, kept)
+        _descend(learned, gram, logits, repair.targets, part, scoring, descent, free, kept)
         for part in weights.to(precision).T.contiguous().split(gammas)
     ]
     return Path(*(torch.cat(pieces) for pieces in zip(*(part.tensors() for part in parts), strict=True)))
@@ -115,144 +116,53 @@ def cheaper_span(rows: int, features: int, choose_rows: int, vectors: int, steps
 
 def _descend(
     features: Float[Tensor, "rows features"],
-    gram: Float[Tensor, "rows rows"] | None,
-    residual: "Residual",
+    gram: Float[Tensor, "width width"] | None,
+    logits: Float[Tensor, "rows classes"],
+    targets: Int[Tensor, "rows"],
+    weights: Float[Tensor, "gammas rows"],
     scoring: Scoring,
     descent: Descent,
     free: int,
     kept: int,
 ) -> Path:
-    """The settings of a few γ side by side; a state holds their vectors, [free classes × γ × λ, width]."""
-    penalties = torch.tensor(descent.penalties, dtype=features.dtype).repeat(len(residual.weights))
+    """The settings of a few γ side by side."""
+    penalties = torch.tensor(descent.penalties, dtype=features.dtype).repeat(len(weights))
     frozen = torch.isinf(penalties)
     rates = torch.full_like(penalties, descent.rate).masked_fill(frozen, 0.0)
     pull = (2 * penalties.masked_fill(frozen, 0.0)).repeat(free)[:, None]
-    shape = (free, len(penalties), features.shape[1] + 1 if gram is None else len(features))
-    states = torch.zeros(kept, *shape, dtype=features.dtype)
-    stepping = (
-        _ByFeatures(features, residual, pull, torch.zeros(free * shape[1], shape[2], dtype=features.dtype))
-        if gram is None
-        else _ByRows(gram, residual, pull, *torch.zeros(3, free * shape[1], shape[2], dtype=features.dtype))
-    )
-    best = start_of_best(*shape, features.dtype)
+    if gram is None:
+        span = by_features(features, logits, targets, weights, pull)
+    else:
+        span = by_rows(gram, logits, targets, weights, pull)
+    states = features.new_zeros(kept, free, len(penalties), span.steepness.shape[1])
+    best = start_of_best(states[0])
     for step in range(descent.steps + 1):
         slot = step % kept
         if step:
             before = states[slot - 1].flatten(0, 1)
-            squared = stepping.slope(before, free)
+            squared = span.slope(before, free)
             lengths = rates * (descent.clip / (squared.clamp(min=0.0).sqrt() + 1e-6)).clamp(max=1.0)
-            stepping.move(before, -lengths.repeat(free)[:, None], states[slot].flatten(0, 1))
+            span.move(before, -lengths.repeat(free)[:, None], states[slot].flatten(0, 1))
         if slot == kept - 1 or step == descent.steps:
             best.update(states, scoring.score(states[: slot + 1]), step - slot)
-    last = states[descent.steps % kept]
     return Path(
         best.step,
         best.worst,
         best.mean,
-        *(_every_class(part if gram is None else _in_features(part, features)) for part in (best.state, last)),
+        *(_change(state, features, gram is None) for state in (best.state, states[descent.steps % kept])),
     )
 
 
-@dataclass(frozen=True)
-class Residual:
-    """R = μ (p − onehot) of every class but the last: the loss's gradient in the logits of the repair rows."""
-
-    logits: Float[Tensor, "rows classes"]
-    targets: Int[Tensor, "rows"]
-    weights: Float[Tensor, "gammas rows"]
-
-    def put(self, turn: Float[Tensor, "vectors block"], rows: slice) -> None:
-        """Written over `turn`, the change of the logits of the rows in `rows`."""
-        logits, weights = self.logits[rows].T, self.weights[:, None, rows]
-        wanted = (self.targets[rows] == torch.arange(len(logits))[:, None]).to(turn.dtype)
-        turn = turn.view(len(logits) - 1, len(weights), -1, turn.shape[1])
-        if len(logits) == 2:
-            # The last class moves against the first, so their gap moves twice as far.
-            gap = torch.add(logits[0] - logits[1], turn, alpha=2, out=turn).sigmoid_()
-            gap.sub_(wanted[0]).mul_(weights)
-            return
-        moved = torch.cat([turn, -turn.sum(dim=0, keepdim=True)]).add_(logits[:, None, None]).softmax(dim=0)
-        torch.sub(moved[:-1], wanted[:-1, None, None], out=turn).mul_(weights)
-
-
-@dataclass(frozen=True)
-class _ByFeatures:
-    """States are Δ, bias last: X is read once a step, a block for the turn it makes and the slope it is due."""
-
-    features: Float[Tensor, "rows features"]
-    residual: Residual
-    pull: Float[Tensor, "vectors 1"]
-    steepness: Float[Tensor, "vectors width"]
-
-    def slope(self, state: Float[Tensor, "vectors width"], free: int) -> Float[Tensor, "settings"]:
-        """‖S‖² of every setting; S is kept for `move`."""
-        torch.mul(state, self.pull, out=self.steepness)
-        for rows in blocks_of(self.features):
-            part = self.features[rows]
-            turn = torch.addmm(state[:, -1:], state[:, :-1], part.T)
-            self.residual.put(turn, rows)
-            self.steepness[:, :-1].addmm_(turn, part)
-            self.steepness[:, -1] += turn.sum(dim=1)
-        every = self.steepness.unflatten(0, (free, -1))
-        squared = every.square().sum(dim=(0, 2))
-        # The last class's gradient is minus the sum of the others': it counts in the norm.
-        return 2 * squared if free == 1 else squared + every.sum(dim=0).square().sum(dim=1)
-
-    def move(
-        self,
-        before: Float[Tensor, "vectors width"],
-        lengths: Float[Tensor, "vectors 1"],
-        after: Float[Tensor, "vectors width"],
-    ) -> None:
-        """after = before + lengths · S."""
-        torch.addcmul(before, self.steepness, lengths, out=after)
-
-
-@dataclass(frozen=True)
-class _ByRows:
-    """States are A with Δ = Xᵀ A; the turn G A goes along, moved by the same product that gives the slope's norm."""
-
-    gram: Float[Tensor, "rows rows"]
-    residual: Residual
-    pull: Float[Tensor, "vectors 1"]
-    turn: Float[Tensor, "vectors rows"]
-    steepness: Float[Tensor, "vectors rows"]
-    turning: Float[Tensor, "vectors rows"]
-
-    def slope(self, state: Float[Tensor, "vectors rows"], free: int) -> Float[Tensor, "settings"]:
-        """‖S‖² of every setting; S and G S are kept for `move`."""
-        self.steepness.copy_(self.turn)
-        self.residual.put(self.steepness, slice(None))
-        torch.mm(self.steepness, self.gram, out=self.turning)
-        self.steepness.addcmul_(state, self.pull)
-        self.turning.addcmul_(self.turn, self.pull)
-        along, across = self.steepness.unflatten(0, (free, -1)), self.turning.unflatten(0, (free, -1))
-        squared = (along * across).sum(dim=(0, 2))
-        # The last class's gradient is minus the sum of the others': it counts in the norm.
-        return 2 * squared if free == 1 else squared + (along.sum(dim=0) * across.sum(dim=0)).sum(dim=1)
-
-    def move(
-        self,
-        before: Float[Tensor, "vectors rows"],
-        lengths: Float[Tensor, "vectors 1"],
-        after: Float[Tensor, "vectors rows"],
-    ) -> None:
-        """after = before + lengths · S, and the turn with it."""
-        torch.addcmul(before, self.steepness, lengths, out=after)
-        self.turn.addcmul_(self.turning, lengths)
-
-
-def _products(left: Float[Tensor, "left features"], right: Float[Tensor, "right features"]) -> Tensor:
-    """Inner products of rows, each row with a one behind it."""
-    return (left @ right.T).add_(1)
-
-
-def _in_features(state: Float[Tensor, "free settings rows"], features: Float[Tensor, "rows features"]) -> Tensor:
-    """Δ = Xᵀ A, the bias last."""
-    return torch.cat([state @ features, state.sum(dim=2, keepdim=True)], dim=2)
-
-
-def _every_class(change: Float[Tensor, "free settings columns"]) -> Float[Tensor, "settings classes columns"]:
+def _change(
+    state: Float[Tensor, "free settings width"], features: Float[Tensor, "rows features"], direct: bool
+) -> Float[Tensor, "settings classes columns"]:
+    """Δ of every class, the bias last."""
+    rows, columns = features.shape
+    if direct:
+        change = state[:, :, : columns + 1]
+    else:
+        inner = state[:, :, :rows]
+        change = torch.cat([inner @ features, inner.sum(dim=2, keepdim=True)], dim=2)
     return torch.cat([change, -change.sum(dim=0, keepdim=True)]).transpose(0, 1)
 
 

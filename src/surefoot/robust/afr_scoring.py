@@ -1,6 +1,5 @@
 """Scores of AFR's states on the choose rows, and the best state of every setting."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,10 +9,12 @@ from torch import Tensor
 
 from surefoot.rows.rows import Groups
 
-__all__ = ["Best", "Scores", "Scoring", "blocks_of", "scoring_of", "start_of_best"]
+__all__ = ["Best", "Scores", "Scoring", "aligned", "blocks_of", "padded", "scoring_of", "start_of_best"]
 
-BLOCK_BYTES = 4 * 2**20
+BLOCK_BYTES = 2 * 2**20
 """What is read in one piece: small enough to stay in the cache until it is used again."""
+ALIGNED = 16
+"""Single-precision numbers in a cache line."""
 
 
 class Scores(NamedTuple):
@@ -27,12 +28,12 @@ class Scores(NamedTuple):
 class Scoring:
     """What the choose rows say: `read` turns a state into the change of their logits.
 
-    affine: the last number of a state is a bias. counted, constant: right rows per group are constant + counted ·
+    affine: behind what is read, a state holds a bias. counted, constant: right rows per group are constant + counted ·
     verdict, the last column being all rows. For two classes the verdict is "class 1", so that the rows of class 0 are
     counted negatively; for more it is "right".
     """
 
-    read: Float[Tensor, "rows width"]
+    read: Float[Tensor, "width rows"]
     affine: bool
     logits: Float[Tensor, "rows classes"]
     targets: Int[Tensor, "rows"]
@@ -43,14 +44,12 @@ class Scoring:
     def score(self, states: Float[Tensor, "states free settings width"]) -> Scores:
         """Every state of every setting; the first class wins where logits are equal."""
         number, free, count, _ = states.shape
-        vectors = states.flatten(0, 2)
+        vectors, width = states.flatten(0, 2), len(self.read)
+        weight, bias = vectors[:, :width], vectors[:, width : width + 1]
         right = self.constant.expand(number * count, -1).clone()
-        for rows in blocks_of(self.read):
-            part = self.read[rows]
-            if self.affine:
-                turn = torch.addmm(vectors[:, -1:], vectors[:, :-1], part.T)
-            else:
-                turn = vectors @ part.T
+        for rows in blocks_of(self.read.T):
+            part = self.read[:, rows]
+            turn = torch.addmm(bias, weight, part) if self.affine else vectors @ part
             verdict = self._verdict(turn.view(number, free, count, -1), rows)
             right += (verdict @ self.counted[rows]).to(torch.float64)
         accuracy = (right / self.sizes).view(number, count, -1)
@@ -74,15 +73,16 @@ class Scoring:
 
 
 def scoring_of(
-    read: Float[Tensor, "rows width"],
+    read: Float[Tensor, "width filled"],
     affine: bool,
     logits: Float[Tensor, "rows classes"],
     targets: Int[Tensor, "rows"],
     groups: Groups,
 ) -> Scoring:
-    """Scoring by `groups`, each by its own rows, and by all rows."""
+    """Scoring by `groups`, each by its own rows, and by all rows; what is read may be filled up with zeros."""
     members = torch.cat([groups.members, torch.ones(len(targets), 1, dtype=torch.bool)], dim=1).to(read.dtype)
     sizes = members.sum(dim=0, dtype=torch.float64)
+    logits, targets, members = (padded(part, read.shape[1]) for part in (logits, targets, members))
     if logits.shape[1] > 2:
         return Scoring(read, affine, logits, targets, members, torch.zeros_like(sizes), sizes)
     zero = (targets == 0)[:, None]
@@ -111,18 +111,34 @@ class Best:
             self.state[:, better] = states[number][:, better]
 
 
-def start_of_best(free: int, count: int, width: int, precision: torch.dtype) -> Best:
-    """Before any state was scored."""
+def start_of_best(state: Float[Tensor, "free settings width"]) -> Best:
+    """Before any state like this one was scored."""
+    count = state.shape[1]
     return Best(
         torch.zeros(count, dtype=torch.int64),
         torch.full((count,), -1.0, dtype=torch.float64),
         torch.zeros(count, dtype=torch.float64),
-        torch.zeros(free, count, width, dtype=precision),
+        torch.zeros_like(state),
     )
 
 
-def blocks_of(matrix: Float[Tensor, "rows width"]) -> Iterator[slice]:
-    """The rows of a matrix in pieces of about `BLOCK_BYTES`."""
-    rows = max(16, BLOCK_BYTES // (matrix.element_size() * max(1, matrix.shape[1])))
-    for start in range(0, len(matrix), rows):
-        yield slice(start, min(start + rows, len(matrix)))
+def blocks_of(matrix: Float[Tensor, "rows width"]) -> list[slice]:
+    """The rows of a matrix in equal pieces of at most about `BLOCK_BYTES`.
+
+    >>> blocks_of(torch.zeros(1500, 1024))
+    [slice(0, 512, None), slice(512, 1024, None), slice(1024, 1500, None)]
+    """
+    most = max(ALIGNED, BLOCK_BYTES // (matrix.element_size() * max(1, matrix.shape[1])))
+    pieces = -(-len(matrix) // most)
+    rows = aligned(-(-len(matrix) // max(1, pieces)))
+    return [slice(start, min(start + rows, len(matrix))) for start in range(0, len(matrix), rows)]
+
+
+def aligned(count: int) -> int:
+    """`count` rounded up to whole cache lines of floats: products of aligned matrices are up to a third faster."""
+    return -(-count // ALIGNED) * ALIGNED
+
+
+def padded(tensor: Tensor, rows: int) -> Tensor:
+    """The tensor with rows of zeros behind it, so that there are `rows`."""
+    return torch.cat([tensor, tensor.new_zeros(rows - len(tensor), *tensor.shape[1:])])
