@@ -1,0 +1,194 @@
+"""`surefoot discover`: candidate groups where none are given, found on one half of the rows, confirmed on the other."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from surefoot.cli.console import print_json, stdout
+from surefoot.cli.options import (
+    ClusterOption,
+    IdOption,
+    JSONOption,
+    QuietOption,
+    SeedOption,
+    SourceOption,
+    SplitOption,
+    TargetOption,
+    columns_of,
+    comma_separated,
+)
+from surefoot.errors import InputError
+
+if TYPE_CHECKING:
+    from surefoot.robust.discover import Candidate, Discovery
+    from surefoot.study.once_discover import Found
+
+__all__ = ["discover"]
+
+
+def discover(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="Predictions with further columns, as `card` reads them; or features, as `repair` does.",
+        ),
+    ],
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option("--columns", metavar="COLUMNS", help="The columns that slices are made of; else all others."),
+    ] = None,
+    depth: Annotated[int, typer.Option("--depth", min=1, max=3, help="Conditions in a slice, at most.")] = 2,
+    fewest: Annotated[int, typer.Option("--fewest", min=2, help="Rows of a slice in each half, at least.")] = 30,
+    level: Annotated[float, typer.Option("--level", help="The chance of any false find.")] = 0.05,
+    clusters: Annotated[
+        bool, typer.Option("--clusters", help="Look for clusters in feature space, too (features only).")
+    ] = False,
+    slices: Annotated[bool, typer.Option("--slices/--no-slices", help="Look for slices of columns.")] = True,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", metavar="MODEL", help="A saved model whose last layer reads the features."),
+    ] = None,
+    target: TargetOption = None,
+    split: SplitOption = None,
+    cluster: ClusterOption = None,
+    source: SourceOption = None,
+    id_column: IdOption = None,
+    seed: SeedOption = 0,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Write the rows with the groups that were confirmed.")
+    ] = None,
+    as_json: JSONOption = False,
+    quiet: QuietOption = False,
+) -> int:
+    """Find slices of the data where a model is wrong more often than elsewhere; confirm them on other rows.
+
+    That no slice survives is a normal answer. A slice describes errors; it does not explain them.
+    """
+    from surefoot.robust.discover import DiscoverSettings
+    from surefoot.study.once_discover import (
+        discover_in_features,
+        discover_in_predictions,
+        has_probabilities,
+        write_found,
+    )
+
+    if not data.is_file():
+        raise InputError(f"There is no file {data}; check the path.")
+    settings = DiscoverSettings(depth=depth, fewest=fewest, level=level)
+    names = comma_separated(metadata)
+    if not slices and not clusters:
+        raise InputError("--no-slices leaves nothing to look for; add --clusters.")
+    if has_probabilities(data):
+        if clusters or head or split:
+            raise InputError(
+                f"{data} holds predictions; --clusters, --head and --split are for features: leave them out."
+            )
+        found = discover_in_predictions(
+            data,
+            names=names,
+            target=target or "label",
+            cluster=cluster,
+            id_column=id_column,
+            settings=settings,
+            seed=seed,
+        )
+    else:
+        found = discover_in_features(
+            data,
+            columns=columns_of(target, None, split=split, cluster=cluster, source=source, identity=id_column),
+            head=head,
+            names=names,
+            slices=slices,
+            clusters=clusters,
+            settings=settings,
+            seed=seed,
+        )
+    written = to is not None and found.groups is not None
+    if to is not None and written:
+        write_found(found, to)
+    if as_json:
+        print_json(_as_json(found, to if written else None))
+    elif not quiet:
+        _tell(found, level, to, written)
+    return 0
+
+
+def _tell(found: "Found", level: float, to: Path | None, written: bool) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    console = stdout()
+    for line in found.origins:
+        console.print(line, markup=False, soft_wrap=True)
+    for search, kind in zip(found.discoveries, _kinds(found), strict=True):
+        console.print()
+        console.print(_sentence(search, kind, level), markup=False, soft_wrap=True)
+        shown = search.confirmed
+        if shown:
+            table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+            for column in ("discovered", "rows", "accuracy", "the rest", "difference", "p (Holm)"):
+                table.add_column(column, overflow="fold")
+            for each in shown:
+                table.add_row(Text(each.name), *map(Text, _cells(each)))
+            console.print(table)
+        for line in search.notes:
+            console.print(line, style="dim", markup=False, soft_wrap=True)
+    if any(search.confirmed for search in found.discoveries):
+        console.print()
+        console.print(
+            "Numbers are of the confirm half; intervals hold for everything tested together. A slice describes errors, "
+            "it does not explain them.",
+            style="dim",
+            soft_wrap=True,
+        )
+    if to is not None:
+        rows = f"{len(found.rows):,} rows with their groups: {to}"
+        console.print(
+            rows if written else "Nothing was confirmed, so nothing was written.", markup=False, soft_wrap=True
+        )
+
+
+def _kinds(found: "Found") -> tuple[str, ...]:
+    slices = () if found.slices is None else ("slices",)
+    return (*slices, *(() if found.clusters is None else ("clusters",)))
+
+
+def _sentence(search: "Discovery", kind: str, level: float) -> str:
+    tried = f"{search.tried:,} {kind} tried, {len(search.candidates)} tested"
+    if not search.candidates:
+        return f"No {kind[:-1]} stands out in the search half ({search.tried:,} tried)."
+    if not search.confirmed:
+        return f"No {kind[:-1]} survives ({tried}): what the search half showed may be chance."
+    return f"{len(search.confirmed)} confirmed ({tried}; chance of any false find at most {level:g})."
+
+
+def _cells(each: "Candidate") -> tuple[str, ...]:
+    interval, apart = each.accuracy_interval, each.difference_interval
+    return (
+        f"{each.rows:,}",
+        f"{each.accuracy:.1%} [{interval.low:.1%}, {interval.high:.1%}]",
+        f"{each.rest:.1%}",
+        f"{100 * each.difference:+.1f} points [{100 * apart.low:+.1f}, {100 * apart.high:+.1f}]",
+        f"{each.adjusted:.2g}",
+    )
+
+
+def _as_json(found: "Found", to: Path | None) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "origins": list(found.origins),
+        "written": None if to is None else str(to),
+        **{
+            kind: {
+                "tried": search.tried,
+                "searched_rows": len(search.search),
+                "confirm_rows": len(search.confirm),
+                "candidates": [asdict(each) for each in search.candidates],
+                "notes": list(search.notes),
+            }
+            for search, kind in zip(found.discoveries, _kinds(found), strict=True)
+        },
+    }

@@ -1,0 +1,282 @@
+"""Discover candidate groups: from predictions and their metadata, or from features and a head trained on them.
+
+    found = discover_in_predictions(Path("predictions.csv"))
+    found = discover_in_features(Path("rows.csv"), clusters=True)
+    write_found(found, Path("with_groups.csv"))
+
+From a file of features only choose rows are looked at: fit rows trained the head, and judge rows stay untouched, so
+that a later `surefoot repair` of what was written may judge on them.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from surefoot.errors import InputError
+from surefoot.files import write_text
+from surefoot.findings.predictions import predictions_for
+from surefoot.findings.reading import IDS as PREDICTION_IDS
+from surefoot.findings.reading import PREFIXES, SEEDS, SINGLE, read_predictions
+from surefoot.networks.network import head_of
+from surefoot.networks.weights import open_model
+from surefoot.robust.balanced import erm_head
+from surefoot.robust.conditions import Metadata
+from surefoot.robust.discover import DiscoverSettings, Discovery, discover_slices, discovered_groups
+from surefoot.robust.error_clusters import ClusterDiscovery, cluster_groups, discover_clusters
+from surefoot.robust.head import LinearHead
+from surefoot.rows.features import read_features
+from surefoot.rows.grouping import GROUPS, MEMBER
+from surefoot.rows.reading import CLUSTERS, FILES, IDS, SOURCES, SPLITS, TARGETS
+from surefoot.rows.roles import ROLES
+from surefoot.rows.rows import Groups
+from surefoot.rows.tables import Column, Table, column, is_numeric, read_table, texts
+from surefoot.study.columns import USUAL, Columns
+from surefoot.study.numerics import one_thread
+from surefoot.study.once_predict import SEEN
+from surefoot.study.once_repair import give_roles
+
+__all__ = ["Found", "discover_in_features", "discover_in_predictions", "has_probabilities", "write_found"]
+
+MOST_COLUMNS = 60
+"""With more columns than this, those of numbers are taken for features and only those of text for metadata."""
+FEATURE_FILES = (".npz", ".safetensors")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was discovered, where it was looked for in words, and what `write_found` needs.
+
+    rows: of the table, those that are written; groups: of these rows; extra: columns to add or replace.
+    """
+
+    slices: Discovery | None
+    clusters: ClusterDiscovery | None
+    origins: tuple[str, ...]
+    table: Table
+    rows: NDArray[np.int64]
+    groups: Groups | None
+    extra: Mapping[str, list[str]]
+
+    @property
+    def discoveries(self) -> tuple[Discovery, ...]:
+        """One or two searches."""
+        clusters = () if self.clusters is None else (self.clusters.discovery,)
+        return (*(() if self.slices is None else (self.slices,)), *clusters)
+
+
+def has_probabilities(path: Path) -> bool:
+    """Whether a file is a table of predictions rather than of features."""
+    if path.suffix.lower() in FEATURE_FILES:
+        return False
+    names = read_table(path).columns
+    return any(name in SINGLE or name.startswith(PREFIXES) for name in names)
+
+
+@one_thread()
+def discover_in_predictions(
+    path: Path,
+    *,
+    names: Sequence[str] = (),
+    target: str = "label",
+    cluster: str | None = None,
+    id_column: str | None = None,
+    seed_column: str | None = None,
+    settings: DiscoverSettings | None = None,
+    seed: int = 0,
+) -> Found:
+    """Slices of the other columns of a table of predictions (those in `names`, where given).
+
+    What is written are the rows of the confirm half alone: in the search half the slices look worse than they are.
+    """
+    settings = settings or DiscoverSettings()
+    predictions = read_predictions(path, target=target, cluster=cluster, id_column=id_column, seed=seed_column)
+    table = read_table(path)
+    identity = id_column or next((name for name in PREDICTION_IDS if name in table.columns), None)
+    place = _first_places(None if identity is None else texts(table, identity), predictions.ids)
+    other = {identity, seed_column, cluster, *SEEDS, *CLUSTERS, SEEN, *GROUPS, *SINGLE}
+    metadata = _metadata(table, place, names, lambda name: name in other or name.startswith((*PREFIXES, MEMBER)))
+    found = discover_slices(predictions, metadata, settings, seed)
+    origin = f"{len(predictions.ids):,} predictions of {path.name}: {_halves(found)}"
+    return Found(
+        slices=found,
+        clusters=None,
+        origins=(origin,),
+        table=table,
+        rows=place[found.confirm],
+        groups=discovered_groups(found.confirmed, _at(metadata, found.confirm)) if found.confirmed else None,
+        extra={},
+    )
+
+
+@one_thread()
+def discover_in_features(
+    path: Path,
+    *,
+    columns: Columns = USUAL,
+    head: str | None = None,
+    names: Sequence[str] = (),
+    slices: bool = True,
+    clusters: bool = False,
+    settings: DiscoverSettings | None = None,
+    seed: int = 0,
+) -> Found:
+    """Slices of metadata, clusters of features, or both (each then at half of the level), among the choose rows.
+
+    The head is a saved model's last layer, or one trained here on the fit rows. What is written are all rows, their
+    roles as the split.
+    """
+    settings = settings or DiscoverSettings()
+    table = read_features(path) if path.suffix.lower() in FEATURE_FILES else read_table(path)
+    reading = columns.read(path)
+    parted = give_roles(reading, seed)
+    choose = parted.roles["choose"]
+    base, origin = _head(head) if head is not None else (erm_head(parted.roles["fit"]), "a plain head, trained here")
+    predictions = predictions_for(choose, base.probabilities(choose.inputs[:].float())[None].double())
+    if slices and clusters:
+        settings = replace(settings, level=settings.level / 2)
+    where = {name: row for row, name in enumerate(reading.rows.ids.tolist())}
+    place = np.array([where[name] for name in choose.ids.tolist()], dtype=np.int64)
+    everything = np.arange(len(reading.rows))
+    other = {*SPLITS, *IDS, *SOURCES, *CLUSTERS, *FILES, *GROUPS, columns.split, columns.id, columns.source}
+    whole = _metadata(table, everything, names, lambda name: name in other or name.startswith(MEMBER)) if slices else {}
+    sliced = cut = None
+    groups: list[Groups] = []
+    if slices:
+        sliced = discover_slices(predictions, _at(whole, place), settings, seed)
+        groups += [discovered_groups(sliced.confirmed, whole)] if sliced.confirmed else []
+    if clusters:
+        cut = discover_clusters(predictions, choose.inputs[:].float(), settings, seed)
+        inputs = reading.rows.inputs[:].float()
+        groups += [cluster_groups(cut, inputs, reading.rows.targets)] if cut.discovery.confirmed else []
+    role_of = {name: role for role in ROLES if role in parted.roles for name in parted.roles[role].ids.tolist()}
+    split = columns.split or next((name for name in SPLITS if name in table.columns), SPLITS[0])
+    looked = sliced if sliced is not None else cut.discovery if cut is not None else None
+    told = f"{len(choose):,} choose rows of {path.name}" + ("" if looked is None else f": {_halves(looked)}")
+    return Found(
+        slices=sliced,
+        clusters=cut,
+        origins=(parted.origin, f"Errors: of {origin}, on the {told}"),
+        table=table,
+        rows=everything,
+        groups=_joined(groups) if groups else None,
+        extra={split: [role_of[name] for name in reading.rows.ids.tolist()]},
+    )
+
+
+def write_found(found: Found, path: Path) -> None:
+    """The rows with their discovered groups: a CSV table with columns `group:NAME`, or an .npz with a matrix.
+
+    Raises `InputError` when nothing was confirmed, and when the file's ending does not fit what was read.
+    """
+    if found.groups is None:
+        raise InputError(f"Nothing was confirmed, so there are no groups to write to {path}.")
+    arrays = any(not isinstance(values, list) and values.ndim > 1 for values in found.table.columns.values())
+    wanted = ".npz" if arrays else ".csv"
+    if path.suffix.lower() != wanted:
+        raise InputError(f"{path} ends in {path.suffix or 'nothing'}; {found.table.name} is written as {wanted}.")
+    if arrays:
+        _write_arrays(found, path)
+        return
+    kept = [name for name in found.table.columns if name not in found.extra and not name.startswith(MEMBER)]
+    columns = {name: texts(found.table, name) for name in kept}
+    head = [*kept, *found.extra, *(f"{MEMBER}{name}" for name in found.groups.names)]
+    written = io.StringIO()
+    lines = csv.writer(written, lineterminator="\n")
+    lines.writerow(head)
+    for row, members in zip(found.rows.tolist(), found.groups.members.tolist(), strict=True):
+        own = [values[row] for values in columns.values()]
+        lines.writerow(
+            [*own, *(values[row] for values in found.extra.values()), *("yes" if m else "no" for m in members)]
+        )
+    write_text(path, written.getvalue())
+
+
+def _write_arrays(found: Found, path: Path) -> None:
+    assert found.groups is not None
+    arrays: dict[str, Any] = {
+        name: np.array(values, dtype=np.str_) if isinstance(values, list) else values
+        for name, values in found.table.columns.items()
+        if name not in GROUPS
+    }
+    arrays |= {name: np.array(values, dtype=np.str_) for name, values in found.extra.items()}
+    lists = {name: np.array(values, dtype=np.str_) for name, values in found.table.lists.items()}
+    arrays |= {
+        **lists,
+        "groups": found.groups.members.numpy(),
+        "group_names": np.array(found.groups.names, dtype=np.str_),
+    }
+    partial = path.with_name(f".{path.stem}.partial.npz")
+    try:
+        np.savez(partial, **arrays)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _metadata(
+    table: Table, rows: NDArray[np.int64], names: Sequence[str], skip: Callable[[str], bool]
+) -> dict[str, Column]:
+    """The columns that may describe slices, at `rows` of the table."""
+    if names:
+        chosen = list(names)
+    else:
+        flat = [name for name, values in table.columns.items() if isinstance(values, list) or values.ndim == 1]
+        chosen = [name for name in flat if not skip(name)]
+        if len(chosen) > MOST_COLUMNS:
+            chosen = [name for name in chosen if name in TARGETS or _is_text(table, name)]
+    found = {name: column(table, name) for name in chosen}
+    for name, values in found.items():
+        if not isinstance(values, list) and values.ndim > 1:
+            raise InputError(f"{name} in {table.name} has {values.ndim} axes; slices are made of single columns.")
+    if not found:
+        raise InputError(
+            f"{table.name} has no columns beside ids, probabilities and features to make slices of; add some (age, "
+            "place, camera, …), or look for clusters of features with --clusters."
+        )
+    return _at(found, rows)
+
+
+def _is_text(table: Table, name: str) -> bool:
+    return isinstance(table.columns[name], list) and not is_numeric(table, name)
+
+
+def _at(columns: Metadata, rows: NDArray[np.int64]) -> dict[str, Column]:
+    """The columns at these rows."""
+    return {
+        name: [values[row] for row in rows.tolist()] if isinstance(values, list) else values[rows]
+        for name, values in columns.items()
+    }
+
+
+def _first_places(ids: Sequence[str] | None, wanted: NDArray[Any]) -> NDArray[np.int64]:
+    """Where in the table each prediction's row stands first (it stands once per seed)."""
+    if ids is None:
+        return np.arange(len(wanted))
+    place: dict[str, int] = {}
+    for row, name in enumerate(ids):
+        place.setdefault(name, row)
+    return np.array([place[name] for name in wanted.tolist()], dtype=np.int64)
+
+
+def _head(model: str) -> tuple[LinearHead, str]:
+    opened = open_model(model)
+    own = head_of(opened.network, opened.parameters)
+    return LinearHead(own.weight, own.bias), f"the last layer of {model}"
+
+
+def _halves(found: Discovery) -> str:
+    return f"{len(found.search):,} to search, {len(found.confirm):,} others to confirm."
+
+
+def _joined(groups: Sequence[Groups]) -> Groups:
+    """Slices and clusters side by side, with one group of the rows in none of them."""
+    names = [name for part in groups for name in part.names[:-1]]
+    members = torch.cat([part.members[:, :-1] for part in groups], dim=1)
+    return Groups((*names, groups[0].names[-1]), torch.cat([members, ~members.any(dim=1, keepdim=True)], dim=1))

@@ -1,0 +1,137 @@
+"""`surefoot discover`: a planted slice is found, written, read by `card`; that nothing is found is a normal answer."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from surefoot.cli import main
+from surefoot.rows.reading import read_rows
+
+
+def predictions(path: Path, *, planted: float, rows: int = 1200, seeds: int = 1) -> Path:
+    """A table of predictions with metadata; wrong in 12 % of rows, and in `planted` of those of the night."""
+    random = np.random.default_rng(0)
+    light = random.choice(["day", "night"], rows, p=[0.8, 0.2])
+    age, label = random.integers(18, 90, rows), random.integers(0, 2, rows)
+    with path.open("w", newline="") as opened:
+        table = csv.writer(opened)
+        table.writerow(["id", "seed", "label", "p_0", "p_1", "light", "age", "seen"])
+        for seed in range(seeds):
+            wrong = random.random(rows) < np.where(light == "night", planted, 0.12)
+            for row in range(rows):
+                positive = 0.9 if (label[row] == 1) != wrong[row] else 0.1
+                table.writerow([f"r{row}", seed, label[row], 1 - positive, positive, light[row], age[row], "no"])
+    return path
+
+
+def features(path: Path, rows: int = 3000) -> Path:
+    """Features of which none tells the class at night, and metadata beside them."""
+    random = np.random.default_rng(1)
+    light = random.choice(["day", "night"], rows, p=[0.75, 0.25])
+    y = random.integers(0, 2, rows)
+    x = random.normal(size=(rows, 3))
+    x[:, 0] += np.where(light == "day", 4 * y - 2, 0)
+    x[:, 1] += 6 * (light == "night")
+    with path.open("w", newline="") as opened:
+        table = csv.writer(opened)
+        table.writerow(["id", "y", "x0", "x1", "x2", "light"])
+        table.writerows([f"r{row}", y[row], *x[row].round(5), light[row]] for row in range(rows))
+    return path
+
+
+def test_a_planted_slice_of_predictions_is_found_written_and_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out = predictions(tmp_path / "p.csv", planted=0.4), tmp_path / "with_groups.csv"
+    assert main(["discover", str(table), "--to", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in told["slices"]["candidates"] if each["confirmed"]] == ["light=night"]
+    assert told["slices"]["candidates"][0]["accuracy_interval"]["low"] <= 0.6
+    with out.open(newline="") as opened:
+        written = list(csv.DictReader(opened))
+    assert len(written) == told["slices"]["confirm_rows"] == 1200 - told["slices"]["searched_rows"]
+    assert all((row["group:discovered: light=night"] == "yes") == (row["light"] == "night") for row in written)
+    assert main(["card", str(out), "--out", str(tmp_path / "runs"), "--json"]) == 11
+    card = json.loads(Path(json.loads(capsys.readouterr().out)["card"]).read_text())
+    assert "discovered: light=night" in {finding["slice"] for finding in card["findings"]}
+
+
+def test_nothing_is_a_normal_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = predictions(tmp_path / "p.csv", planted=0.12)
+    assert main(["discover", str(table), "--columns", "light", "--to", str(tmp_path / "out.csv")]) == 0
+    told = capsys.readouterr().out
+    assert "No slice stands out" in told or "No slice survives" in told
+    assert "Nothing was confirmed" in told
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_seeds_are_stacked_and_rows_counted_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = predictions(tmp_path / "p.csv", planted=0.4, rows=600, seeds=2)
+    assert main(["discover", str(table), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["slices"]
+    assert told["searched_rows"] + told["confirm_rows"] == 600
+    assert told["candidates"][0]["name"] == "light=night"
+
+
+def test_slices_and_clusters_of_features_are_written_for_a_repair(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out = features(tmp_path / "rows.csv"), tmp_path / "with_groups.csv"
+    arguments = ["discover", str(table), "--columns", "light,y", "--clusters", "--to", str(out)]
+    assert main(arguments) == 0
+    told = capsys.readouterr().out
+    assert "light=night" in told
+    assert "chance of any false find" in told
+    reading = read_rows(out)
+    names = reading.rows.groups.names
+    assert names[0] == "discovered: light=night"
+    assert names[-1] == "discovered: in no discovered slice"
+    assert any("cluster" in name for name in names)
+    assert reading.split is not None
+    assert set(reading.split) == {"fit", "repair", "choose", "judge"}
+    assert reading.rows.inputs.shape == (3000, 3)  # groups are no features
+    assert bool(reading.rows.groups.members.any(dim=1).all())
+
+
+def test_features_in_arrays_are_written_as_arrays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(2)
+    y, night = random.integers(0, 2, 2500), random.random(2500) < 0.25
+    x = random.normal(size=(2500, 4)).astype(np.float32)
+    x[:, 0] += np.where(night, 0, 4 * y - 2)
+    np.savez(tmp_path / "f.npz", x=x, y=y, a=random.integers(0, 2, 2500), night=night.astype(np.int64))
+    out = tmp_path / "g.npz"
+    assert main(["discover", str(tmp_path / "f.npz"), "--to", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    first = told["slices"]["candidates"][0]["name"]
+    assert first.endswith("night=1")
+    assert read_rows(out).rows.groups.names[0] == f"discovered: {first}"  # memberships win over the array `a`
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["p.csv", "--clusters"], "holds predictions; --clusters, --head and --split are for features"),
+        (["p.csv", "--columns", "lihgt"], "did you mean 'light'?"),
+        (["p.csv", "--no-slices"], "leaves nothing to look for"),
+        (["nowhere.csv"], "There is no file nowhere.csv"),
+        (["p.csv", "--level", "0.7"], "level is 0.7"),
+        (["p.csv", "--to", "out.npz"], "out.npz ends in .npz; p.csv is written as .csv."),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    predictions(Path("p.csv"), planted=0.5, rows=800)
+    assert main(["discover", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.err.count("\n") == 1
+    assert not Path("out.npz").exists()
