@@ -14,7 +14,19 @@ import typer
 from typer.exceptions import TyperException
 
 from surefoot import __version__
-from surefoot.cli import doctor, measuring, probing, reading, records, repairing, studies, view
+from surefoot.cli import (
+    discovering,
+    doctor,
+    exporting,
+    features,
+    measuring,
+    probing,
+    reading,
+    records,
+    repairing,
+    studies,
+    view,
+)
 from surefoot.errors import InputError
 
 __all__ = ["app", "main"]
@@ -48,9 +60,12 @@ app.command("schema", rich_help_panel=WHOLE_LOOP)(studies.schema)
 app.command("rows", rich_help_panel=ONE_STEP)(reading.rows)
 app.command("look", rich_help_panel=ONE_STEP)(measuring.look)
 app.command("card", rich_help_panel=ONE_STEP)(measuring.card)
+app.command("discover", rich_help_panel=ONE_STEP)(discovering.discover)
+app.command("features", rich_help_panel=ONE_STEP)(features.features)
 app.command("repair", rich_help_panel=ONE_STEP)(repairing.repair)
 app.command("probe", rich_help_panel=ONE_STEP)(probing.probe)
 app.command("predict", rich_help_panel=ONE_STEP)(measuring.predict)
+app.command("export", rich_help_panel=ONE_STEP)(exporting.export)
 app.command("view", rich_help_panel=AFTERWARDS)(view.view)
 app.command("history", rich_help_panel=AFTERWARDS)(records.history)
 app.command("diff", rich_help_panel=AFTERWARDS)(records.diff)

@@ -31,6 +31,7 @@ __all__ = [
     "SplitOption",
     "SplitsOption",
     "TargetOption",
+    "TextOption",
     "TrustOption",
     "columns_of",
     "comma_separated",
@@ -74,6 +75,12 @@ SplitOption: TypeAlias = Annotated[
 ImagesOption: TypeAlias = Annotated[
     Path | None, typer.Option("--images", metavar="FOLDER", help="Where the image files that a table names lie.")
 ]
+TextOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text", metavar="COLUMN", help="The column of texts a model is to read; two with a comma are pairs."
+    ),
+]
 DataArgument: TypeAlias = Annotated[
     Path, typer.Argument(metavar="DATA", help="A CSV or Parquet table, .npz or .safetensors, or a folder of images.")
 ]
@@ -110,11 +117,12 @@ def columns_of(
     source: str | None = None,
     identity: str | None = None,
     images: Path | None = None,
+    text: Sequence[str] = (),
 ) -> "Columns":
     """The columns that options name."""
     from surefoot.study.columns import Columns
 
-    return Columns(target, comma_separated(groups), split, cluster, source, identity, images=images)
+    return Columns(target, comma_separated(groups), split, cluster, source, identity, images=images, text=tuple(text))
 
 
 def comma_separated(given: Sequence[str] | None) -> tuple[str, ...]:

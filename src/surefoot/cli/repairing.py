@@ -1,7 +1,8 @@
 """`surefoot repair`: a better last layer from features that a network has left in a file."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,8 +11,10 @@ from surefoot.cli.options import (
     ClaimsOption,
     ClusterOption,
     ConfidenceOption,
+    DeviceOption,
     GroupsOption,
     IdOption,
+    ImagesOption,
     JSONOption,
     JUnitOption,
     OutOption,
@@ -21,15 +24,26 @@ from surefoot.cli.options import (
     SourceOption,
     SplitOption,
     TargetOption,
+    TextOption,
+    TrustOption,
     columns_of,
+    comma_separated,
 )
+from surefoot.errors import InputError
+
+if TYPE_CHECKING:
+    from surefoot.study.columns import Columns
 
 __all__ = ["repair"]
 
 
 def repair(
     features: Annotated[
-        Path, typer.Argument(metavar="FEATURES", help="Features and labels: .npz, .safetensors, CSV or Parquet.")
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="Features and labels: .npz, .safetensors, CSV or Parquet; with --model, what the model reads.",
+        ),
     ],
     target: TargetOption = None,
     groups: GroupsOption = None,
@@ -41,6 +55,19 @@ def repair(
         str | None,
         typer.Option("--head", metavar="MODEL", help="A saved model whose last layer to repair, not a new one."),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", metavar="MODEL", help="Take features with this model, and repair its head: see features."
+        ),
+    ] = None,
+    text: TextOption = None,
+    images: ImagesOption = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="FILE", help="Weights for a model named as file.py:Net.")
+    ] = None,
+    device: DeviceOption = "cpu",
+    trust_code: TrustOption = False,
     claim: ClaimsOption = None,
     confidence: ConfidenceOption = 0.95,
     seed: SeedOption = 0,
@@ -53,8 +80,30 @@ def repair(
     """Retrain the last layer so that the worst group gains; choose on held-out rows, judge once.
 
     Tries class-balanced retraining and, with groups, DFR and AFR. The chosen head lies in the run's folder as
-    `model/`, ready for `surefoot look` and `surefoot predict`.
+    `model/`, ready for `surefoot look` and `surefoot predict`. With --model, DATA holds texts or image files: the
+    model's features are taken first, and the repaired model is the folder `repaired/`, which from_pretrained loads.
     """
+    if model is not None:
+        if head is not None:
+            raise InputError(
+                "--model repairs that model's own head; leave out --head, or give features and no --model."
+            )
+        return _repair_model(
+            model,
+            features,
+            columns_of(
+                target, groups, split=split, cluster=cluster, source=source, identity=id_column, images=images,
+                text=comma_separated(text),
+            ),
+            weights=weights,
+            device=device,
+            trust_code=trust_code,
+            claims=claim or (),
+            confidence=confidence,
+            seed=seed,
+            out=out,
+            wanted=Wanted(as_json, junit, pull_request, quiet),
+        )  # fmt: skip
     from surefoot.study.once_repair import repair_features
 
     with progress_bars(quiet=quiet) as progress:
@@ -71,3 +120,39 @@ def repair(
         )
     told = (*kept.origins, f"The repaired head: {kept.folder / 'model'}")
     return deliver(kept.card, kept.folder, Wanted(as_json, junit, pull_request, quiet), extra=told)
+
+
+def _repair_model(
+    model: str,
+    data: Path,
+    columns: "Columns",
+    *,
+    weights: Path | None,
+    device: str,
+    trust_code: bool,
+    claims: Sequence[str],
+    confidence: float,
+    seed: int,
+    out: Path,
+    wanted: Wanted,
+) -> int:
+    from surefoot.hub.roads import repair_model
+
+    with progress_bars(quiet=wanted.quiet) as progress:
+        made = repair_model(
+            model,
+            data,
+            columns=columns,
+            weights=weights,
+            device=device,
+            trust_code=trust_code,
+            claims=claims,
+            confidence=confidence,
+            seed=seed,
+            out=out,
+            command=command_line(),
+            progress=progress,
+        )
+    kept = made.kept
+    told = (*kept.origins, *made.told, f"The repaired head: {kept.folder / 'model'}")
+    return deliver(kept.card, kept.folder, wanted, extra=told)

@@ -1,0 +1,180 @@
+"""How a model is run: measured on its own first rows, taken only if the features stay what they were.
+
+Candidates are combinations of the product path (`surefoot.networks.product`), batch norm folded into convolutions,
+and channels last in memory. The same switch that speeds linear layers up can slow attention down, and
+which wins differs by model and machine: so the model itself is timed. The choice is written down beside the cache,
+and is part of the features' address; it is made once per model and machine.
+"""
+
+import platform
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from surefoot.errors import InputError
+from surefoot.files import digest_json, read_json, write_json
+from surefoot.hub.encoder import Encoder
+from surefoot.hub.fold import conv_norm_pairs, folded
+from surefoot.hub.layers import layer_features
+from surefoot.networks.product import ProductName, measure_product, onednn_is_available, product_in_use, use_product
+
+__all__ = ["LARGEST_ERROR", "LARGEST_ERROR_BFLOAT16", "PLAIN", "Choice", "Precision", "Way", "choose_way", "running"]
+
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+LARGEST_ERROR = 1e-5
+"""‖features − plain‖ / ‖plain‖ on the first rows that a float32 way may have."""
+LARGEST_ERROR_BFLOAT16 = 2e-2
+SMALLEST_GAIN = 1.05
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to run a model."""
+
+    product: ProductName = "default"
+    fold: bool = False
+    channels_last: bool = False
+    precision: Precision = "float32"
+
+
+PLAIN = Way()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The way taken, its error (relative to plain float32) and its gain (times as fast as plain) on the first rows."""
+
+    way: Way
+    error: float
+    gain: float
+
+    def told(self) -> str:
+        """In words.
+
+        >>> Choice(Way(fold=True), 2e-7, 1.5).told()
+        'float32, batch norm folded; 1.50 × as fast as plain, relative error 2.0e-07 on the first rows'
+        """
+        if self.way == PLAIN:
+            return "float32, as the model is"
+        parts = [
+            self.way.precision,
+            *(["products by oneDNN"] if self.way.product == "onednn" else []),
+            *(["batch norm folded"] if self.way.fold else []),
+            *(["channels last"] if self.way.channels_last else []),
+        ]
+        return (
+            f"{', '.join(parts)}; {self.gain:.2f} × as fast as plain, relative error {self.error:.1e} on the first rows"
+        )
+
+
+def choose_way(
+    encoder: Encoder,
+    given: Mapping[str, Tensor],
+    layers: Sequence[str],
+    *,
+    precision: Precision = "float32",
+    kept: Path,
+    identity: str,
+) -> Choice:
+    """The fastest way whose features on `given` are plain float32's, to `LARGEST_ERROR`; written below `kept`.
+
+    precision: "bfloat16" is tried when asked for, and taken only within `LARGEST_ERROR_BFLOAT16`. identity: of the
+    model; the same model on the same machine gets the choice that was made first.
+    """
+    asked = [identity, sorted(layers), precision, torch.get_num_threads(), torch.__version__, platform.processor()]
+    path = kept / f"{digest_json(asked)[:32]}.json"
+    if path.is_file():
+        try:
+            told = read_json(path)
+            return Choice(Way(**told["way"]), float(told["error"]), float(told["gain"]))
+        except (InputError, KeyError, TypeError, ValueError):
+            pass  # damaged: chosen again
+    choice = _measured(encoder, given, layers, precision)
+    write_json(path, asdict(choice))
+    return choice
+
+
+@contextmanager
+def running(encoder: Encoder, way: Way, example: Mapping[str, Tensor] | None = None) -> Generator[nn.Module]:
+    """The module made ready for `way`, and the product path switched, until the end of the block.
+
+    example: arguments for one run, with which folding sees what follows what.
+    """
+    module = encoder.module
+    if way.fold:
+        if example is None:
+            raise InputError("Folding needs an example to see what follows what; give one batch.")
+        module = folded(module, conv_norm_pairs(module, example))
+    if way.channels_last:
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    before = product_in_use()
+    use_product(way.product)
+    try:
+        with torch.autocast("cpu", torch.bfloat16, enabled=way.precision == "bfloat16"):
+            yield module
+    finally:
+        use_product(before)
+        if way.channels_last:
+            encoder.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+
+def _candidates(encoder: Encoder, given: Mapping[str, Tensor], precision: Precision) -> list[Way]:
+    convolutional = encoder.reads == "images" and any(isinstance(part, nn.Conv2d) for part in encoder.module.modules())
+    norms = any(isinstance(part, nn.BatchNorm2d) for part in encoder.module.modules())
+    # oneDNN is tried only where it was found to be float32; whether it is faster here, the model itself says.
+    products: list[ProductName] = ["default"]
+    if onednn_is_available() and not measure_product().reason.startswith("the error of oneDNN"):
+        products.append("onednn")
+    ways: list[Way] = []
+    for product in products:
+        ways.append(Way(product))
+        if convolutional:
+            ways.append(Way(product, fold=norms, channels_last=True))
+            ways.append(Way(product, fold=norms))
+    if precision == "bfloat16":
+        ways += [Way(way.product, way.fold, way.channels_last, "bfloat16") for way in ways]
+    return list(dict.fromkeys(ways))
+
+
+def _measured(encoder: Encoder, given: Mapping[str, Tensor], layers: Sequence[str], precision: Precision) -> Choice:
+    with running(encoder, PLAIN) as module:
+        wanted, plain = _timed(encoder, module, given, layers)
+    best = Choice(PLAIN, 0.0, 1.0)
+    for way in _candidates(encoder, given, precision):
+        if way == PLAIN:
+            continue
+        with running(encoder, way, given) as module:
+            found, seconds = _timed(encoder, module, given, layers)
+        error = max(
+            float((found[name] - wanted[name]).norm() / wanted[name].norm().clamp_min(1e-30)) for name in layers
+        )
+        allowed = LARGEST_ERROR if way.precision == "float32" else LARGEST_ERROR_BFLOAT16
+        gain = plain / seconds
+        if error <= allowed and gain > max(best.gain, SMALLEST_GAIN):  # written so that NaN is refused too
+            best = Choice(way, error, gain)
+    return best
+
+
+def _timed(
+    encoder: Encoder, module: nn.Module, given: Mapping[str, Tensor], layers: Sequence[str]
+) -> tuple[dict[str, Tensor], float]:
+    arguments = _placed(given, module)
+    features: dict[str, Any] = layer_features(encoder, module, arguments, layers)
+    best = float("inf")
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        layer_features(encoder, module, arguments, layers)
+        best = min(best, time.perf_counter() - started)
+    return features, best
+
+
+def _placed(given: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
+    return {name: tensor.to(device) for name, tensor in given.items()}
