@@ -12,6 +12,9 @@ A race is a folder `bench/races/<name>/` with
 - `requirements.txt` (optional): the peer's own environment, built on first use in `bench/.venv-<name>`.
   Without it the peer runs on the project's interpreter.
 
+A case whose peer would take too long may say `"scaled": {"ran": 3, "of": 30}`: the peer does 3 of 30 equal parts of the
+work and its time is multiplied by 10; the line then says so.
+
 Each side lives in a process of its own, and the two take turns (ours, theirs, theirs, ours, …) so that a
 machine that slows down slows both. One JSON line per case:
 
@@ -141,6 +144,8 @@ def run_race(race: Path) -> list[dict[str, Any]]:
         ours.close()
         theirs.close()
         ours_s, theirs_s = (statistics.median(seconds[name]) for name in ("ours", "theirs"))
+        if (scaled := case.get("scaled")) is not None:
+            theirs_s *= scaled["of"] / scaled["ran"]
         line = {
             "race": race.name,
             "case": case["name"],
@@ -153,6 +158,8 @@ def run_race(race: Path) -> list[dict[str, Any]]:
             "limit_fraction": round(case[kind] / ours_s / limit, 3),
             "threads": threads,
         }
+        if scaled is not None:
+            line["scaled"] = f"the peer ran {scaled['ran']} of {scaled['of']} parts; its time is scaled up"
         print(json.dumps(line), flush=True)
         results.append(line)
     return results
@@ -164,7 +171,8 @@ def write_results(results: list[dict[str, Any]], folder: Path) -> None:
     (folder / "races.jsonl").write_text("".join(json.dumps(line) + "\n" for line in results))
     head = "| race | case | peer | ours (s) | theirs (s) | ratio | answers agree | of the limit | threads |\n"
     rows = "".join(
-        f"| {r['race']} | {r['case']} | {r['peer']} | {r['ours_s']} | {r['theirs_s']} | **{r['ratio']} ×** | "
+        f"| {r['race']} | {r['case']} | {r['peer']} | {r['ours_s']} | {r['theirs_s']}"
+        f"{' (scaled)' if 'scaled' in r else ''} | **{r['ratio']} ×** | "
         f"{'yes' if r['agree'] else 'NO'} ({r['difference']}) | {r['limit_fraction']:.0%} | {r['threads']} |\n"
         for r in results
     )

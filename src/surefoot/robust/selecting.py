@@ -11,7 +11,9 @@
 
 "pseudo_groups" and "mistakes" take the base head's errors for the groups it fails. Accuracy on the errors alone would
 be won by a head that turns every decision round; the worst of errors and the rest cannot, for what the base head got
-right counts as much. Groups found otherwise (clusters of features, a second model) are given as the rows' groups.
+right counts as much. They help where the base head fails a group and *ruin* a base head that fails none, whose errors
+are merely hard rows; nothing without labels tells the two apart, so "classes" is the careful choice. Groups found
+otherwise (clusters of features, a second model) are given as the rows' groups.
 
 Source: the worst class: Yang et al. (2023), "Change is hard", section 4.1; errors of the base model as pseudo groups:
 Liu et al. (2021), "Just train twice", and Nam et al. (2022), "Spread spurious attribute". What it costs is measured in
@@ -43,8 +45,8 @@ WORST = {
 }
 UNSEEN = {
     "classes": "a group that fails inside a class that does well goes unseen",
-    "pseudo_groups": "rows that are hard or mislabelled count as failing groups",
-    "mistakes": "rows that are hard or mislabelled count as the failing group",
+    "pseudo_groups": "if the base head's mistakes are merely hard rows, a head that gives up much else can win",
+    "mistakes": "if the base head's mistakes are merely hard rows, a head that gives up much else can win",
     "accuracy": "a small group hardly counts",
 }
 
