@@ -1,7 +1,7 @@
 """Do robust training methods learn better features, or only a better head? ERM, RWG and group DRO under one probe.
 
-    python studies/probe_methods.py --rows dominoes        (about 8 minutes on one core)
-    python studies/probe_methods.py --rows coloured        (about 2 minutes)
+    python studies/probe_methods.py --rows dominoes        (9 minutes of processor time on a busy machine)
+    python studies/probe_methods.py --rows coloured        (4 minutes)
 
 Trains the whole network five times by each method at each correlation of shortcut and class, and probes what enters
 its head (`surefoot.robust.probe`). The rows that the probe learns and chooses on have no correlation, whatever the

@@ -122,8 +122,9 @@ def grid(record: Mapping[str, Any]) -> str:
 
 
 def _told(found: Mapping[str, float], colour: str, shape: str) -> Mark:
-    said = f"{found['value']:.1%} [{found['low'] * 100:.1f}, {found['high'] * 100:.1f}]"
-    return Mark(found["value"], found["low"], found["high"], (), colour, shape, said)
+    low = max(found["low"], 0.0)  # a share of variance, or an accuracy: Student's interval may pass below
+    said = f"{found['value']:.1%} [{low * 100:.1f}, {found['high'] * 100:.1f}]"
+    return Mark(found["value"], low, found["high"], (), colour, shape, said)
 
 
 def main() -> None:
