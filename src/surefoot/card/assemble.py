@@ -16,8 +16,9 @@ from surefoot.findings.confusion import confusion
 from surefoot.findings.finding import Finding
 from surefoot.findings.measure import measure
 from surefoot.findings.predictions import Predictions
+from surefoot.rows.grouping import DISCOVERED
 from surefoot.rows.roles import refuse_seen
-from surefoot.rows.rows import Inputs, make_rows
+from surefoot.rows.rows import Groups, Inputs, make_rows
 
 __all__ = ["assemble_card"]
 
@@ -82,9 +83,29 @@ def assemble_card(
         confusion={name: confusion(predictions[name]) for name in shown},
         gallery={name: worst_errors(predictions[name], images) for name in shown},
         roles=tuple(roles_summary),
-        not_shown=tuple(not_shown),
+        not_shown=(*not_shown, *_about_groups(first.groups)),
         record=record,
     )
+
+
+def _about_groups(groups: Groups) -> tuple[str, ...]:
+    """What a reader must know of groups that do not simply divide the rows, or that nobody gave."""
+    if not groups.names:
+        return ()
+    times = groups.members.sum(dim=1)
+    told: list[str] = []
+    if found := sum(name.startswith(DISCOVERED) for name in groups.names):
+        told.append(
+            f"{found} group{' was' if found == 1 else 's were'} discovered in a model's errors, not given: "
+            "a slice says where it failed, not why, and another search could have found others."
+        )
+    if unknown := int((times == 0).sum()):
+        told.append(
+            f"{unknown:,} of {len(times):,} judge rows are in no group (unknown): they count for the mean alone."
+        )
+    if several := int((times > 1).sum()):
+        told.append(f"{several:,} judge rows are in several groups and count in each of them.")
+    return tuple(told)
 
 
 def _measured(

@@ -4,7 +4,7 @@ A card is data. `page`, `markdown` and `junit` draw it; nothing is measured whil
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from surefoot.card.claims import Judged, Status
@@ -54,7 +54,10 @@ class RoleSummary:
 
 @dataclass(frozen=True)
 class Record:
-    """How the card was made. `times` (seconds by stage), `created` and `judge_uses` stay out of the digest."""
+    """How the card was made. `times` (seconds by stage), `seconds`, `created` and `judge_uses` stay out of the digest.
+
+    seconds: of training behind each subject, mean over seeds, everything it rests on included; empty where unknown.
+    """
 
     command: str
     seeds: tuple[int, ...]
@@ -65,6 +68,7 @@ class Record:
     judge_uses: int
     created: str
     times: Mapping[str, float]
+    seconds: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,13 @@ def _summary(card: Card) -> str:
         measured = [found.get((subject.name, name)) for name in names]
         label = subject.label + (" (chosen)" if subject.name == card.chosen else "")
         rows.append([label, *("–" if each is None else show_finding(each) for each in measured)])
-    return _table(["Model", *(finding_title(name) for name in names)], rows)
+        if (seconds := card.record.seconds.get(subject.name)) is not None:
+            rows[-1].append(show_seconds(seconds))
+    head = ["Model", *(finding_title(name) for name in names)]
+    if any(len(row) > len(head) for row in rows):
+        head.append("Training")
+        rows = [row + ["–"] * (len(head) - len(row)) for row in rows]
+    return _table(head, rows)
 
 
 def _changes(card: Card) -> str:

@@ -11,6 +11,7 @@ from surefoot.card.words import (
     finding_title,
     show_bounds,
     show_count,
+    show_finding,
     show_level,
     show_number,
     show_seconds,
@@ -74,6 +75,8 @@ def making_section(card: Card) -> Markup:
             whom = "All models" if len(of) == len(card.subjects) else "; ".join(of)
             items.append(element("li", {}, element("strong", {}, f"{whom}: "), note))
         parts += [element("h3", {}, "Notes"), element("ul", {"class": "notes"}, *items)]
+    if record.seconds:
+        parts += [element("h3", {}, "Training of each model"), _training(card)]
     facts: list[tuple[str, Child]] = [
         ("Command", element("code", {}, record.command)),
         ("Made", record.created),
@@ -156,6 +159,19 @@ def _roles(card: Card) -> Markup:
     ]
     rows += [[name, *(f"{role.groups.get(name, 0):,}" for role in card.roles)] for name in groups]
     return table("Rows by role", head, rows)
+
+
+def _training(card: Card) -> Markup:
+    """Worst group and mean beside what the model cost: seconds of training a seed, all that it rests on included."""
+    found = {(each.subject, each.name): each for each in card.findings if each.slice not in card.groups}
+    names = [name for name in ("worst_group_accuracy", "accuracy") if any(name == of for _, of in found)]
+    rows: list[list[str]] = []
+    for subject in card.subjects:
+        measured = [found.get((subject.name, name)) for name in names]
+        seconds = card.record.seconds.get(subject.name)
+        taken = "–" if seconds is None else show_seconds(seconds)
+        rows.append([subject.label, *("–" if each is None else show_finding(each) for each in measured), taken])
+    return table("Training of each model", ["Model", *(finding_title(name) for name in names), "A seed"], rows)
 
 
 def _chosen(subjects: Sequence[Subject], seeds: Sequence[int]) -> Markup:

@@ -16,7 +16,7 @@ __all__ = ["FORMATS", "Cell", "Kind", "cell_from_json", "cell_to_json", "in_orde
 
 Kind: TypeAlias = Literal["rows", "train", "features", "repair", "choose", "predict"]
 
-FORMATS: Mapping[Kind, int] = {"rows": 1, "train": 1, "features": 1, "repair": 1, "choose": 1, "predict": 1}
+FORMATS: Mapping[Kind, int] = {"rows": 1, "train": 1, "features": 1, "repair": 2, "choose": 1, "predict": 1}
 """Raised whenever the work of a kind would leave other numbers or other files: old results are then not reused."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 from surefoot.rows.roles import Role
 from surefoot.study.cells import Cell
@@ -19,6 +20,8 @@ TRAINING_RATE = 20e9  # floating-point operations a second, small convolutions f
 FORWARD_RATE = 15e9  # the same forwards only, with the files around it
 DESCENT_RATE = 20e9  # AFR: tall products on few columns
 HEAD_RATE = 1e7  # rows × features × heads a second of sparse last-layer fits
+SOFTMAX_STEPS = 60  # L-BFGS steps of one softmax head along a path of penalties
+SOFTMAX_STEP_SECONDS = 0.6e-3  # fixed cost of one of them
 STEP_SECONDS = 0.4e-3  # fixed cost of one optimiser step
 CELL_SECONDS = 0.05  # fixed cost of one cell: files, checksums
 ROW_SECONDS = 30e-6  # generating or reading, checking and writing one row
@@ -123,11 +126,33 @@ def _repair_seconds(cell: Cell, features: int, extent: Extent) -> float:
         settings = len(spec["gammas"]) * len(spec["penalties"]) * (extent.classes - 1)
         rows = 2 * extent.rows.get("repair", 0) + extent.rows.get("choose", 0)
         return 2.0 * rows * features * settings * int(spec["steps"]) / DESCENT_RATE
+    if spec["method"] not in ("dfr", "class_balanced"):
+        return _softmax_seconds(spec, features, extent)
     heads = len(spec["strengths"]) * len(spec["class_weights"]) * int(spec["tune_repeats"]) + int(
         spec["retrains"] or 20
     )
     fits = heads * (1 if extent.classes == 2 else extent.classes)
     return extent.rows.get(spec["learn"], 0) * features * fits / HEAD_RATE
+
+
+def _softmax_seconds(spec: Mapping[str, Any], features: int, extent: Extent) -> float:
+    """Softmax heads by L-BFGS: two products a step, for every setting of the grid."""
+    rows = extent.rows.get(spec["learn"], 0)
+    settings, steps = len(spec.get("penalties", spec.get("decays", ()))), SOFTMAX_STEPS
+    match spec["method"]:
+        case "group_dro":
+            settings, steps = settings * len(spec["adjustments"]), 6 * SOFTMAX_STEPS
+        case "jtt":
+            settings *= len(spec["upweights"])
+        case "self":
+            rows, settings = max(spec["counts"]), settings * len(spec["counts"])
+        case "softmax_head" if spec["solver"] == "minibatch":
+            steps = int(spec["epochs"])
+        case "softmax_head":
+            steps = int(spec["steps"])
+        case _:
+            settings *= int(spec["draws"])
+    return settings * steps * (4.0 * rows * features * extent.classes / DESCENT_RATE + SOFTMAX_STEP_SECONDS)
 
 
 def _grid_bytes(cell: Cell, extent: Extent) -> int:

@@ -16,9 +16,10 @@ from surefoot.errors import InputError
 from surefoot.files import digest_file, digest_json, read_json
 from surefoot.rows.roles import Role
 from surefoot.study.cells import Cell, in_order
-from surefoot.study.shape import AFR, Base, Mitigation, Retrained, RowsSpec, Study
+from surefoot.study.mitigations import AFR, SELF, Mitigation, learns_from
+from surefoot.study.shape import Base, RowsSpec, Study
 
-__all__ = ["Graph", "code_of", "graph_of", "learns_from", "training_of"]
+__all__ = ["Graph", "code_of", "emphasis_of", "graph_of", "training_of"]
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,6 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
     numerics: what decides the last bits; see `Cell`. Raises `InputError` when a data file is missing.
     """
     rows = _rows_cell(study.rows, folder, numerics)
-    roles: dict[Role, None] = dict.fromkeys(
-        ("choose", *(role for each in study.mitigations.values() for role in learns_from(each)))
-    )
     train: dict[tuple[str, int], Cell] = {}
     features: dict[tuple[str, int, Role], Cell] = {}
     repair: dict[tuple[str, str, int], Cell] = {}
@@ -54,11 +52,11 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
     for base, training in study.base.items():
         for seed in study.seeds:
             trained = train[base, seed] = (
-                _train_cell(study, base, seed, rows, folder, numerics, device)
+                _train_cell(study, base, seed, rows, train, folder, numerics, device)
                 if training.model is None
                 else _adopt_cell(base, training.model, rows, folder, numerics)
             )
-            for role in roles:
+            for role in _roles_of(study, base):
                 features[base, seed, role] = Cell(
                     kind="features",
                     title=f"features of {role} rows, {base}, seed {seed}",
@@ -66,34 +64,40 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
                     inputs={"rows": f"{rows.address}/{role}", "model": f"{trained.address}/model"},
                     numerics=numerics,
                 )
-            for name, mitigation in study.mitigations.items():
-                needed = {role: features[base, seed, role].address for role in learns_from(mitigation)}
-                repair[base, name, seed] = Cell(
-                    kind="repair",
-                    title=f"{base}+{name}, seed {seed}",
-                    spec={**mitigation.model_dump(mode="json", exclude={"label"}), "seed": seed},
-                    inputs={"head": f"{trained.address}/head", **needed},
-                    numerics=numerics,
-                )
-            heads = {f"head {name}": repair[base, name, seed].address for name in study.mitigations}
-            predict[base, seed] = Cell(
-                kind="predict",
-                title=f"judge {base} and its repairs, seed {seed}",
-                spec={"mitigations": list(study.mitigations), "device": device},
-                inputs={"judge": f"{rows.address}/judge", "train": trained.address, **heads},
+    for (base, seed), trained in train.items():
+        applied = study.repairs_of(base)
+        for name in applied:
+            mitigation = study.mitigations[name]
+            needed = {role: features[base, seed, role].address for role in learns_from(mitigation)}
+            if isinstance(mitigation, SELF) and mitigation.against is not None:
+                rival = mitigation.against, seed
+                needed["rival"] = features[(*rival, mitigation.learn)].address
+                needed["rival model"] = train[rival].address
+            repair[base, name, seed] = Cell(
+                kind="repair",
+                title=f"{base}+{name}, seed {seed}",
+                spec={**mitigation.model_dump(mode="json", exclude={"label", "bases"}), "seed": seed},
+                inputs={"head": f"{trained.address}/head", **needed},
                 numerics=numerics,
             )
+        heads = {f"head {name}": repair[base, name, seed].address for name in applied}
+        predict[base, seed] = Cell(
+            kind="predict",
+            title=f"judge {base} and its repairs, seed {seed}",
+            spec={"mitigations": list(applied), "device": device},
+            inputs={"judge": f"{rows.address}/judge", "train": trained.address, **heads},
+            numerics=numerics,
+        )
     return Graph(rows, train, features, repair, _choose_cell(study, train, features, repair, numerics), predict)
 
 
-def learns_from(mitigation: Mitigation) -> tuple[Role, ...]:
-    """The roles whose features a mitigation needs: where it learns, where it tunes, where its scaler comes from."""
-    match mitigation:
-        case Retrained():
-            scaling: tuple[Role, ...] = ("fit",) if mitigation.scaler == "published" else ()
-            return tuple(dict.fromkeys((mitigation.learn, "choose", *scaling)))
-        case AFR():
-            return ("repair", "choose")
+def _roles_of(study: Study, base: str) -> tuple[Role, ...]:
+    """The roles whose features a base must give: to choose, to repair it, to be another base's earlier version."""
+    needed: list[Role] = ["choose"]
+    for name in study.repairs_of(base):
+        needed += learns_from(study.mitigations[name])
+    rivals = [each for each in study.mitigations.values() if isinstance(each, SELF) and each.against == base]
+    return tuple(dict.fromkeys([*needed, *(each.learn for each in rivals)]))
 
 
 def code_of(model: Path) -> Path | None:
@@ -105,15 +109,44 @@ def code_of(model: Path) -> Path | None:
 
 
 def training_of(base: Base) -> dict[str, Any]:
-    """A base's settings as `Ascend` takes them."""
-    return base.model_dump(mode="json", exclude={"label", "model"})
+    """A base's settings as `Ascend` takes them (but for `draw`, which follows from `emphasis_of`)."""
+    return base.model_dump(mode="json", exclude={"label", "model", *EMPHASIS})
+
+
+EMPHASIS = ("balance", "how", "robust", "step", "adjustment", "upweight")
+
+
+def emphasis_of(base: Base) -> dict[str, Any]:
+    """Which fit rows count for more in a base's training, and how; empty where all count the same."""
+    emphasis: dict[str, Any] = {}
+    if base.balance != "none":
+        emphasis |= {"balance": base.balance, "how": base.how}
+    if base.robust is not None:
+        emphasis |= {"robust": base.robust, "step": base.step, "adjustment": base.adjustment}
+    if base.upweight is not None:
+        emphasis |= {"upweight": base.upweight.by}
+    return emphasis
 
 
 def _train_cell(
-    study: Study, base: str, seed: int, rows: Cell, folder: Path, numerics: Mapping[str, Any], device: str
+    study: Study,
+    base: str,
+    seed: int,
+    rows: Cell,
+    train: Mapping[tuple[str, int], Cell],
+    folder: Path,
+    numerics: Mapping[str, Any],
+    device: str,
 ) -> Cell:
     """The content of a user's own code enters the address, and so does its place: a saved model is built from there."""
     assert study.network is not None
+    settings = study.base[base]
+    spec: dict[str, Any] = {}
+    if emphasis := emphasis_of(settings):
+        spec["emphasis"] = emphasis
+    first: dict[str, str] = {}
+    if settings.upweight is not None:
+        first = {"first": train[settings.upweight.mistakes_of, seed].address}
     network = study.network.model_dump(mode="json", exclude_none=True)
     digests: dict[str, str] = {}
     if study.network.file is not None:
@@ -124,8 +157,8 @@ def _train_cell(
     return Cell(
         kind="train",
         title=f"train {base}, seed {seed}",
-        spec={"network": network, "training": training_of(study.base[base]), "seed": seed, "device": device},
-        inputs={"fit": f"{rows.address}/fit"},
+        spec={"network": network, "training": training_of(settings), "seed": seed, "device": device, **spec},
+        inputs={"fit": f"{rows.address}/fit", **first},
         numerics=numerics,
         digests=digests,
     )

@@ -19,7 +19,9 @@ from surefoot.networks.network import with_head
 from surefoot.networks.weights import ModelRecord, load_model, save_model
 from surefoot.rows.rows import Inputs, Rows
 from surefoot.study.graph import Graph
-from surefoot.study.shape import AFR, Mitigation, Study
+from surefoot.study.mitigations import words_of
+from surefoot.study.seconds import training_seconds
+from surefoot.study.shape import Study
 from surefoot.study.store import Store
 from surefoot.study.stored import load_head, load_rows, load_seen, save_seen
 
@@ -63,6 +65,7 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
         judge_uses=judging.judge_uses,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         times=judging.times,
+        seconds=training_seconds(study, graph, store),
     )
     return assemble_card(
         title=study.study,
@@ -92,7 +95,7 @@ def write_models(study: Study, graph: Graph, store: Store, chosen: str | None, f
     first = store.path(next(iter(graph.train.values())).address) / "model" / "model.safetensors"
     small = first.stat().st_size * len(study.subjects()) * len(study.seeds) <= SMALL_MODELS
     for (base, seed), trained in graph.train.items():
-        heads = {base: trained, **{f"{base}+{name}": graph.repair[base, name, seed] for name in study.mitigations}}
+        heads = {base: trained, **{f"{base}+{name}": graph.repair[base, name, seed] for name in study.repairs_of(base)}}
         wanted = {subject: cell for subject, cell in heads.items() if small or subject == chosen}
         if not wanted:
             continue
@@ -122,7 +125,7 @@ def _predictions(study: Study, graph: Graph, store: Store, judge: Rows) -> dict[
     for (base, _), cell in graph.predict.items():
         read = read_tensors(store.path(cell.address) / "probabilities.safetensors")
         layers[base].append(read["base"])
-        for name in study.mitigations:
+        for name in study.repairs_of(base):
             layers[f"{base}+{name}"].append(read[f"+{name}"])
     return {subject: predictions_for(judge, torch.stack(each)) for subject, each in layers.items()}
 
@@ -132,15 +135,16 @@ def _subjects(study: Study, graph: Graph, store: Store) -> list[Subject]:
     subjects: list[Subject] = []
     for base, training in study.base.items():
         words = training.label or f"Base model ({base})"
-        subjects.append(Subject(base, words))
-        for name, mitigation in study.mitigations.items():
+        subjects.append(Subject(base, words, notes=_notes(study.seeds, _told(study, graph, store, base))))
+        for name in study.repairs_of(base):
+            mitigation = study.mitigations[name]
             repaired = [
                 read_json(store.path(graph.repair[base, name, seed].address) / "repaired.json") for seed in study.seeds
             ]
             subjects.append(
                 Subject(
                     name=f"{base}+{name}",
-                    label=f"{words} + {mitigation.label or _words(mitigation)}",
+                    label=f"{words} + {mitigation.label or words_of(mitigation)}",
                     before=base,
                     notes=_notes(study.seeds, [each["notes"] for each in repaired]),
                     chosen=tuple(each["chosen"] for each in repaired),
@@ -149,12 +153,10 @@ def _subjects(study: Study, graph: Graph, store: Store) -> list[Subject]:
     return subjects
 
 
-def _words(mitigation: Mitigation) -> str:
-    """A repair in words, where the study gives it no label."""
-    if isinstance(mitigation, AFR):
-        return "AFR"
-    name = "DFR" if mitigation.method == "dfr" else "class-balanced head"
-    return f"{name} ({mitigation.learn} rows)"
+def _told(study: Study, graph: Graph, store: Store, base: str) -> list[list[str]]:
+    """What each seed's base training noted."""
+    files = [store.path(graph.train[base, seed].address) / "notes.json" for seed in study.seeds]
+    return [list(read_json(file)) if file.is_file() else [] for file in files]
 
 
 def _notes(seeds: Sequence[int], notes: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -203,7 +205,7 @@ def _seen(study: Study, graph: Graph, store: Store) -> dict[str, frozenset[str]]
     for base in study.base:
         of_base = [load_seen(store.path(graph.train[base, seed].address)) for seed in study.seeds]
         seen[base] = chose.union(*of_base)
-        for name in study.mitigations:
+        for name in study.repairs_of(base):
             own = [load_seen(store.path(graph.repair[base, name, seed].address)) for seed in study.seeds]
             seen[f"{base}+{name}"] = seen[base].union(*own)
     return seen

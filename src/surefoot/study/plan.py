@@ -17,7 +17,8 @@ from surefoot.rows.roles import ROLES, Role
 from surefoot.study.cells import Cell, needs
 from surefoot.study.cost import Extent, cost_of
 from surefoot.study.engine.tasks import Task
-from surefoot.study.graph import Graph, code_of, graph_of, learns_from
+from surefoot.study.graph import Graph, code_of, graph_of
+from surefoot.study.mitigations import fits_with_groups, learns_from
 from surefoot.study.numerics import numerics_of, product_of_this_machine, require_device
 from surefoot.study.shape import Study
 from surefoot.study.store import Store
@@ -85,6 +86,7 @@ def plan_study(
     extent = _extent(study, graph.rows, store)
     check_roles(study, extent)
     check_claims(study, extent)
+    check_groups(study, extent)
     tasks = _calibrated([_task(cell, study, extent) for cell in cells], store)
     left = [task for task in tasks if task.cell.address not in finished]
     for task in left:
@@ -156,6 +158,19 @@ def check_claims(study: Study, extent: Extent) -> None:
             near = get_close_matches(claim.slice, extent.groups, n=1)
             advice = f"did you mean '{near[0]}'?" if near else f"the groups are {'; '.join(extent.groups) or 'none'}."
             raise InputError(f"A claim is made of the group '{claim.slice}', which the rows do not have; {advice}")
+
+
+def check_groups(study: Study, extent: Extent) -> None:
+    """Raise `InputError` when something trains or fits with groups, and the rows have none."""
+    if extent.groups:
+        return
+    needing = [f"base '{name}'" for name, base in study.base.items() if base.balances_groups()]
+    needing += [f"mitigation '{name}'" for name, each in study.mitigations.items() if fits_with_groups(each)]
+    if needing:
+        raise InputError(
+            f"The {needing[0]} needs groups, and the rows have none; name the attributes that make groups, or balance "
+            "classes instead."
+        )
 
 
 def _task(cell: Cell, study: Study, extent: Extent) -> Task:

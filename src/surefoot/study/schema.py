@@ -13,12 +13,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from surefoot.errors import InputError
+from surefoot.study.mitigations import methods
 from surefoot.study.shape import Study
 
 __all__ = ["Study", "load_study", "study_from_json", "study_json_schema"]
 
 Place = tuple[str | int, ...]
-METHODS = ("class_balanced", "dfr", "afr")
 
 
 def load_study(path: Path) -> Study:
@@ -128,7 +128,7 @@ def _sentence(problem: ErrorDetails, data: Any, file: str, lines: Mapping[Place,
     if kind == "missing":
         return f"Key {name!r} is missing in {where}; add it."
     if kind == "union_tag_not_found":
-        return f"Key '{name}.method' is missing in {where}; add one of {', '.join(METHODS)}."
+        return f"Key '{name}.method' is missing in {where}; add one of {', '.join(methods())}."
     given = json.dumps(problem["input"], ensure_ascii=False)
     if kind == "union_tag_invalid":
         expected = str(context["expected_tags"])

@@ -7,14 +7,15 @@ Subjects, the models a card speaks of, are named "<base>" and "<base>+<mitigatio
 """
 
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from surefoot.rows.roles import ROLES, Role
+from surefoot.study.mitigations import SELF, Mitigation
+from surefoot.study.part import Count, Name, NotNegative, Open, Part, Positive, Seed, Share
 
 __all__ = [
-    "AFR",
     "CNN",
     "FINDINGS",
     "MLP",
@@ -24,39 +25,18 @@ __all__ = [
     "Data",
     "Dominoes",
     "Linear",
-    "Mitigation",
     "NetworkSpec",
     "ResNet",
-    "Retrained",
     "RowsSpec",
     "Study",
+    "Upweight",
 ]
-
-Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-"""Letters, digits, `_`, `-` and `.`: it becomes part of file names and of subjects."""
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-Open: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
-Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count: TypeAlias = Annotated[int, Field(ge=1)]
-Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
-
-STRENGTHS = [1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01]
-GAMMAS = [4 + 0.5 * number for number in range(33)]
-PENALTIES = [0.0, 0.1, 0.2, 0.3]
-Strengths: TypeAlias = Annotated[list[Positive], Field(min_length=1, description="the C values tried on choose rows")]
 
 FINDINGS = (
     "accuracy", "worst_group_accuracy", "weighted_accuracy", "nll", "brier", "calibration_error",
     "calibration_error_equal_mass", "accuracy_seed_sd", "worst_group_accuracy_seed_sd",
 )  # fmt: skip
 """What a card measures of every model, so that a claim about anything else is refused before the work and not after."""
-
-
-class Part(BaseModel):
-    """Every part of a study: unknown keys are refused, types are not coerced, values never change."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Dominoes(Part):
@@ -134,14 +114,14 @@ class RowsSpec(Part):
 class CNN(Part):
     """Convolutions 3×3 with pooling, one hidden layer, a linear head."""
 
-    channels: list[Count] = [16, 32]
+    channels: list[Count] = Field(default=[16, 32])
     hidden: Count = 64
 
 
 class MLP(Part):
     """Fully connected layers and a linear head."""
 
-    hidden: list[Count] = [64]
+    hidden: list[Count] = Field(default=[64])
 
 
 class ResNet(Part):
@@ -175,6 +155,13 @@ class NetworkSpec(Part):
         return self
 
 
+class Upweight(Part):
+    """The second stage of JTT: fit rows that a first training gets wrong are drawn more often."""
+
+    mistakes_of: Name = Field(description="the base training whose mistakes count, above this one in the file")
+    by: Positive = Field(20.0, description="how much more")
+
+
 class Base(Part):
     """One training of the whole network on the fit rows, or a model that is trained already."""
 
@@ -188,6 +175,14 @@ class Base(Part):
     momentum: Share | None = Field(None, description="held fixed; 0.9, cycled under one_cycle, if absent")
     weight_decay: NotNegative = 0.0
     shift: int = Field(0, ge=0, description="pixels by which training images are shifted at random")
+    balance: Literal["none", "classes", "groups"] = Field("none", description="what is made to weigh the same")
+    how: Literal["sampling", "weights", "subset"] = Field(
+        "sampling", description="drawn equally often (as published), weighted in the loss, or cut to the smallest"
+    )
+    robust: Literal["group_dro"] | None = Field(None, description="train for the worst group, not the mean")
+    step: Positive = Field(0.01, description="group DRO: how fast its group weights move")
+    adjustment: NotNegative = Field(0.0, description="group DRO: C of C/√n_g, how much more small groups are asked for")
+    upweight: Upweight | None = None
 
     @model_validator(mode="after")
     def _trained_or_not(self) -> "Base":
@@ -196,40 +191,23 @@ class Base(Part):
             raise ValueError(
                 f"model and {' and '.join(unused)} given; a finished model is not trained: remove one side"
             )
+        # Values, not `model_fields_set`: the canonical form of a study names every key.
+        if self.balance == "none" and self.how != "sampling":
+            raise ValueError("how was given without balance; say what to balance: classes or groups")
+        if self.robust is None and (self.step != 0.01 or self.adjustment != 0.0):
+            raise ValueError("step and adjustment are group DRO's, and robust is not given; add robust: group_dro")
+        if self.upweight is not None and (self.balance != "none" or self.robust):
+            raise ValueError("upweight was given beside balance or robust; each sets how rows count: remove one side")
+        if self.robust and self.balance != "none" and self.how == "weights":
+            raise ValueError("group DRO reads no weights of whole groups; balance by how: sampling or subset")
+        drawn = self.upweight is not None or (self.balance != "none" and self.how == "sampling")
+        if self.optimiser == "lbfgs" and (self.robust or drawn):
+            raise ValueError("lbfgs sees all rows at once: it draws none and moves no group weights; use another")
         return self
 
-
-class Retrained(Part):
-    """A sparse last layer from scratch, on draws with equally many of each class, or (dfr) of each group."""
-
-    method: Literal["class_balanced", "dfr"]
-    label: str | None = None
-    learn: Literal["repair", "choose", "fit"] = Field("repair", description="choose is DFR-Val, the others DFR-Tr")
-    strengths: Strengths = STRENGTHS
-    class_weights: list[Positive] = Field(default=[1.0], min_length=1, description="weights tried on each class")
-    retrains: Count | None = Field(None, description="heads averaged; 20 for learn: choose, else 10")
-    tune_repeats: Count = Field(1, description="draws behind each tuning score")
-    scaler: Literal["pool", "published", "simplified"] = "pool"
-    constant: Literal["sum", "mean"] = "sum"
-    ties: Literal["strongest", "weakest"] = "strongest"
-
-
-class AFR(Part):
-    """Automatic feature reweighting: rows the base model gets wrong count more; groups only choose settings."""
-
-    method: Literal["afr"]
-    label: str | None = None
-    gammas: list[NotNegative] = Field(default=GAMMAS, min_length=1, description="how much more wrong rows count")
-    penalties: list[NotNegative] = Field(
-        default=[0.0, 0.1, 0.2, 0.3], min_length=1, description="pull to the base head"
-    )
-    steps: int = Field(500, ge=0)
-    rate: Positive = 0.01
-    clip: Positive = Field(1.0, description="bound on the gradient's norm")
-    class_balance: bool = True
-
-
-Mitigation: TypeAlias = Annotated[Retrained | AFR, Field(discriminator="method")]
+    def balances_groups(self) -> bool:
+        """Whether its training needs groups on the fit rows."""
+        return self.balance == "groups" or self.robust is not None
 
 
 class ClaimSpec(Part):
@@ -260,10 +238,10 @@ class Study(Part):
     rows: RowsSpec
     network: NetworkSpec | None = None
     base: dict[Name, Base] = Field(min_length=1)
-    mitigations: dict[Name, Mitigation] = {}
+    mitigations: dict[Name, Mitigation] = Field(default={})
     seeds: list[Seed] = Field(default=[0], min_length=1)
     confidence: Open = 0.95
-    claims: list[ClaimSpec] = []
+    claims: list[ClaimSpec] = Field(default=[])
     limits: list[str] = Field(default=[], description="sentences the card says under what it does not show")
 
     @model_validator(mode="after")
@@ -277,6 +255,7 @@ class Study(Part):
             raise ValueError("a network was given, but every base is a finished model; remove it")
         if "chosen" in self.base:
             raise ValueError("a base training is named 'chosen', which claims use for the selected model; rename it")
+        self._named_bases()
         repairs = [(name, name.partition("+")[0]) for name in self.subjects() if "+" in name]
         known = ("chosen", *self.subjects(), *(f"{after} − {before}" for after, before in repairs))
         for claim in self.claims:
@@ -289,8 +268,30 @@ class Study(Part):
     def subjects(self) -> tuple[str, ...]:
         """Every model of the study in the file's order: each base, then its repairs."""
         return tuple(
-            name for base in self.base for name in (base, *(f"{base}+{mitigation}" for mitigation in self.mitigations))
+            name for base in self.base for name in (base, *(f"{base}+{repair}" for repair in self.repairs_of(base)))
         )
+
+    def repairs_of(self, base: str) -> tuple[str, ...]:
+        """The mitigations that are applied to a base."""
+        return tuple(name for name, each in self.mitigations.items() if each.bases is None or base in each.bases)
+
+    def _named_bases(self) -> None:
+        """Raise `ValueError` for a base that is named and is not there, or not yet."""
+        earlier: list[str] = []
+        for name, base in self.base.items():
+            if base.upweight is not None and base.upweight.mistakes_of not in earlier:
+                raise ValueError(
+                    f"base {name!r} upweights the mistakes of {base.upweight.mistakes_of!r}; expected a base above it "
+                    f"in the file ({', '.join(earlier) or 'there is none'})"
+                )
+            earlier.append(name)
+        for name, mitigation in self.mitigations.items():
+            rival = [mitigation.against] if isinstance(mitigation, SELF) and mitigation.against is not None else []
+            for base in (*(mitigation.bases or ()), *rival):
+                if base not in self.base:
+                    near = get_close_matches(base, self.base, n=1)
+                    advice = f"did you mean {near[0]!r}?" if near else f"the bases are {', '.join(self.base)}"
+                    raise ValueError(f"mitigation {name!r} names the base {base!r}, which is not there; {advice}")
 
     def canonical(self) -> dict[str, Any]:
         """The study as plain JSON with every default written out: comments and layout leave no trace."""

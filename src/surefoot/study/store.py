@@ -74,6 +74,10 @@ class Store:
             return "its record cannot be read"
         return None
 
+    def seconds(self, address: str) -> float:
+        """The seconds that a finished cell took."""
+        return float(read_json(self.folder / address / RECORD)["seconds"])
+
     def begin(self, address: str) -> Path:
         """A temporary folder to compute the cell in."""
         try:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
+from torch import Tensor
 
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Objective
-from surefoot.density.pools import mean
 from surefoot.errors import InputError
 from surefoot.files import read_json, write_json, write_tensors
 from surefoot.findings.finding import finding_to_json
@@ -29,6 +29,7 @@ from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Rows
 from surefoot.study.cells import Cell
 from surefoot.study.stored import load_head, load_rows, load_seen, save_head, save_rows, save_seen
+from surefoot.study.work_emphasis import emphasise
 from surefoot.study.work_repair import repair
 from surefoot.study.work_rows import make_roles
 
@@ -60,12 +61,14 @@ def _train(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progr
     shape = tuple(fit.inputs[:1].shape[1:])
     named = _sized(spec["network"], shape, len(fit.classes))
     network = network_from_spec(named, spec["seed"], trust_code=True)
+    wrong = _mistakes(inputs["first"], fit, spec["device"], out, progress) if "first" in inputs else None
+    emphasised = emphasise(fit, spec.get("emphasis", {}), spec["seed"], wrong)
     draws = ascend(
-        Objective(network, categorical, mean),
-        fit,
+        Objective(network, categorical, emphasised.pool),
+        emphasised.rows,
         parameters_of(network),
         spec["seed"],
-        Ascend(**spec["training"]),
+        Ascend(**spec["training"], draw=emphasised.draw),
         progress=progress,
         device=spec["device"],
     )
@@ -74,8 +77,16 @@ def _train(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progr
     save_model(out / "model", parameters, ModelRecord(named, network.head, fit.classes, shape, provenance))
     own = head_of(network, parameters)
     save_head(LinearHead(own.weight, own.bias), out / "head")
-    save_seen(draws.seen, out)
+    save_seen(draws.seen | (load_seen(inputs["first"]) if "first" in inputs else frozenset()), out)
     write_json(out / "diagnostics.json", [finding_to_json(finding) for finding in draws.diagnostics])
+    if emphasised.notes:
+        write_json(out / "notes.json", list(emphasised.notes))
+
+
+def _mistakes(first: Path, fit: Rows, device: str, out: Path, progress: Progress) -> Tensor:
+    """Which fit rows the first model gets wrong."""
+    features = _embedded(first / "model", fit, device, out, progress).inputs[:]
+    return load_head(first / "head").logits(features).argmax(dim=1) != fit.targets
 
 
 def _sized(network: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> Mapping[str, Any]:
@@ -136,6 +147,8 @@ def _choose(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, prog
             scores.setdefault(base, []).append(own.worst_group_accuracy)
             for mitigation, learns_on_choose in spec["mitigations"]:
                 subject = f"{base}+{mitigation}"
+                if subject not in spec["subjects"]:
+                    continue
                 folder = inputs[f"head {subject} {seed}"]
                 if learns_on_choose:
                     score = float(read_json(folder / "repaired.json")["held_out"])
