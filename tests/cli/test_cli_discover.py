@@ -135,3 +135,14 @@ def test_wrong_use_is_one_sentence(
     assert said in captured.err
     assert captured.err.count("\n") == 1
     assert not Path("out.npz").exists()
+
+
+def test_the_card_says_what_its_groups_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["label,p_0,p_1,group:discovered: night,group:old"]
+    lines += ["0,.9,.1,yes,yes", "1,.1,.9,yes,no", "0,.9,.1,no,yes", "1,.2,.8,,"] * 10
+    (tmp_path / "p.csv").write_text("\n".join(lines) + "\n")
+    assert main(["card", str(tmp_path / "p.csv"), "--out", str(tmp_path / "runs"), "--json"]) == 11
+    told = json.loads(Path(json.loads(capsys.readouterr().out)["card"]).read_text())["not_shown"]
+    assert any(line.startswith("1 group was discovered in a model's errors, not given") for line in told)
+    assert "10 of 40 judge rows are in no group (unknown): they count for the mean alone." in told
+    assert "10 judge rows are in several groups and count in each of them." in told

@@ -32,6 +32,7 @@ from surefoot.robust.balance import source_halves
 from surefoot.robust.conditions import Condition, Metadata, conditions_of, holds
 from surefoot.robust.multiplicity import holm, worse_than
 from surefoot.robust.slice_search import every, search_slices
+from surefoot.rows.grouping import DISCOVERED
 from surefoot.rows.rows import Groups, make_rows
 from surefoot.rows.tables import Column
 
@@ -49,8 +50,6 @@ __all__ = [
     "slice_members",
 ]
 
-DISCOVERED = "discovered: "
-"""How the name of every group begins that was found in a model's errors and not given."""
 REST = "in no discovered slice"
 
 MOST_CONDITIONS = 2000

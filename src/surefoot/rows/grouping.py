@@ -17,10 +17,12 @@ from surefoot.rows.arrays import TOGETHER
 from surefoot.rows.rows import Groups
 from surefoot.rows.tables import Table, column, is_numeric, numbers, texts
 
-__all__ = ["MEMBER", "Grouping", "attribute_texts", "columns_behind", "find_grouping", "member_groups"]
+__all__ = ["DISCOVERED", "MEMBER", "Grouping", "attribute_texts", "columns_behind", "find_grouping", "member_groups"]
 
 MEMBER = "group:"
 """How the name of a column begins that says who is in one group."""
+DISCOVERED = "discovered: "
+"""How the name of every group begins that was found in a model's errors and not given."""
 ATTRIBUTES = ("a", "place", "spurious", "attribute", "s", "p")
 GROUPS = ("group", "groups", "g")
 MOST_GUESSED = 100
