@@ -49,9 +49,10 @@ def save_text_model(folder: Path, kind: str = "bert", labels: int = 2, **config:
 def save_tokenizer(folder: Path) -> None:
     """A tokenizer of whole words, for all kinds of models here."""
     folder.mkdir(parents=True, exist_ok=True)
-    vocabulary = folder / "vocab.txt"
-    vocabulary.write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
-    transformers.BertTokenizerFast(vocab_file=str(vocabulary), model_max_length=40).save_pretrained(folder)
+    vocabulary = {word: number for number, word in enumerate(VOCABULARY)}
+    tokenizer = transformers.BertTokenizer(vocab=vocabulary, model_max_length=40)
+    assert tokenizer("bird").input_ids == [2, VOCABULARY.index("bird"), 3]
+    tokenizer.save_pretrained(folder)
 
 
 def save_image_model(folder: Path, kind: str, labels: int = 2) -> Any:

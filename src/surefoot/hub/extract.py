@@ -71,8 +71,6 @@ def extract_layers(
     place = _device(device)
     identity = encoder_identity(encoder)
     first = next(iter(encoder.reader.batches(rows.inputs, slice(0, min(FIRST, len(rows))))))
-    if isinstance(encoder.reader, TextReader):
-        encoder.reader.cut_off.clear()
     _try(encoder, first.given, names, rows)
     encoder.module.to(place)
     choice = choose_way(
@@ -114,7 +112,7 @@ def extract_layers(
             return block
 
         matrix = fill_chunks(there, (len(rows), total), torch.float32, encoder.reader.chunk, features, progress)
-    cut = sum(encoder.reader.cut_off) if isinstance(encoder.reader, TextReader) else 0
+    cut = encoder.reader.count_cut_off(rows.inputs) if isinstance(encoder.reader, TextReader) else 0
     parts = matrix.split(widths, dim=1) if len(names) > 1 else (matrix,)
     notes = (f"Features by {encoder.name}, layer {', '.join(names)}: {choice.told()}.",)
     if cut:

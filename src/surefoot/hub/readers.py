@@ -6,7 +6,7 @@ one chunk at most, and texts need not all be in memory as tokens.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ Pixels = Callable[[Sequence[Image.Image]], Tensor]
 
 @dataclass(frozen=True)
 class TextReader:
-    """Texts as tokens. longest: tokens kept of a text; what lies beyond is cut off (see `cut_off`)."""
+    """Texts as tokens. longest: tokens kept of a text; what lies beyond is cut off (`count_cut_off`)."""
 
     tokenizer: Any
     longest: int
@@ -44,7 +44,6 @@ class TextReader:
     settings: Mapping[str, Any]
     budget: int = BATCH_TOKENS
     chunk: int = TEXT_CHUNK
-    cut_off: list[int] = field(default_factory=list[int], compare=False)
 
     def batches(self, inputs: Inputs, chunk: slice) -> Iterator[Batch]:
         """The chunk's texts, the shortest first."""
@@ -55,11 +54,21 @@ class TextReader:
             raise InputError(f"A model reads one text a row, or a pair; {len(columns)} columns of text were named.")
         coded = self.tokenizer(*columns, truncation=True, max_length=self.longest, verbose=False)
         lengths = [len(ids) for ids in coded["input_ids"]]
-        self.cut_off.append(sum(length >= self.longest for length in lengths))
         order = sorted(range(len(lengths)), key=lengths.__getitem__)
         for places in cut_by_tokens(order, lengths, self.budget):
             width = lengths[places[-1]]
             yield Batch(places, {name: self._padded(coded[name], name, places, width) for name in self.names})
+
+    def count_cut_off(self, inputs: Inputs) -> int:
+        """How many texts are longer than the model reads. Texts of fewer letters than that cannot be."""
+        if not isinstance(inputs, Texts):
+            return 0
+        long = [texts for texts in zip(*inputs.columns, strict=True) if sum(map(len, texts)) > self.longest - 4]
+        if not long:
+            return 0
+        columns = [list(column) for column in zip(*long, strict=True)]
+        coded = self.tokenizer(*columns, truncation=False, verbose=False)
+        return sum(len(ids) > self.longest for ids in coded["input_ids"])
 
     def _padded(self, values: Sequence[Sequence[int]], name: str, places: Sequence[int], width: int) -> Tensor:
         filler = self.tokenizer.pad_token_id if name == "input_ids" else 0

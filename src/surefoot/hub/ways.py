@@ -32,6 +32,8 @@ LARGEST_ERROR = 1e-5
 LARGEST_ERROR_BFLOAT16 = 2e-2
 SMALLEST_GAIN = 1.05
 REPEATS = 3
+WORTH_MEASURING = 0.005
+"""Seconds that a batch must take before other ways are tried."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ def _measured(encoder: Encoder, given: Mapping[str, Tensor], layers: Sequence[st
     with running(encoder, PLAIN) as module:
         wanted, plain = _timed(encoder, module, given, layers)
     best = Choice(PLAIN, 0.0, 1.0)
+    if plain < WORTH_MEASURING and precision == "float32":
+        return best
     for way in _candidates(encoder, given, precision):
         if way == PLAIN:
             continue
