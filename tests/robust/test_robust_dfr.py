@@ -274,7 +274,7 @@ def test_a_draw_that_misses_a_class_is_refused() -> None:
         dfr({"repair": rows, "choose": rows}, DFRSettings(), 0)
     message = str(caught.value)
     assert message.startswith("20 balanced draws of repair rows for DFR all missed a class (last: '")
-    assert message.endswith("'); the smallest group has too few rows: merge groups or add rows.")
+    assert message.endswith("'); the smallest group has too few rows: merge groups, drop it (drop_groups) or add rows.")
 
 
 @pytest.mark.parametrize("learn", ["repair", "choose"])

@@ -5,14 +5,16 @@
    source. With `tune_repeats` above one, draws (and halves) are renewed and the scores averaged.
 2. Retrain: with the chosen setting fit on `retrains` fresh balanced draws of the whole pool and average the heads.
 
-Each fit is L1-penalised logistic regression with liblinear's semantics (`surefoot.robust.sparse`) on standardised
-features; the scaler is folded into the head. Two classes give logits ∓½(wᵀz + b), so that their softmax is the
-sigmoid of the fit. More than two are fitted one against the rest; the logits are those of the K fits, whose argmax is
-the one-versus-rest decision, and the head's softmax over them replaces the usual normalised sigmoids.
+Each fit is L1-penalised logistic regression with liblinear's semantics (`surefoot.robust.sparse`; elastic nets, L2 and
+a free intercept on request) on standardised features; the scaler is folded into the head. Two classes give logits
+∓½(wᵀz + b), so that their softmax is the sigmoid of the fit. More than two are fitted one against the rest; the logits
+are those of the K fits, whose argmax is the one-versus-rest decision, and the head's softmax over them replaces the
+usual normalised sigmoids. Or they are fitted as one softmax (`surefoot.robust.sparse_multinomial`), whose logits they
+are. The whole grid of a tuning draw is one call of the solver, and so are all retrains.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import torch
@@ -31,15 +33,18 @@ from surefoot.robust.protocol import (
     seen_by,
     trial_of,
 )
-from surefoot.robust.sparse import sparse_logistic
+from surefoot.robust.sparse import Intercept, sparse_logistic
+from surefoot.robust.sparse_multinomial import sparse_multinomial
 from surefoot.rows.roles import Roles
-from surefoot.rows.rows import Groups
+from surefoot.rows.rows import Groups, Rows
 
 __all__ = ["GroupsOf", "RetrainSettings", "Scaler", "fit_heads", "fit_scaler", "retrain"]
 
 GroupsOf: TypeAlias = Callable[[Material, str], Groups]
 """Checked rows and a method's name → the groups it balances, or selects, over."""
 
+FEW, FEW_SHARE = 10, 5
+"""A note names a group of fewer than 10 rows that is less than a fifth of the median group."""
 REDRAWS = 20
 """How often a draw that misses a class is drawn again (only groups that cut across classes can miss one)."""
 
@@ -61,6 +66,11 @@ class RetrainSettings:
     constant: "sum" keeps C when the final draw is larger than the tuning draw, so the penalty per row falls (as
       published); "mean" keeps C · rows.
     ties: which of the equally good C wins, the "strongest" penalty or the "weakest" (as published).
+    multiclass: how three and more classes are fitted: "one_versus_rest" (as published) or "multinomial".
+    intercept: "penalised" like a weight (liblinear, as published), or "free".
+    l1_ratio: 1 is L1 (as published), 0 is L2, between is the elastic net.
+    drop_groups: groups whose rows are left out everywhere, in learning and in selection: one with very few rows (such
+      as "Other") would else shrink every balanced draw.
     """
 
     learn: Literal["repair", "choose", "fit"] = "repair"
@@ -71,6 +81,10 @@ class RetrainSettings:
     scaler: Literal["pool", "published", "simplified"] = "pool"
     constant: Literal["sum", "mean"] = "sum"
     ties: Literal["strongest", "weakest"] = "strongest"
+    multiclass: Literal["one_versus_rest", "multinomial"] = "one_versus_rest"
+    intercept: Intercept = "penalised"
+    l1_ratio: float = 1.0
+    drop_groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         numbers = {"strengths": self.strengths, "class_weights": self.class_weights}
@@ -81,6 +95,8 @@ class RetrainSettings:
             raise InputError(
                 f"tune_repeats is {self.tune_repeats} and retrains {self.retrains}; each must be at least 1."
             )
+        if not 0 <= self.l1_ratio <= 1:
+            raise InputError(f"l1_ratio is {self.l1_ratio}; give a number from 0 (L2) to 1 (L1).")
         if self.scaler == "simplified" and self.learn != "choose":
             raise InputError(
                 f"scaler 'simplified' was given with learn '{self.learn}'; it is defined for learn 'choose' alone: "
@@ -99,6 +115,11 @@ class Scaler:
     def apply(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, "rows features"]:
         """(z − mean) / scale in float64; constant features become 0."""
         return ((features.to(torch.float64) - self.mean) / self.scale).masked_fill(self.constant, 0.0)
+
+    @property
+    def divisor(self) -> Float[Tensor, "features"]:
+        """The scale, infinite where constant: dividing by it is zero."""
+        return self.scale.masked_fill(self.constant, torch.inf)
 
 
 @dataclass(frozen=True)
@@ -128,19 +149,36 @@ def fit_heads(
     weights: Float[Tensor, "heads rows"],
     strengths: Float[Tensor, "heads"],
     classes: int,
+    *,
+    scaler: Scaler | None = None,
+    multiclass: Literal["one_versus_rest", "multinomial"] = "one_versus_rest",
+    intercept: Intercept = "penalised",
+    l1_ratio: float = 1.0,
 ) -> list[LinearHead]:
-    """One head per row of `weights`, all in one call of the sparse solver; see the module's text for K > 2."""
+    """One head on standardised features per row of `weights`, all in one call; see the module's text for K > 2."""
     heads = len(weights)
+    mean, scale = (None, None) if scaler is None else (scaler.mean, scaler.divisor)
+    if classes > 2 and multiclass == "multinomial":
+        joint = sparse_multinomial(
+            features, targets, weights, strengths, classes,
+            l1_ratio=l1_ratio, intercept=intercept, mean=mean, scale=scale,
+        )  # fmt: skip
+        return [LinearHead(weight, bias) for weight, bias in zip(joint.weight, joint.bias, strict=True)]
+    each = 1 if classes == 2 else classes
+    labels = torch.ones(1, dtype=torch.int64) if classes == 2 else torch.arange(classes)
+    fits = sparse_logistic(
+        features,
+        (targets == labels[:, None]).repeat(heads, 1),
+        weights.repeat_interleave(each, dim=0),
+        strengths.repeat_interleave(each),
+        l1_ratio=l1_ratio, intercept=intercept, mean=mean, scale=scale,
+    )  # fmt: skip
     if classes == 2:
-        fits = sparse_logistic(features, (targets == 1).expand(heads, -1), weights, strengths)
         pairs = torch.tensor([-0.5, 0.5], dtype=torch.float64)
         return [
             LinearHead(pairs[:, None] * weight, pairs * bias)
             for weight, bias in zip(fits.weight, fits.bias, strict=True)
         ]
-    positive = (targets == torch.arange(classes)[:, None]).repeat(heads, 1)
-    each = weights.repeat_interleave(classes, dim=0)
-    fits = sparse_logistic(features, positive, each, strengths.repeat_interleave(classes))
     by_head = zip(fits.weight.split(classes), fits.bias.split(classes), strict=True)
     return [LinearHead(weight, bias) for weight, bias in by_head]
 
@@ -153,6 +191,7 @@ def retrain(
     balance: the groups a draw has equally many of. select: the groups whose worst accuracy chooses the setting.
     """
     refuse_judge(features, method)
+    features = {role: _without(rows, role, settings.drop_groups, method) for role, rows in features.items()}
     pool = material(features, settings.learn, method)
     choose = pool if settings.learn == "choose" else material(features, "choose", method)
     scaling = material(features, "fit", method) if settings.scaler == "published" else pool
@@ -181,7 +220,7 @@ def retrain(
         tuned_on += len(draw)
         own_scaler = settings.learn == "choose" and settings.scaler != "pool"
         scaler = fit_scaler(pool.features[draw]) if own_scaler else whole
-        heads = _fit(pool, scaler, [draw] * len(grid), grid)
+        heads = _fit(pool, scaler, [draw] * len(grid), grid, settings)
         seen = scaler.apply(choose.features[scored])
         targets, members = choose.targets[scored], judged.take(scored)
         scores.append(
@@ -200,10 +239,10 @@ def retrain(
     if settings.constant == "mean":
         strength = best.strength * tuned_on / settings.tune_repeats / len(draws[0])
         final = _Setting(strength, best.weights, best.name)
-    averaged = _average_head(_fit(pool, whole, draws, [final] * retrains))
+    averaged = _average_head(_fit(pool, whole, draws, [final] * retrains, settings))
     folded = fold_scaler(averaged, whole.mean, whole.scale)
     precision = pool.features.dtype
-    notes += _notes(pool, groups, averaged, final, len(draws[0]))
+    notes += _notes(pool, groups, averaged, final, len(draws[0]), settings)
     return Repaired(
         head=LinearHead(folded.weight.to(precision), folded.bias.to(precision)),
         chosen=best.name,
@@ -240,23 +279,44 @@ def _draw(
             return draw
     raise InputError(
         f"{REDRAWS} balanced draws of {pool.role} rows for {method} all missed a class (last: "
-        f"'{pool.rows.classes[missing[0]]}'); the smallest group has too few rows: merge groups or add rows."
+        f"'{pool.rows.classes[missing[0]]}'); the smallest group has too few rows: merge groups, drop it (drop_groups) "
+        "or add rows."
     )
 
 
-def _fit(pool: Material, scaler: Scaler, draws: Sequence[Tensor], grid: Sequence[_Setting]) -> list[LinearHead]:
-    """One head, on standardised features, per draw and setting."""
+def _fit(
+    pool: Material, scaler: Scaler, draws: Sequence[Tensor], grid: Sequence[_Setting], settings: RetrainSettings
+) -> list[LinearHead]:
+    """One head, on standardised features, per draw and setting; a row drawn twice counts twice."""
     used = torch.cat(list(draws)).unique()
     place = torch.full((len(pool.rows),), -1, dtype=torch.int64)
     place[used] = torch.arange(len(used))
     targets = pool.targets[used]
     weights = torch.zeros(len(draws), len(used), dtype=torch.float64)
     for fit, (draw, setting) in enumerate(zip(draws, grid, strict=True)):
-        # A row drawn for two overlapping groups counts twice.
-        each = torch.tensor(setting.weights, dtype=torch.float64)[pool.targets[draw]]
-        weights[fit].index_add_(0, place[draw], each)
+        weights[fit].index_add_(0, place[draw], torch.tensor(setting.weights, dtype=torch.float64)[pool.targets[draw]])
     strengths = torch.tensor([setting.strength for setting in grid], dtype=torch.float64)
-    return fit_heads(scaler.apply(pool.features[used]), targets, weights, strengths, len(pool.rows.classes))
+    return fit_heads(
+        pool.features[used], targets, weights, strengths, len(pool.rows.classes),
+        scaler=scaler, multiclass=settings.multiclass, intercept=settings.intercept, l1_ratio=settings.l1_ratio,
+    )  # fmt: skip
+
+
+def _without(rows: Rows, role: str, names: tuple[str, ...], method: str) -> Rows:
+    """The rows that are in none of the groups named, and the other groups."""
+    if not names or not rows.groups.names:
+        return rows
+    unknown = [name for name in names if name not in rows.groups.names]
+    if unknown:
+        raise InputError(
+            f"{method} was told to drop the group '{unknown[0]}', but the groups of the {role} rows are "
+            f"{', '.join(rows.groups.names)}; name one of these."
+        )
+    dropped = torch.tensor([name in names for name in rows.groups.names])
+    kept = (~rows.groups.members[:, dropped].any(dim=1)).nonzero().squeeze(1)
+    left = rows.take(kept)
+    others = tuple(name for name in rows.groups.names if name not in names)
+    return replace(left, groups=Groups(others, left.groups.members[:, ~dropped]))
 
 
 def _average_trial(repeats: Sequence[Trial]) -> Trial:
@@ -279,9 +339,20 @@ def _refuse_empty_half(groups: Groups, role: str, method: str) -> None:
             )
 
 
-def _notes(pool: Material, groups: Groups, head: LinearHead, final: _Setting, drawn: int) -> list[str]:
+def _notes(
+    pool: Material, groups: Groups, head: LinearHead, final: _Setting, drawn: int, settings: RetrainSettings
+) -> list[str]:
     """What a reader must know about the final head."""
     notes: list[str] = []
+    if settings.drop_groups:
+        notes.append(f"Rows of {', '.join(settings.drop_groups)} were left out of learning and selection.")
+    counts = groups.counts()
+    smallest = int(counts.argmin())
+    if int(counts[smallest]) < FEW and FEW_SHARE * int(counts[smallest]) < float(counts.median()):
+        notes.append(
+            f"The group '{groups.names[smallest]}' has {int(counts[smallest])} {pool.role} rows and shrinks every "
+            f"balanced draw to {drawn} of {len(pool.rows)}; drop_groups leaves it out."
+        )
     unknown = int((~groups.members.any(dim=1)).sum())
     if unknown:
         notes.append(f"{unknown} of {len(pool.rows)} {pool.role} rows are in no group and were not drawn.")
@@ -292,6 +363,6 @@ def _notes(pool: Material, groups: Groups, head: LinearHead, final: _Setting, dr
             f"Every weight is zero: C = {final.strength:g} on {drawn} rows leaves a constant prediction; "
             "try a larger C or more rows."
         )
-    if len(pool.rows.classes) > 2:
+    if len(pool.rows.classes) > 2 and settings.multiclass == "one_versus_rest":
         notes.append("One-versus-rest logits: the order of the classes is fitted, their softmax is not calibrated.")
     return notes
