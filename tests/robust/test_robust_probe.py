@@ -238,6 +238,9 @@ def test_attributes_are_read_from_names_and_checked_against_members() -> None:
     )
     read = {each.name: (each.values, each.numbers.tolist()) for each in attributes_of(rows)}
     assert read == {"sex": (("sex=f", "sex=m"), [0, 1, 0, -1]), "age": (("age=old", "age=young"), [0, 0, 1, 0])}
+    pairs = cross_groups(label, ["a", "a, b"], torch.tensor([1, 0, 1, 0]), ["sex=f, age=old", "sex=m, age=old"])
+    (crossed,) = attributes_of(make_rows(torch.zeros(4, 1), label, classes=["a", "a, b"], groups=pairs))
+    assert (crossed.name, crossed.numbers.tolist()) == ("sex*age", [1, 0, 1, 0])
     for groups, said in (
         (Groups(("group 0", "group 1"), torch.eye(2, dtype=torch.bool)[label]), "does not say which class"),
         (cross_groups(1 - label, ["0", "1"], label, ["x", "y"]), "does not say which class"),

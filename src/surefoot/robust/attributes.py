@@ -32,7 +32,8 @@ class Attribute:
 def attributes_of(rows: Rows) -> tuple[Attribute, ...]:
     """The attributes that the names of the groups spell out, in the order in which they first appear.
 
-    Groups of several attributes at once ("class, a=1, b=2" beside "class, a=1") say nothing new and are left out.
+    Groups of several attributes at once ("class, a=1, b=2") say nothing new beside those of each ("class, a=1") and are
+    left out then; alone, they are one attribute "a*b".
     Raises `InputError` when the rows have no groups, soft labels, a group whose name or members do not fit one class,
     or a row with two values of one attribute.
 
@@ -56,7 +57,7 @@ def attributes_of(rows: Rows) -> tuple[Attribute, ...]:
         parts = value.split(", ")
         if len(parts) > 1 and single.issuperset(parts):
             continue
-        of = found.setdefault(value.partition("=")[0] if "=" in value else UNNAMED, [])
+        of = found.setdefault(_name(value), [])
         if value not in of:
             of.append(value)
     return tuple(_attribute(rows, name, of, values) for name, of in found.items())
@@ -89,6 +90,17 @@ def _value(rows: Rows, name: str, number: int) -> str:
         f'The group "{name}" does not say which class and which attribute it is (expected "class, value"); read the '
         "attribute from its own column (--groups COLUMN), or make the groups with cross_groups."
     )
+
+
+def _name(value: str) -> str:
+    """The attribute that a value belongs to: "sex" of "sex=F", "sex*race" of "sex=F, race=black".
+
+    >>> _name("sex=F, race=black"), _name("top 0")
+    ('sex*race', 'attribute')
+    """
+    if _joined(value):
+        return "*".join(part.partition("=")[0] for part in value.split(", "))
+    return value.partition("=")[0] if "=" in value else UNNAMED
 
 
 def _joined(value: str) -> bool:
