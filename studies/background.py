@@ -3,12 +3,17 @@
     python studies/background.py [--sheet backgrounds.jpg]
 
 Pictures: a real digit (8 classes) on a texture. `original`: every class has its own texture. `mixed`: any texture.
-`foreground`: the digit on black. `background`: the texture of a class with no digit. Learning, choose and judge pictures
-show different digits. Features: EfficientNet-Lite0's 1,280, as trained on ImageNet, never touched. Heads: baseline on
-original pictures, DFR on mixed ones (MR), on both (MR + Og); softmax with weight decay, five seeds, each on 36 of the 48
-learning digits of a class.
+`foreground`: the digit on black. `background`: the texture of a class with no digit. Learning, choose and judge
+pictures show different digits. Features: EfficientNet-Lite0's 1,280, as trained on ImageNet, never touched. Heads:
+baseline on original pictures, DFR on mixed ones (MR), on both (MR + Og); softmax with weight decay, five seeds, each on
+36 of the 48 learning digits of a class.
 
-Source: Kirichenko, Izmailov and Wilson (2023), section 6.1; Xiao et al. (2021), "Noise or signal" (ImageNet-9).
+It took 22 minutes on two cores that other work was using, nearly all of it for the 1,488 pictures' features. Result:
+mixed pictures 15.4 % for the baseline, 47.0 % for DFR on MR, 44.0 % for both; original pictures 94.3, 39.0 and 84.5 %.
+Tables: docs/imagenet.md.
+
+Source: Kirichenko, Izmailov and Wilson (2023), the ImageNet experiments; Xiao et al. (2021), "Noise or signal"
+(ImageNet-9).
 """
 
 import argparse

@@ -2,17 +2,20 @@
 
     python studies/texture.py [--sheet textures.jpg]
 
-Pictures: the thick silhouette of a real digit (8 classes), filled with a texture, on grey. `agreeing`: every class has its
-own texture. `stylized`: any texture. `conflict`: another class's texture. `white`: no texture. Learning, choose and judge
-pictures show different digits. Features: EfficientNet-Lite0's 1,280, as trained on ImageNet, never touched. Heads on
-agreeing pictures (IN in the paper), on stylized ones (SIN), on both; softmax with weight decay, five seeds, each on 36 of
-the 48 learning digits of a class.
+Pictures: the thick silhouette of a real digit (8 classes), filled with a texture, on grey. `agreeing`: every class has
+its own texture. `stylized`: any texture. `conflict`: another class's texture. `white`: no texture. Learning, choose and
+judge pictures show different digits. Features: EfficientNet-Lite0's 1,280, as trained on ImageNet, never touched. Heads
+on agreeing pictures (IN in the paper), on stylized ones (SIN), on both; softmax with weight decay, five seeds, each on
+36 of the 48 learning digits of a class.
 
 Shape bias: of the decisions on conflict pictures that name the shape's class or the texture's, the share that name the
 shape's; its interval is the 95 % percentile interval of 4,000 draws of digits and seeds with replacement.
 
-Source: Kirichenko, Izmailov and Wilson (2023), section 6.3; Geirhos et al. (2019), "ImageNet-trained CNNs are biased
-towards texture".
+Features of the 1,328 pictures took 511 s on two cores that other work was using, 2.6 pictures a second. Result: shape
+bias 10.3 % for the head on agreeing pictures, 84.6 % on stylized ones, 55.5 % on both. Tables: docs/imagenet.md.
+
+Source: Kirichenko, Izmailov and Wilson (2023), the ImageNet experiments; Geirhos et al. (2019), "ImageNet-trained CNNs
+are biased towards texture".
 """
 
 import argparse
@@ -48,7 +51,7 @@ PARTS = {"learn": (0, 48), "choose": (1, 10), "judge": (2, 20)}
 
 
 def compose(seed: int) -> dict[str, Pictures]:
-    """Every set of pictures: thick digits filled with their own class's texture, with any, with another's, with white."""
+    """Every set of pictures: thick digits filled with their own class's texture, any, another's, or white."""
     digits = load_digits()
     generator = torch.Generator().manual_seed(seed)
     sets: dict[str, Pictures] = {}
@@ -73,7 +76,7 @@ def compose(seed: int) -> dict[str, Pictures]:
 def shape_bias(
     heads: Sequence[LinearHead], rows: Rows, textures: Tensor, draws: int = 4000
 ) -> tuple[float, float, float]:
-    """Shape decisions ÷ (shape + texture decisions), with its interval; every conflict picture has a digit of its own."""
+    """Shape ÷ (shape + texture) decisions, with its interval; every conflict picture has a digit of its own."""
     decided = torch.stack([head.logits(rows.inputs[:]).argmax(dim=1) for head in heads])
     shape, by_texture = (decided == rows.targets).double(), (decided == textures).double()
     generator = torch.Generator().manual_seed(0)

@@ -9,7 +9,7 @@ over standardised features z̃. δ is the weight decay times the rows: the paper
   two differ, the descent stopped early.
 
 Source: Kirichenko, Izmailov and Wilson (2023), "Last layer re-training is sufficient for robustness to spurious
-correlations", section 6 and its released notebook for ImageNet-9.
+correlations", and its released notebook for ImageNet-9.
 """
 
 import math

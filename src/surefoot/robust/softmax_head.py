@@ -12,7 +12,7 @@ The scaler is fitted on the learning rows and folded into the head. The decay is
 other repair: one decay is simply fitted.
 
 Source: Kirichenko, Izmailov and Wilson (2023), "Last layer re-training is sufficient for robustness to spurious
-correlations", section 6.
+correlations", the ImageNet experiments.
 """
 
 from collections.abc import Sequence

@@ -11,7 +11,7 @@ bfloat16 or float16. One pass measures mean and deviation; standardised features
 While a batch is computed, the next is read. Working memory is two batches as stored, one block of rows and logits, and
 the head; pages of a mapped file that were read stay in memory only while nothing else needs it.
 
-Source: Kirichenko, Izmailov and Wilson (2023), section 6.3 and its released notebooks for Stylized ImageNet (rate 1, no
+Source: Kirichenko, Izmailov and Wilson (2023), and its released notebooks for Stylized ImageNet (rate 1, no
 decay, batches of 10,000, 100 epochs). Departures: the annealed schedule, no decay of the bias, features constant over
 the rows get no weight, and no row is dropped.
 """
