@@ -48,6 +48,6 @@ def prepare(parameters: dict[str, Any]) -> Callable[[], dict[str, np.ndarray]]:
                 schedule.step()
         with torch.no_grad():
             weight = layer.weight / deviation
-            return {"weight": weight.numpy(), "bias": (layer.bias - weight @ mean).numpy()}
+            return {"logits": layer(inputs[:200]).numpy(), "weight": weight.numpy()}
 
     return work
