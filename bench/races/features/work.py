@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
-WORDS = (
+SENTENCES = (
     "the a bird flew over water land while people watched from far near old trees and then it rained for hours so "
     "nobody came back to see whether boats had left harbour before night fell on quiet streets of that small town"
-).split()
+)
+WORDS = SENTENCES.split()
 
 
 def texts(parameters: dict[str, Any]) -> list[str]:
