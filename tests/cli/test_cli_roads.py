@@ -156,6 +156,18 @@ def test_repair_without_groups_tries_less_and_says_so(tmp_path: Path) -> None:
     assert said in kept.card.not_shown
 
 
+def test_repair_tries_the_methods_it_is_given(tmp_path: Path, features: Path) -> None:
+    kept = repair_features(features, methods=["rwg", "dfr"], out=tmp_path)
+    assert [subject.name for subject in kept.card.subjects] == ["base", "base+rwg", "base+dfr"]
+    with pytest.raises(InputError, match="There is no repair 'group_dr'; did you mean 'group_dro'"):
+        repair_features(features, methods=["group_dr"], out=tmp_path)
+    with pytest.raises(InputError, match="each once"):
+        repair_features(features, methods=["rwg", "rwg"], out=tmp_path)
+    write_features(tmp_path / "plain.npz", rows=300, agree=0.8, seed=1, groups=False)
+    with pytest.raises(InputError, match="'group_dro' fits with groups, and the rows have none"):
+        repair_features(tmp_path / "plain.npz", methods=["group_dro"], out=tmp_path)
+
+
 def test_repair_of_a_given_head_starts_from_it(repaired: KeptRepair, tmp_path: Path) -> None:
     write_features(tmp_path / "more.npz", rows=600, agree=0.8, seed=2)
     model = repaired.folder / "model"

@@ -68,6 +68,12 @@ def repair(
     ] = None,
     device: DeviceOption = "cpu",
     trust_code: TrustOption = False,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--methods", metavar="NAMES", help="Which repairs to try, such as dfr,afr,rwg,group_dro,jtt,self."
+        ),
+    ] = None,
     claim: ClaimsOption = None,
     confidence: ConfidenceOption = 0.95,
     seed: SeedOption = 0,
@@ -84,6 +90,8 @@ def repair(
     model's features are taken first, and the repaired model is the folder `repaired/`, which from_pretrained loads.
     """
     if model is not None:
+        if methods is not None:
+            raise InputError("--methods is for features; take the model's with `surefoot features` first.")
         if head is not None:
             raise InputError(
                 "--model repairs that model's own head; leave out --head, or give features and no --model."
@@ -111,6 +119,7 @@ def repair(
             features,
             columns=columns_of(target, groups, split=split, cluster=cluster, source=source, identity=id_column),
             head=head,
+            methods=comma_separated(methods) or None,
             claims=claim or (),
             confidence=confidence,
             seed=seed,

@@ -9,10 +9,9 @@ The chosen head is left as a model that reads features: `look` and `predict` ope
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
-
-import torch
 
 from surefoot.card.assemble import assemble_card
 from surefoot.card.card import Card, Record, Subject
@@ -22,16 +21,15 @@ from surefoot.findings.predictions import predictions_for
 from surefoot.networks.network import head_of
 from surefoot.networks.weights import ModelRecord, open_model, save_model
 from surefoot.progress import Progress, silent
-from surefoot.robust.afr import AFRSettings, afr
-from surefoot.robust.balanced import BalancedSettings, class_balanced, erm_head
-from surefoot.robust.dfr import DFRSettings, dfr
+from surefoot.robust.balanced import erm_head
+from surefoot.robust.contest import usual_methods
 from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.protocol import score
 from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
 from surefoot.rows.digest import identity_digest
 from surefoot.rows.reading import SPLIT_MEANING, Reading
 from surefoot.rows.roles import ROLES, Role, Roles, refuse_seen
-from surefoot.rows.rows import Groups, Rows
+from surefoot.rows.rows import Rows
 from surefoot.study.claim_text import parse_claim
 from surefoot.study.columns import USUAL, Columns
 from surefoot.study.keep import Asked, keep
@@ -49,6 +47,23 @@ REPAIR_SHARE = 0.2
 """How much of the fit rows of a split is kept for repair, where the split names no repair rows."""
 
 BASE = "base"
+
+USUAL_WITH_GROUPS = ("class_balanced", "afr", "dfr", "dfr_choose")
+USUAL_WITHOUT = ("class_balanced", "afr")
+WITH_GROUPS = ("subg", "rwg", "group_dro", "dfr", "dfr_choose")
+LABELS: Mapping[str, str] = {
+    "class_balanced": "class-balanced head",
+    "suby": "SUBY head",
+    "rwy": "RWY head",
+    "jtt": "JTT head, mistakes on fit rows",
+    "self": "SELF by dropout",
+    "afr": "AFR",
+    "subg": "SUBG head",
+    "rwg": "RWG head",
+    "group_dro": "group DRO head",
+    "dfr": "DFR, learned on repair rows",
+    "dfr_choose": "DFR, learned on choose rows",
+}
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,7 @@ def repair_features(
     *,
     columns: Columns = USUAL,
     head: str | None = None,
+    methods: Sequence[str] | None = None,
     claims: Sequence[str] = (),
     confidence: float = 0.95,
     seed: int = 0,
@@ -91,7 +107,8 @@ def repair_features(
 ) -> KeptRepair:
     """Repair the last layer on features that a file holds, and judge the best repair once.
 
-    Without groups, class balancing and AFR are tried, and "worst" means the worst class; the card says so.
+    methods: names of `usual_methods`; by default class balancing, AFR and, with groups, DFR in both ways. Without
+    groups "worst" means the worst class; the card says so.
     head: a saved model whose last layer reads these features; without it a plain head is trained on the fit rows.
     Raises `InputError` for features that cannot be used and for a head that has seen judge rows, before these are
     looked at.
@@ -101,9 +118,10 @@ def repair_features(
     reading = columns.read(path)
     parted = give_roles(_on_features(reading, path), seed)
     roles = parted.roles
+    wanted = _wanted(methods, roles)
     base, base_origin, base_seen = _base_head(roles, head)
     origins = (parted.origin, base_origin, *_about_groups(roles))
-    repairs = _repairs(roles, base, seed, progress)
+    repairs = _repairs(roles, base, wanted, seed, progress)
     chosen = _choice(roles["choose"], base, repairs)
     # What is judged is what is left behind: heads in single precision.
     heads = {
@@ -126,6 +144,7 @@ def repair_features(
             "claims": list(claims),
             "confidence": confidence,
             "origins": list(origins),
+            **({} if methods is None else {"methods": list(wanted)}),
         },
         seeds=(seed,),
         judge_digest=identity_digest(judge.ids, judge.sources),
@@ -222,29 +241,38 @@ def _about_groups(roles: Roles) -> tuple[str, ...]:
     return ("Groups: the file has none, so DFR was not tried, and “worst group” in choosing means the worst class.",)
 
 
-def _repairs(roles: Roles, base: LinearHead, seed: int, progress: Progress) -> dict[str, tuple[str, Repaired]]:
-    """Every repair that the rows allow, by name, with a label for readers."""
-    given: Roles = {role: rows for role, rows in roles.items() if role != "judge"}
+def _wanted(methods: Sequence[str] | None, roles: Roles) -> tuple[str, ...]:
+    """The repairs to try; raises `InputError` for a name that is none, and for one that needs groups there are not."""
     grouped = bool(roles["choose"].groups.names)
-    selecting: Roles = {**given, "choose": roles["choose"] if grouped else _grouped_by_class(roles["choose"])}
+    if methods is None:
+        return USUAL_WITH_GROUPS if grouped else USUAL_WITHOUT
+    known = list(LABELS)
+    for name in methods:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"the methods are {', '.join(known)}."
+            raise InputError(f"There is no repair {name!r}; {advice}")
+        if not grouped and name in WITH_GROUPS:
+            raise InputError(
+                f"The repair {name!r} fits with groups, and the rows have none; name columns with --groups."
+            )
+    if not methods or len(set(methods)) != len(methods):
+        raise InputError(f"methods are {', '.join(methods) or 'none'}; give at least one, and each once.")
+    return tuple(methods)
+
+
+def _repairs(
+    roles: Roles, base: LinearHead, wanted: Sequence[str], seed: int, progress: Progress
+) -> dict[str, tuple[str, Repaired]]:
+    """Every repair that is wanted, by name, with a label for readers."""
+    given: Roles = {role: rows for role, rows in roles.items() if role != "judge"}
+    methods = usual_methods("groups" if roles["choose"].groups.names else "classes")
     made: dict[str, tuple[str, Repaired]] = {}
-    steps = 4 if grouped else 2
-    progress("repairing", 0, steps)
-    made["class_balanced"] = ("class-balanced head", class_balanced(given, base, BalancedSettings(), seed))
-    progress("repairing", 1, steps)
-    made["afr"] = ("AFR", afr(selecting, base, AFRSettings(), seed))
-    progress("repairing", 2, steps)
-    if grouped:
-        made["dfr"] = ("DFR, learned on repair rows", dfr(given, DFRSettings(learn="repair"), seed))
-        progress("repairing", 3, steps)
-        made["dfr_choose"] = ("DFR, learned on choose rows", dfr(given, DFRSettings(learn="choose"), seed))
-        progress("repairing", 4, steps)
+    progress("repairing", 0, len(wanted))
+    for number, name in enumerate(wanted):
+        made[name] = (LABELS[name], methods[name](given, base, seed))
+        progress("repairing", number + 1, len(wanted))
     return made
-
-
-def _grouped_by_class(rows: Rows) -> Rows:
-    members = rows.targets[:, None] == torch.arange(len(rows.classes))
-    return replace(rows, groups=Groups(tuple(f"class {name}" for name in rows.classes), members))
 
 
 def _choice(choose: Rows, base: LinearHead, repairs: Mapping[str, tuple[str, Repaired]]) -> str:
