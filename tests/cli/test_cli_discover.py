@@ -146,3 +146,18 @@ def test_the_card_says_what_its_groups_are(tmp_path: Path, capsys: pytest.Captur
     assert any(line.startswith("1 group was discovered in a model's errors, not given") for line in told)
     assert "10 of 40 judge rows are in no group (unknown): they count for the mean alone." in told
     assert "10 judge rows are in several groups and count in each of them." in told
+
+
+def test_predictions_keep_groups_that_overlap(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, out = features(tmp_path / "rows.csv", 400), tmp_path / "p.csv"
+    lines = table.read_text().splitlines()
+    more = [f"{line},{'yes' if row % 3 else 'no'},{'yes' if row % 2 else 'no'}" for row, line in enumerate(lines[1:])]
+    table.write_text("\n".join([f"{lines[0]},group:u,group:v", *more]) + "\n")
+    code = main(["repair", str(table), "--out", str(tmp_path / "runs"), "--json"])
+    assert code == 11
+    run = json.loads(capsys.readouterr().out)["run"]
+    assert main(["predict", f"{run}/model", str(table), "--to", str(out), "--quiet"]) == 0
+    with out.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert [row["group:u"] == "yes" for row in rows] == [bool(row % 3) for row in range(400)]
+    assert [row["group:v"] == "yes" for row in rows] == [bool(row % 2) for row in range(400)]

@@ -15,6 +15,7 @@ from surefoot.files import read_json
 from surefoot.networks.network import forward, head_of
 from surefoot.networks.weights import OpenedModel, open_model
 from surefoot.progress import Progress, silent
+from surefoot.rows.grouping import MEMBER
 from surefoot.rows.reading import UNLABELLED
 from surefoot.rows.rows import Rows
 from surefoot.study.columns import USUAL, Columns
@@ -111,13 +112,14 @@ def rows_for(opened: OpenedModel, columns: Columns, data: Path) -> Rows:
 def _as_csv(
     rows: Rows, probabilities: Tensor, classes: Sequence[str], *, labelled: bool, seen: frozenset[str] | None
 ) -> str:
-    """One line a row. Groups that overlap are left out: one column cannot say them."""
+    """One line a row. Groups that overlap have a column `group:NAME` each: one column cannot say them."""
     members = rows.groups.members
-    grouped = bool(rows.groups.names) and int(members.sum(dim=1).max()) == 1
+    overlap = bool((members.sum(dim=1) > 1).any())
+    grouped = bool(rows.groups.names) and not overlap
     clusters = min(rows.clusters.T, key=lambda way: int(way.unique().numel()))
     clustered = int(clusters.unique().numel()) < len(rows)
     head = ["id", *([SEEN] if seen is not None else []), *(["label"] if labelled else [])]
-    head += ["group"] if grouped else []
+    head += [f"{MEMBER}{name}" for name in rows.groups.names] if overlap else ["group"] if grouped else []
     written = io.StringIO()
     table = csv.writer(written, lineterminator="\n")
     table.writerow([*head, *(["cluster"] if clustered else []), *(f"p_{label}" for label in classes)])
@@ -130,6 +132,8 @@ def _as_csv(
         if grouped:
             place = members[row].nonzero().ravel().tolist()
             cells.append(rows.groups.names[place[0]] if place else "")
+        if overlap:
+            cells += ["yes" if member else "no" for member in members[row].tolist()]
         if clustered:
             cells.append(int(clusters[row]))
         table.writerow([*cells, *(f"{probability:.9g}" for probability in given)])
