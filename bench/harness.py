@@ -49,6 +49,9 @@ class Side:
             "OPENBLAS_NUM_THREADS": str(threads),
             "GOMP_SPINCOUNT": "0",
         }
+        # Set for some machine's sake, these slow numpy down and would handicap peers.
+        for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+            environment.pop(name, None)
         self.script = script
         self.process = subprocess.Popen(
             [str(python), str(HERE / "side.py"), str(script), json.dumps(parameters), str(threads)],
