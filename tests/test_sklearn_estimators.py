@@ -74,6 +74,19 @@ def test_dfr_with_one_c_on_equal_groups_is_liblinear() -> None:
     assert fitted.decision_function(X) == pytest.approx(theirs.decision_function(scaler.transform(X)), abs=1e-4)
 
 
+def test_dfr_as_one_softmax_with_a_free_intercept_is_ridge_logistic_regression() -> None:
+    """On equal groups again, with the L2 penalty: scikit-learn's default problem."""
+    draw = np.random.default_rng(4)
+    label, place = np.repeat([0, 1, 2], 60), np.tile([0, 1], 90)
+    X = draw.normal(size=(180, 4)) * [1, 5, 0.2, 1]
+    X[:, 0] += label
+    fitted = DFRClassifier(C=0.5, retrains=2, multiclass="multinomial", intercept="free", l1_ratio=0.0)
+    fitted.fit(X, label, groups=place)
+    scaler = StandardScaler().fit(X)
+    theirs = LogisticRegression(C=0.5, tol=1e-10, max_iter=10_000).fit(scaler.transform(X), label)
+    assert fitted.predict_proba(X) == pytest.approx(theirs.predict_proba(scaler.transform(X)), abs=1e-3)
+
+
 def test_the_classifiers_are_the_functions() -> None:
     of = world(150)
     numbers, place = (of.y == "water").astype(np.int64), (of.place == "lake").astype(np.int64)

@@ -25,6 +25,8 @@ class DFRClassifier(HeadClassifier):
     retrains: how many balanced draws are fitted and averaged. tune_repeats: how many halvings stand behind a choice.
     balance: "groups", or "classes" (class-balanced retraining; groups, if given, only choose C). Without groups,
       "groups" warns and balances over classes.
+    multiclass: three and more classes as "one_versus_rest" (as published) or one "multinomial" softmax.
+    intercept: "penalised", liblinear's way, or "free". l1_ratio: 1 is L1, 0 is ½‖w‖², between is the elastic net.
     cross_class: cross each group value with the class, as the method expects.
 
     Features are standardised inside. There is no sample_weight: a balanced draw replaces weights.
@@ -48,6 +50,9 @@ class DFRClassifier(HeadClassifier):
         retrains: Any = 20,
         tune_repeats: Any = 1,
         balance: Any = "groups",
+        multiclass: Any = "one_versus_rest",
+        intercept: Any = "penalised",
+        l1_ratio: Any = 1.0,
         cross_class: Any = True,
         random_state: Any = None,
     ) -> None:
@@ -56,6 +61,9 @@ class DFRClassifier(HeadClassifier):
         self.retrains = retrains
         self.tune_repeats = tune_repeats
         self.balance = balance
+        self.multiclass = multiclass
+        self.intercept = intercept
+        self.l1_ratio = l1_ratio
         self.cross_class = cross_class
         self.random_state = random_state
 
@@ -75,6 +83,9 @@ class DFRClassifier(HeadClassifier):
             strengths=tuple(self.Cs) if self.C is None else (self.C,),
             retrains=self.retrains,
             tune_repeats=self.tune_repeats,
+            multiclass=self.multiclass,
+            intercept=self.intercept,
+            l1_ratio=self.l1_ratio,
         )
         # With one C there is nothing to choose, so no rows need be held out for it: the trial's score is dropped.
         given: Roles = {"choose": rows} if self.C is None else {"repair": rows, "choose": rows}
