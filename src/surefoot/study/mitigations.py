@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from pydantic import Field, model_validator
 
 from surefoot.rows.roles import Role
-from surefoot.study.part import Count, Name, NotNegative, Open, Part, Positive
+from surefoot.study.part import Count, Name, NotNegative, Open, Part, Positive, Share
 
 __all__ = [
     "AFR",
@@ -57,6 +57,12 @@ class Retrained(Repair):
     scaler: Literal["pool", "published", "simplified"] = "pool"
     constant: Literal["sum", "mean"] = "sum"
     ties: Literal["strongest", "weakest"] = "strongest"
+    multiclass: Literal["one_versus_rest", "multinomial"] = Field(
+        "one_versus_rest", description="how three and more classes are fitted"
+    )
+    intercept: Literal["penalised", "free"] = "penalised"
+    l1_ratio: Share = Field(1.0, description="1 is L1, 0 is L2, between is the elastic net")
+    drop_groups: list[str] = Field(default=[], description="groups whose rows are left out everywhere")
 
 
 class AFR(Repair):
