@@ -216,6 +216,10 @@ def _on_features(reading: Reading, path: Path) -> Reading:
             f"{path} holds inputs of shape {tuple(inputs.shape)}; repair works on features, one vector of numbers per "
             "row: extract them with your network first, or write a study with `surefoot init`."
         )
+    if len(reading.rows.classes) < 2:
+        raise InputError(
+            f"All rows of {path} are of one class ({', '.join(reading.rows.classes)}); repair needs two or more."
+        )
     return replace(reading, rows=reading.rows.with_inputs(inputs.float()))
 
 
