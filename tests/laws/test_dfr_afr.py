@@ -39,7 +39,7 @@ def matrix(kind: str, generator: torch.Generator) -> Tensor:
 def liblinear(features: Tensor, positive: Tensor, weights: Tensor, strength: float) -> tuple[Tensor, float]:
     kept = weights > 0
     model = LogisticRegression(
-        l1_ratio=1, solver="liblinear", C=strength, tol=1e-8, max_iter=5000, intercept_scaling=1, random_state=0
+        l1_ratio=1, solver="liblinear", C=strength, tol=1e-10, max_iter=5000, intercept_scaling=1, random_state=0
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
