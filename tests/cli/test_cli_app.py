@@ -12,7 +12,7 @@ from surefoot.cli import main
 from surefoot.cli.app import app
 from surefoot.study.engine.tasks import StudyFault
 
-COMMANDS = {"discover", "export", "features", "probe", 
+COMMANDS = {"discover", "export", "features", "probe",
     "card", "demo", "diff", "doctor", "gate", "history", "init", "look", "plan", "predict", "repair", "rows", "run",
     "schema", "view",
 }  # fmt: skip
