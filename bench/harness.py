@@ -1,6 +1,7 @@
 """Races: a peer and ours on the same work, with the same threads and the same answer, in one run.
 
     make bench RACE=demo_train      one race
+    make bench RACE=dfr             the races whose names begin with dfr_, a folder for each peer
     make bench                      all of them, with a table and a plot in bench/results/
 
 A race is a folder `bench/races/<name>/` with
@@ -209,11 +210,13 @@ def plot(results: list[dict[str, Any]]) -> str:
 def main(names: list[str]) -> None:
     """Run the named races, or all of them and write the results folder."""
     races = sorted(path.parent for path in (HERE / "races").glob("*/race.json"))
-    known = [race.name for race in races]
+    meant = {race.name for race in races if not names}
     for name in names:
-        if name not in known:
-            sys.exit(f"There is no race {name}; choose one of {', '.join(known)}.")
-    results = [line for race in races if not names or race.name in names for line in run_race(race)]
+        found = {race.name for race in races if race.name == name or race.name.startswith(f"{name}_")}
+        if not found:
+            sys.exit(f"There is no race {name}; choose one of {', '.join(race.name for race in races)}.")
+        meant |= found
+    results = [line for race in races if race.name in meant for line in run_race(race)]
     if not names:
         write_results(results, HERE / "results")
 
