@@ -2,7 +2,9 @@
 
     make bench RACE=demo_train      one race
     make bench RACE=dfr             the races whose names begin with dfr_, a folder for each peer
-    make bench                      all of them, with a table and a plot in bench/results/
+    make bench                      all of them
+
+Each run puts its lines in place of the older ones of the same races in bench/results/, with a table and a plot.
 
 A race is a folder `bench/races/<name>/` with
 
@@ -27,6 +29,7 @@ machine that slows down slows both. One JSON line per case:
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -169,9 +172,13 @@ def run_race(race: Path) -> list[dict[str, Any]]:
     return results
 
 
-def write_results(results: list[dict[str, Any]], folder: Path) -> None:
-    """A table (Markdown), the lines (JSONL) and a plot (SVG) of every race."""
+def write_results(newest: list[dict[str, Any]], folder: Path) -> None:
+    """A table (Markdown), the lines (JSONL) and a plot (SVG) of every race's newest run."""
     folder.mkdir(exist_ok=True)
+    kept = folder / "races.jsonl"
+    known = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    rerun = {line["race"] for line in newest}
+    results = sorted([line for line in known if line["race"] not in rerun] + newest, key=lambda line: line["race"])
     (folder / "races.jsonl").write_text("".join(json.dumps(line) + "\n" for line in results))
     head = "| race | case | peer | ours (s) | theirs (s) | ratio | answers agree | of the limit | threads |\n"
     rows = "".join(
@@ -186,22 +193,23 @@ def write_results(results: list[dict[str, Any]], folder: Path) -> None:
 
 
 def plot(results: list[dict[str, Any]]) -> str:
-    """Ratios as horizontal bars, with the line at 1 × where peer and ours are equal."""
-    widest = max(1.0, *(float(r["ratio"]) for r in results))
-    left, width, step = 260, 420, 34
+    """Ratios as horizontal bars on a logarithmic scale, with the line at 1 × where peer and ours are equal."""
+    sizes = [math.log2(max(float(r["ratio"]), 0.25)) for r in results]
+    left, width, step = 420, 420, 34
     height = step * len(results) + 50
-    scale = width / (widest * 1.1)
+    scale = width / (max(1.0, *sizes) + 2) / 1.1
+    one = left + 2 * scale  # ratios down to a quarter fit to the left of it
     bars = "".join(
         f'<text x="{left - 10}" y="{30 + step * i + 16}" text-anchor="end">{r["race"]}: {r["case"]}</text>'
-        f'<rect x="{left}" y="{30 + step * i + 2}" width="{r["ratio"] * scale:.1f}" height="20" fill="#2b6cb0"/>'
-        f'<text x="{left + r["ratio"] * scale + 6:.1f}" y="{30 + step * i + 17}">{r["ratio"]} ×</text>'
-        for i, r in enumerate(results)
+        f'<rect x="{one + min(size, 0) * scale:.1f}" y="{30 + step * i + 2}" width="{abs(size) * scale:.1f}" '
+        f'height="20" fill="{"#2b6cb0" if size >= 0 else "#c05621"}"/>'
+        f'<text x="{one + max(size, 0) * scale + 6:.1f}" y="{30 + step * i + 17}">{r["ratio"]} ×</text>'
+        for i, (r, size) in enumerate(zip(results, sizes, strict=True))
     )
-    one = left + scale
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 60} {height}" '
         f'font-family="system-ui, sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>'
-        f'<text x="{left}" y="18">times faster than the peer (medians)</text>{bars}'
+        f'<text x="{left}" y="18">times faster than the peer (medians, logarithmic)</text>{bars}'
         f'<line x1="{one:.1f}" x2="{one:.1f}" y1="24" y2="{height - 14}" stroke="#c53030" stroke-dasharray="4 3"/>'
         "</svg>\n"
     )
@@ -217,8 +225,7 @@ def main(names: list[str]) -> None:
             sys.exit(f"There is no race {name}; choose one of {', '.join(race.name for race in races)}.")
         meant |= found
     results = [line for race in races if race.name in meant for line in run_race(race)]
-    if not names:
-        write_results(results, HERE / "results")
+    write_results(results, HERE / "results")
 
 
 if __name__ == "__main__":
