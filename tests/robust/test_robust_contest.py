@@ -12,7 +12,7 @@ from surefoot.findings.compare import compare
 from surefoot.findings.measure import measure
 from surefoot.findings.predictions import predictions_for
 from surefoot.robust.balanced import erm_head
-from surefoot.robust.contest import Contest, contest, usual_methods
+from surefoot.robust.contest import Contest, contest, group_shares, usual_methods
 from surefoot.robust.disagreement import DisagreementSettings, Rival, disagreement, disagreements
 from surefoot.robust.group_dro import GroupDROSettings, group_dro
 from surefoot.robust.head import LinearHead, Repaired
@@ -36,6 +36,23 @@ def test_an_infinite_pull_keeps_the_base_head() -> None:
     repaired = disagreement(GIVEN, ERM, DisagreementSettings(counts=(20,), penalties=(1e9,)), 0)
     inputs = GIVEN["choose"].inputs[:]
     assert torch.allclose(probabilities(repaired.head, inputs), probabilities(ERM, inputs), atol=1e-6)
+
+
+def test_what_a_constant_feature_adds_to_the_base_head_is_kept() -> None:
+    """A feature that is 3 in every row, its weight undone by the bias, is the same head: so are the two repairs."""
+    wide: Roles = {
+        role: rows.with_inputs(torch.cat([rows.inputs[:], torch.full((len(rows), 1), 3.0)], dim=1))
+        for role, rows in GIVEN.items()
+    }
+    column = torch.tensor([[-1.0], [1.0]])
+    same = LinearHead(torch.cat([ERM.weight, column], dim=1), ERM.bias - 3 * column[:, 0])
+    settings = DisagreementSettings(counts=(100,), penalties=(0.03,))
+    rivals = [Rival(GIVEN["repair"], LinearHead(0.5 * ERM.weight, ERM.bias))]
+    rivals.append(Rival(wide["repair"], LinearHead(torch.cat([0.5 * ERM.weight, 0 * column], dim=1), ERM.bias)))
+    bare = disagreement(GIVEN, ERM, settings, 0, rivals[0]).head
+    held = disagreement(wide, same, settings, 0, rivals[1]).head
+    one, two = probabilities(bare, GIVEN["choose"].inputs[:]), probabilities(held, wide["choose"].inputs[:])
+    assert torch.allclose(one, two, atol=1e-4)
 
 
 def test_self_finetunes_on_the_rows_of_largest_divergence() -> None:
@@ -154,6 +171,28 @@ def test_a_head_that_saw_a_judge_row_is_refused() -> None:
 
     with pytest.raises(InputError, match="already seen by cheat"):
         contest(WORLD.roles, ERM, {"cheat": cheat})
+
+
+def test_judge_rows_that_descend_from_fit_rows_are_refused() -> None:
+    """The base head was fitted on them, whatever the repairs say of themselves."""
+    judge = WORLD.roles["judge"]
+    copied = replace(judge, sources=np.concatenate([GIVEN["fit"].sources[:1], judge.sources[1:]]))
+    with pytest.raises(InputError, match="already seen by the fit rows"):
+        contest({**WORLD.roles, "judge": copied}, ERM, {"rwg": usual_methods()["rwg"]})
+
+
+def test_shares_follow_the_names_of_the_groups() -> None:
+    fit, judge = WORLD.roles["fit"], WORLD.roles["judge"]
+    turned = replace(judge, groups=Groups(judge.groups.names[::-1], judge.groups.members.flip(1)))
+    assert group_shares(fit, turned) == group_shares(fit, judge)
+    rarest = int(fit.groups.counts().argmin())
+    left = replace(judge, groups=Groups(*_without(judge.groups, rarest)))
+    assert group_shares(fit, left) is None
+
+
+def _without(groups: Groups, number: int) -> tuple[tuple[str, ...], Tensor]:
+    kept = [each for each in range(len(groups.names)) if each != number]
+    return tuple(groups.names[each] for each in kept), groups.members[:, kept]
 
 
 def test_a_contest_asks_for_what_it_needs() -> None:

@@ -128,8 +128,8 @@ def contest(
 
     methods: by name; `usual_methods()` if absent.
     features: rows of features for each role, judge among them; worst groups need groups on the judge rows. The
-    weighted mean is added where each fit row is in exactly one group. Raises `InputError` when judge rows are missing
-    or one of their sources shaped a head, and whatever a method raises, naming it.
+    weighted mean is added where each fit row is in exactly one group. Raises `InputError` when judge rows are missing,
+    share a source with another role or with what a repair says it has seen, and whatever a method raises, naming it.
 
     >>> from surefoot.rows.worlds import gaussian_world
     >>> from surefoot.robust.balanced import erm_head
@@ -150,6 +150,9 @@ def contest(
     if not judge.groups.names:
         raise InputError("A contest is about the worst group, and the judge rows have no groups; name some.")
     given: Roles = {role: rows for role, rows in features.items() if role != "judge"}
+    for role, rows in given.items():
+        # The base head does not tell what it has seen: any row that is not judged may have shaped it.
+        refuse_seen(judge, rows.origins(), f"the {role} rows")
     entries: list[Entry] = []
     for name, method in methods.items():
         made: list[Repaired] = []
@@ -193,9 +196,11 @@ def group_shares(fit: Rows, judge: Rows) -> Mapping[str, float] | None:
     groups = fit.groups
     if not groups.names or not bool((groups.members.sum(dim=1) == 1).all()):
         return None
-    if bool(((groups.counts() > 0) & (judge.groups.counts() == 0)).any()):
+    judged = dict(zip(judge.groups.names, judge.groups.counts().tolist(), strict=True))
+    shares = dict(zip(groups.names, (groups.counts().double() / len(fit)).tolist(), strict=True))
+    if any(share > 0 and not judged.get(name, 0) for name, share in shares.items()):
         return None
-    return dict(zip(groups.names, (groups.counts().double() / len(fit)).tolist(), strict=True))
+    return {name: shares.get(name, 0.0) for name in judged}
 
 
 def _shown(finding: Finding, *, signed: bool = False) -> str:

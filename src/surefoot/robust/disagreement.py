@@ -109,7 +109,10 @@ def disagreement(
 
         scaler = fit_scaler(pool.features)
         weight = erm.weight.to(torch.float64)
-        standard = LinearHead(weight * scaler.scale, erm.bias.to(torch.float64) + weight @ scaler.mean)
+        # What a constant feature adds to the logits is in the bias; the head has no weight for it.
+        standard = LinearHead(
+            (weight * scaler.scale).masked_fill(scaler.constant, 0.0), erm.bias.to(torch.float64) + weight @ scaler.mean
+        )
         return fit
 
     grid = [

@@ -33,7 +33,16 @@ from surefoot.robust.convex import Pooled, fit_softmax, row_losses
 from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.protocol import Material, named_groups
 from surefoot.robust.selecting import Selection, check_selection
-from surefoot.robust.tuning import PENALTIES, Fit, Learn, Setting, check_penalties, strongest_first, tuned
+from surefoot.robust.tuning import (
+    PENALTIES,
+    Fit,
+    Learn,
+    Setting,
+    check_penalties,
+    refuse_empty_half,
+    strongest_first,
+    tuned,
+)
 from surefoot.rows.roles import Roles
 
 __all__ = ["GroupDROSettings", "Solved", "group_dro", "solve_group_dro"]
@@ -45,7 +54,8 @@ MOST_ROUNDS = 200
 
 @dataclass(frozen=True)
 class GroupDROSettings:
-    """penalties: the grid of λ, per mean loss. adjustments: the grid of C, in nats. Of equals the strongest λ wins.
+    """penalties: the grid of λ, per mean loss. adjustments: the grid of C, in nats. Of equals the first C, then the
+    strongest λ, wins.
 
     tolerance: the largest duality gap, in nats. selection: see `surefoot.robust.selecting`.
     """
@@ -95,12 +105,13 @@ def group_dro(features: Roles, erm: LinearHead, settings: GroupDROSettings, seed
             index: Tensor, inputs: Tensor, grid: Sequence[Setting], generator: torch.Generator
         ) -> Sequence[LinearHead]:
             heads: list[LinearHead] = []
-            members, targets = groups.take(index).members, pool.targets[index]
+            some, targets = groups.take(index), pool.targets[index]
+            refuse_empty_half(some, "group DRO")
             for setting in grid:
                 solved = solve_group_dro(
                     inputs[index],
                     targets,
-                    members,
+                    some.members,
                     setting["penalty"],
                     len(pool.rows.classes),
                     adjustment=setting.get("adjustment", 0.0),

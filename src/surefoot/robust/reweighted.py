@@ -25,7 +25,16 @@ from surefoot.robust.convex import fit_softmax, weighted_mean
 from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.protocol import Material, class_groups, named_groups
 from surefoot.robust.selecting import Selection, check_selection
-from surefoot.robust.tuning import PENALTIES, Fit, Learn, Setting, check_penalties, strongest_first, tuned
+from surefoot.robust.tuning import (
+    PENALTIES,
+    Fit,
+    Learn,
+    Setting,
+    check_penalties,
+    refuse_empty_half,
+    strongest_first,
+    tuned,
+)
 from surefoot.rows.roles import Roles
 from surefoot.rows.rows import Groups
 
@@ -78,8 +87,8 @@ def reweighted(features: Roles, erm: LinearHead, settings: ReweightedSettings, s
     """Fit a balanced head from scratch for every λ and keep the best on the choose rows.
 
     features: the learn role, with groups where groups are balanced, and choose. Rows in no group do not count. `erm`
-    is the head being replaced. Raises `InputError` for judge rows, a missing role, learn rows without groups, an
-    empty group, or (for subsets) groups that overlap.
+    is the head being replaced; rows in two groups count in both. Raises `InputError` for judge rows, a missing role,
+    learn rows without groups, or an empty group.
 
     >>> from surefoot.rows.worlds import gaussian_world
     >>> from surefoot.robust.balanced import erm_head
@@ -98,6 +107,7 @@ def reweighted(features: Roles, erm: LinearHead, settings: ReweightedSettings, s
             index: Tensor, inputs: Tensor, grid: Sequence[Setting], generator: torch.Generator
         ) -> Sequence[LinearHead]:
             some, ids = groups.take(index), pool.rows.ids[index.numpy()]
+            refuse_empty_half(some, method)
             parts: list[list[LinearHead]] = []
             for _ in range(settings.draws):
                 if settings.how == "weights":

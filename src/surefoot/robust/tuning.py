@@ -25,8 +25,19 @@ from surefoot.robust.protocol import (
 from surefoot.robust.retrain import fit_scaler
 from surefoot.robust.selecting import Selection, selecting
 from surefoot.rows.roles import Roles
+from surefoot.rows.rows import Groups
 
-__all__ = ["PENALTIES", "Fit", "Learn", "Setting", "check_grid", "check_penalties", "strongest_first", "tuned"]
+__all__ = [
+    "PENALTIES",
+    "Fit",
+    "Learn",
+    "Setting",
+    "check_grid",
+    "check_penalties",
+    "refuse_empty_half",
+    "strongest_first",
+    "tuned",
+]
 
 Learn: TypeAlias = Literal["repair", "choose", "fit"]
 Setting: TypeAlias = Mapping[str, float]
@@ -67,12 +78,8 @@ def tuned(
     fitted, scored = torch.arange(len(pool.rows)), torch.arange(len(choose.rows))
     if learn == "choose":
         scored, fitted, left_out = source_halves(choose.rows, groups, generator)
-        for name, count in zip(groups.names, groups.take(scored).counts().tolist(), strict=True):
-            if not count or not int(groups.take(fitted).members[:, groups.names.index(name)].sum()):
-                raise InputError(
-                    f"The group '{name}' is missing from one half of the choose rows, and {method} fits on one half "
-                    "and scores on the other; give more of it from other sources, or learn on the repair rows."
-                )
+        for half in (scored, fitted):
+            refuse_empty_half(groups.take(half), method)
         if left_out:
             told.append(
                 f"{left_out} of {len(choose.rows)} choose rows were in neither tuning half: they share sources with "
@@ -101,6 +108,16 @@ def tuned(
         seen=seen_by(pool, choose),
         notes=(*told, *notes(pool, grid[best])),
     )
+
+
+def refuse_empty_half(groups: Groups, method: str) -> None:
+    """Raise `InputError` when a group has no row in a half of the choose rows: it would have no mean loss there."""
+    for name, count in zip(groups.names, groups.counts().tolist(), strict=True):
+        if not count:
+            raise InputError(
+                f"The group '{name}' is missing from one half of the choose rows, and {method} fits on one half "
+                "and scores on the other; give more of it from other sources, or learn on the repair rows."
+            )
 
 
 def check_penalties(penalties: Sequence[float]) -> None:
