@@ -225,6 +225,11 @@ def test_groups_for_a_repair_name_themselves_discovered_and_cover_every_row() ->
     assert groups.members[:, 0].sum() <= first.sum() or len(found.confirmed[0].conditions) == 2
 
 
+def test_without_a_slice_there_are_no_groups() -> None:
+    with pytest.raises(InputError, match="no slice to make groups of"):
+        discovered_groups((), {"age": np.arange(4.0)})
+
+
 def test_missing_values_are_in_no_comparison() -> None:
     columns = {"age": ["30", "", "70"], "sex": ["F", "", "M"]}
     assert holds(Condition("age", ">", 20.0), columns).tolist() == [True, False, True]

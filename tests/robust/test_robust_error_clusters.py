@@ -1,5 +1,7 @@
 """Clusters of errors: a planted one is found, none is found where there is none, and k-means is k-means."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,11 @@ def test_without_a_difference_no_cluster_is_found() -> None:
     finds = [discover_clusters(*each[:2], DiscoverSettings(), 0).discovery for each in worlds]
     assert sum(bool(find.confirmed) for find in finds) <= 2
     assert all(find.tried >= 4 for find in finds)
+    predictions, features, _ = world(0, hard=0.1, rows=800)
+    found = discover_clusters(predictions, features, DiscoverSettings(), 0)
+    nothing = found._replace(discovery=replace(found.discovery, candidates=()))
+    with pytest.raises(InputError, match="No cluster was confirmed"):
+        cluster_groups(nothing, features, predictions.targets)
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@
 3. **Confirm half**, which the search never saw: for each, a one-sided test of "no worse than the rest" and Holm's
    correction over those tested. The probability that any slice is called discovered which is no worse than the other
    rows is at most `level`, however many thousands were searched. The intervals of all that were tested hold together
-   at 1 − level (Bonferroni), so they are honest although only the worst slices are shown.
+   at 1 − level (Bonferroni; those of differences together, and those of accuracies together), so they are honest
+   although only the worst slices are shown.
 
 No slice surviving is a normal answer: it says that these columns explain no difference that this many rows can show.
 A slice found is a description of errors, not a cause, and its name says that it was discovered.
@@ -82,8 +83,8 @@ class DiscoverSettings:
 class Candidate:
     """A slice that was tested on the confirm half. name: without the mark of being discovered.
 
-    accuracy, rest, difference (slice − rest) and their intervals, which hold for all candidates together, are of the
-    confirm half; searched_* of the search half, where the slice was picked for being low.
+    accuracy, rest, difference (slice − rest) and their intervals, each kind of which holds for all candidates together,
+    are of the confirm half; searched_* of the search half, where the slice was picked for being low.
     adjusted: Holm's p-value. confirmed: adjusted ≤ level.
     """
 
@@ -260,8 +261,11 @@ def slice_members(candidate: Candidate, columns: Metadata) -> NDArray[np.bool_]:
 def discovered_groups(candidates: Sequence[Candidate], columns: Metadata) -> Groups:
     """One group per candidate, and one of the rows in none of them, so that a balanced draw knows these too.
 
-    The groups overlap where the slices do; every name says that the group was discovered.
+    The groups overlap where the slices do; every name says that the group was discovered. Raises `InputError` when
+    there is no candidate.
     """
+    if not candidates:
+        raise InputError("There is no slice to make groups of; where none was confirmed, go on without them.")
     masks = [torch.from_numpy(slice_members(candidate, columns)) for candidate in candidates]
     members = torch.stack(masks, dim=1)
     names = tuple(f"{DISCOVERED}{candidate.name}" for candidate in candidates)

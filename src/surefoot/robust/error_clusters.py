@@ -123,7 +123,12 @@ def discover_clusters(
 def cluster_groups(
     found: ClusterDiscovery, features: Float[Tensor, "rows features"], targets: Int[Tensor, "rows"]
 ) -> Groups:
-    """One group per confirmed cluster, and one of all other rows; the names say that they were discovered."""
+    """One group per confirmed cluster, and one of all other rows; the names say that they were discovered.
+
+    Raises `InputError` when no cluster was confirmed.
+    """
+    if not found.discovery.confirmed:
+        raise InputError("No cluster was confirmed, so there is none to make a group of; go on without them.")
     nearest = found.clusters.nearest(features, targets)
     names: list[str] = []
     masks: list[Bool[Tensor, "rows"]] = []
