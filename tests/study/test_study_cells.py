@@ -158,7 +158,7 @@ def test_a_table_of_pictures_must_name_their_folder(tiny_text: str, read: Read, 
     assert str(refused.value) == (
         "meta.csv names image files; name their folder too (images: .), so that a changed picture is noticed."
     )
-    roles, _ = make_rows_of(spec, {"data": tmp_path / "meta.csv", "images": tmp_path})
+    roles = make_rows_of(spec, {"data": tmp_path / "meta.csv", "images": tmp_path}).roles
     assert sum(len(rows) for rows in roles.values()) == 8
 
 

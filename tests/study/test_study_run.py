@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,6 +21,7 @@ from surefoot.findings.finding import Finding
 from surefoot.networks.network import forward
 from surefoot.networks.weights import load_model
 from surefoot.study.engine.tasks import StudyFault
+from surefoot.study.once_predict import predict
 from surefoot.study.plan import plan_study
 from surefoot.study.run import Outcome, run_study
 from surefoot.study.schema import Study, load_study
@@ -233,6 +235,28 @@ def test_features_from_a_file_are_repaired_and_judged(tiny_text: str, read: Read
         ("fit", 120), ("repair", 80), ("choose", 200), ("judge", 200),
     ]  # fmt: skip
     assert outcome.card.groups == ("0, a=0", "0, a=1", "1, a=0", "1, a=1")
+
+
+def test_words_of_a_table_are_features_of_the_study_and_of_its_models(
+    tiny_text: str, read: Read, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    lines = ["id,age,job,y,a,split"]
+    for row in range(600):
+        label, split = row % 2, ("train", "val", "test")[row // 10 % 3]
+        job = ("cook", "judge", "clerk")[label if random.random() < 0.7 else 2]
+        lines.append(f"{row},{random.normal(40, 8):.6f},{job},{label},{row // 2 % 2},{split}")
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = tiny_text.replace(
+        "dominoes: {sizes: {fit: 200, repair: 200, choose: 400, judge: 400}}",
+        "table: {path: rows.csv, attributes: [a], split: split}\n  repair_share: 0.4",
+    ).replace("cnn: {channels: [4], hidden: 8}", "linear: {}")
+    outcome = run(read(text), tmp_path / "runs", tmp_path)
+    assert "Feature job: 3 columns of 0 and 1 (clerk, cook, judge)." in outcome.card.record.data
+    model = next((outcome.folder / "models").rglob("record.json")).parent
+    new = tmp_path / "new.csv"
+    new.write_text("id,job,age\nu,cook,\nv,pope,41\n", encoding="utf-8")
+    assert predict(str(model), new).count("\n") == 3
 
 
 def test_a_finished_model_is_a_base_like_any_other(

@@ -118,11 +118,14 @@ def columns_of(
     identity: str | None = None,
     images: Path | None = None,
     text: Sequence[str] = (),
+    features: Sequence[str] = (),
 ) -> "Columns":
     """The columns that options name."""
     from surefoot.study.columns import Columns
 
-    return Columns(target, comma_separated(groups), split, cluster, source, identity, images=images, text=tuple(text))
+    return Columns(
+        target, comma_separated(groups), split, cluster, source, identity, tuple(features) or None, images, tuple(text)
+    )
 
 
 def comma_separated(given: Sequence[str] | None) -> tuple[str, ...]:

@@ -68,6 +68,10 @@ def repair(
     ] = None,
     device: DeviceOption = "cpu",
     trust_code: TrustOption = False,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--features", metavar="COLUMNS", help="The columns that are features; else all that are left."),
+    ] = None,
     methods: Annotated[
         list[str] | None,
         typer.Option(
@@ -85,13 +89,14 @@ def repair(
 ) -> int:
     """Retrain the last layer so that the worst group gains; choose on held-out rows, judge once.
 
-    Tries class-balanced retraining and, with groups, DFR and AFR. The chosen head lies in the run's folder as
+    Tries class-balanced retraining and AFR and, with groups, DFR. Of a table, columns of numbers and of words become
+    features; each is told, with those left out. The chosen head lies in the run's folder as
     `model/`, ready for `surefoot look` and `surefoot predict`. With --model, DATA holds texts or image files: the
     model's features are taken first, and the repaired model is the folder `repaired/`, which from_pretrained loads.
     """
     if model is not None:
-        if methods is not None:
-            raise InputError("--methods is for features; take the model's with `surefoot features` first.")
+        if columns:
+            raise InputError("--features names columns of a table; with --model the features are the model's.")
         if head is not None:
             raise InputError(
                 "--model repairs that model's own head; leave out --head, or give features and no --model."
@@ -106,6 +111,7 @@ def repair(
             weights=weights,
             device=device,
             trust_code=trust_code,
+            methods=comma_separated(methods) or None,
             claims=claim or (),
             confidence=confidence,
             seed=seed,
@@ -117,7 +123,15 @@ def repair(
     with progress_bars(quiet=quiet) as progress:
         kept = repair_features(
             features,
-            columns=columns_of(target, groups, split=split, cluster=cluster, source=source, identity=id_column),
+            columns=columns_of(
+                target,
+                groups,
+                split=split,
+                cluster=cluster,
+                source=source,
+                identity=id_column,
+                features=comma_separated(columns),
+            ),
             head=head,
             methods=comma_separated(methods) or None,
             claims=claim or (),
@@ -139,6 +153,7 @@ def _repair_model(
     weights: Path | None,
     device: str,
     trust_code: bool,
+    methods: Sequence[str] | None,
     claims: Sequence[str],
     confidence: float,
     seed: int,
@@ -155,6 +170,7 @@ def _repair_model(
             weights=weights,
             device=device,
             trust_code=trust_code,
+            methods=methods,
             claims=claims,
             confidence=confidence,
             seed=seed,

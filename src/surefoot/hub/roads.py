@@ -182,6 +182,7 @@ def repair_model(
     weights: Path | None = None,
     trust_code: bool = False,
     device: str = "cpu",
+    methods: Sequence[str] | None = None,
     claims: Sequence[str] = (),
     confidence: float = 0.95,
     seed: int = 0,
@@ -209,6 +210,7 @@ def repair_model(
     kept = repair_features(
         made.file,
         head=None if made.head is None else str(made.head),
+        methods=methods,
         claims=claims,
         confidence=confidence,
         seed=seed,

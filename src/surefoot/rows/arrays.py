@@ -104,8 +104,9 @@ def class_numbers(
 ) -> tuple[Int[Tensor, "rows"], tuple[str, ...]]:
     """Labels as class numbers, and the classes.
 
-    Without `classes`: labels that are all whole numbers from 0 are class numbers already, and there are as many
-    classes as the largest says; other labels are sorted, whole numbers by size, words by spelling.
+    Without `classes`: whole numbers of which 0 is one are class numbers already, and there are as many classes as the
+    largest says; other labels are names, whole numbers by size, words by spelling: 3 and 7 are two classes. Whole
+    numbers written with a point (1.0) are read without.
     With `classes`: labels are among them, or are all numbers 0, 1, … of them. `names` are the ids, for errors.
     """
     missing = [row for row, label in enumerate(labels) if not label]
@@ -113,10 +114,12 @@ def class_numbers(
         raise InputError(
             f"{len(missing)} rows have no label (first: {names[missing[0]]}); give every row one, or leave it out."
         )
+    if not set(labels) <= set(classes or ()) and all(map(_pointless, set(labels))):
+        labels = [_pointless(label) or label for label in labels]
     different = sorted(set(labels), key=_by_size)
     if classes is None:
         whole = [int(label) for label in different if label.isdecimal()]
-        if len(whole) == len(different) and whole[-1] < MOST_CLASSES:
+        if len(whole) == len(different) and whole[0] == 0 and whole[-1] < MOST_CLASSES:
             classes = [str(number) for number in range(whole[-1] + 1)]
         else:
             classes = different
@@ -243,6 +246,12 @@ def _texts(values: Values) -> list[str]:
 
 def _whole(value: str) -> bool:
     return value.removeprefix("-").isdecimal()
+
+
+def _pointless(value: str) -> str | None:
+    """A whole number without the zeros behind its point; None for anything else."""
+    before, _, behind = value.partition(".")
+    return before if _whole(before) and not behind.strip("0") else None
 
 
 def _by_size(value: str) -> tuple[bool, int, str]:

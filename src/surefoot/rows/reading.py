@@ -19,6 +19,7 @@ from surefoot.files import digest_file
 from surefoot.memory import require_memory
 from surefoot.rows.arrays import rows_from_arrays
 from surefoot.rows.describe import describe
+from surefoot.rows.encoding import Coded, Encoder, code_columns
 from surefoot.rows.features import INPUT_NAMES, read_features
 from surefoot.rows.grouping import Grouping, attribute_texts, columns_behind, find_grouping, member_groups
 from surefoot.rows.images import find_images
@@ -51,11 +52,15 @@ UNLABELLED = "unlabelled"
 
 @dataclass(frozen=True)
 class Reading:
-    """Rows, the file's own split if it has one (one value per row), and what was read as what (one line each)."""
+    """Rows, the file's own split if it has one (one value per row), and what was read as what (one line each).
+
+    coded: the columns that are to become features; the inputs are then their codes.
+    """
 
     rows: Rows
     split: tuple[str, ...] | None
     described: str
+    coded: Coded | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ class _Wanted:
     image_size: tuple[int, int] | None
     labelled: bool = True
     text: tuple[str, ...] = ()
+    coded: bool = False
+    encoder: Encoder | None = None
 
 
 def read_rows(
@@ -94,6 +101,8 @@ def read_rows(
     image_size: tuple[int, int] | None = None,
     labelled: bool = True,
     text: Sequence[str] = (),
+    coded: bool = False,
+    encoder: Encoder | None = None,
 ) -> Reading:
     """Read a table (`.csv`, `.parquet`), features (`.npz`, `.safetensors`), or a folder with `metadata.csv`.
 
@@ -105,6 +114,9 @@ def read_rows(
     images: the folder of the files that a column names; `image_size` (height, width) resizes them.
     split_meaning: when given, every split must be in it. classes: the classes in order, when some may be absent.
     labelled: without it, a file that has no labels is read too; every row is then of the class `UNLABELLED`.
+
+    coded: of a table of single columns, words among them, the inputs are codes, for `fit_encoder`. encoder: one that
+    was fitted; the features of a table are what it makes of its columns.
 
     A row without an id or a source descends from its place in a file of this content, so that rows of two files
     are not taken for the same.
@@ -127,6 +139,7 @@ def read_rows(
     wanted = _Wanted(
         target, tuple(attributes), split, cluster, source, id_column, tuple(features or ()),
         None if classes is None else tuple(classes), full_crossing, images, image_size, labelled, tuple(text),
+        coded and not is_features, None if is_features else encoder,
     )  # fmt: skip
     reading = _read(table, wanted, path.parent, path)
     if split_meaning is not None and reading.split is not None:
@@ -178,8 +191,20 @@ def _read(table: Table, wanted: _Wanted, folder: Path, file: Path | None = None)
     for name in used:
         column(table, name)
     files = _found(table, None, [name for name in FILES if name not in used])
-    features = () if wanted.text else _features(table, wanted, {*used, *([files] if files else [])}, files)
-    if wanted.text:
+    named = wanted.text or wanted.encoder is not None
+    features = () if named else _features(table, wanted, {*used, *([files] if files else [])}, files)
+    coded: Coded | None = None
+    if wanted.coded and not named and (names := _singles(table, wanted, features, used, files)):
+        coded = code_columns(table, names)
+        features = names
+    if wanted.encoder is not None:
+        features = wanted.encoder.names
+        inputs, feature_names = wanted.encoder.read(table), wanted.encoder.features
+        described = [f"inputs: {_listed(features)}, as the model's record says ({len(feature_names)} numbers a row)"]
+    elif coded is not None:
+        inputs, feature_names = coded.codes, ()
+        described = []
+    elif wanted.text:
         inputs, feature_names = Texts(tuple(tuple(texts(table, name)) for name in wanted.text)), ()
         described = [f"inputs: texts in {_listed(wanted.text)}"]
     elif features:
@@ -223,7 +248,7 @@ def _read(table: Table, wanted: _Wanted, folder: Path, file: Path | None = None)
     described += [f"{part}: {name}" for part, name in parts.items() if name is not None]
     left = [name for name in table.columns if name not in {*used, *features}]
     described += [f"not used: {_listed(left)}"] if left else []
-    return Reading(rows, None if split is None else tuple(texts(table, split)), "\n".join(described))
+    return Reading(rows, None if split is None else tuple(texts(table, split)), "\n".join(described), coded)
 
 
 def _found(table: Table, given: str | None, usual: Sequence[str]) -> str | None:
@@ -248,6 +273,16 @@ def _features(table: Table, wanted: _Wanted, used: set[str], files: str | None) 
     if len(arrays) > 1:
         raise InputError(f"{table.name} has several arrays ({', '.join(arrays)}); name the features among them.")
     return tuple(left)
+
+
+def _singles(
+    table: Table, wanted: _Wanted, features: Sequence[str], used: Sequence[str], files: str | None
+) -> tuple[str, ...]:
+    """The columns of single numbers or words that could be features; none where arrays or image files are."""
+    arrays = [values for name in features if not isinstance(values := table.columns.get(name, []), list)]
+    if any(values.ndim > 1 for values in arrays) or (files and not features):
+        return ()
+    return wanted.features or tuple(name for name in table.columns if name not in (*used, files))
 
 
 def _matrix(table: Table, names: Sequence[str]) -> tuple[Inputs, tuple[str, ...]]:

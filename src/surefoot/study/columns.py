@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from surefoot.rows.encoding import Encoder
 from surefoot.rows.reading import Reading, read_rows
 
 __all__ = ["USUAL", "Columns"]
@@ -23,8 +24,16 @@ class Columns:
     images: Path | None = None
     text: tuple[str, ...] = ()
 
-    def read(self, path: Path, *, classes: Sequence[str] | None = None, labelled: bool = True) -> Reading:
-        """The rows of a file or folder, by these columns; see `read_rows` for `classes` and `labelled`."""
+    def read(
+        self,
+        path: Path,
+        *,
+        classes: Sequence[str] | None = None,
+        labelled: bool = True,
+        coded: bool = False,
+        encoder: Encoder | None = None,
+    ) -> Reading:
+        """The rows of a file or folder, by these columns; see `read_rows` for what else can be said."""
         return read_rows(
             path,
             target=self.target,
@@ -38,6 +47,8 @@ class Columns:
             classes=classes,
             labelled=labelled,
             text=self.text,
+            coded=coded,
+            encoder=encoder,
         )
 
 

@@ -23,7 +23,7 @@ from surefoot.study.mitigations import words_of
 from surefoot.study.seconds import training_seconds
 from surefoot.study.shape import Study
 from surefoot.study.store import Store
-from surefoot.study.stored import load_head, load_rows, load_seen, save_seen
+from surefoot.study.stored import COLUMNS, load_head, load_rows, load_seen, save_seen
 
 __all__ = ["Judging", "judge_digest", "make_card", "training_proportions", "write_models"]
 
@@ -107,6 +107,7 @@ def write_models(study: Study, graph: Graph, store: Store, chosen: str | None, f
                 head = load_head(place)
                 parameters = with_head(saved.network, parameters, head.weight, head.bias)
             provenance = {"study": study.study, "subject": subject, "seed": seed, "cell": cell.address}
+            provenance |= {name: told for name, told in saved.record.provenance.items() if name == COLUMNS}
             record = ModelRecord(
                 saved.record.spec, saved.record.head, saved.record.classes, saved.record.input_shape, provenance
             )

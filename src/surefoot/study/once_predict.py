@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,12 +14,14 @@ from surefoot.files import read_json
 from surefoot.networks.network import forward, head_of
 from surefoot.networks.weights import OpenedModel, open_model
 from surefoot.progress import Progress, silent
+from surefoot.rows.encoding import Encoder, encoder_from_json
 from surefoot.rows.grouping import MEMBER
 from surefoot.rows.reading import UNLABELLED
 from surefoot.rows.rows import Rows
 from surefoot.study.columns import USUAL, Columns
+from surefoot.study.stored import COLUMNS
 
-__all__ = ["SEEN", "predict", "probabilities_of", "rows_for", "seen_by"]
+__all__ = ["SEEN", "encoder_of", "predict", "probabilities_of", "rows_for", "seen_by"]
 
 BATCH = 512  # rows a forward pass
 SEEN = "seen"
@@ -46,7 +47,7 @@ def predict(
     """
     opened = open_model(model, trust_code=trust_code, weights=weights, head=head)
     names = _classes(opened)
-    rows = columns.read(data, labelled=False).rows
+    rows = columns.read(data, labelled=False, encoder=encoder_of(opened)).rows
     labelled = rows.classes != (UNLABELLED,)
     if labelled:
         rows = rows_for(opened, columns, data)
@@ -85,6 +86,12 @@ def seen_by(model: str) -> frozenset[str] | None:
     return frozenset(str(name) for name in read_json(file)) if file.is_file() else None
 
 
+def encoder_of(opened: OpenedModel) -> Encoder | None:
+    """How the columns of a table become this model's features, where its record says so."""
+    told = None if opened.record is None else opened.record.provenance.get(COLUMNS)
+    return None if told is None else encoder_from_json(told)
+
+
 def _classes(opened: OpenedModel) -> tuple[str, ...] | None:
     """The names of the model's classes, where it was saved with them."""
     return None if opened.record is None else opened.record.classes
@@ -95,14 +102,15 @@ def rows_for(opened: OpenedModel, columns: Columns, data: Path) -> Rows:
 
     Labels are names of the model's classes, or their numbers from 0 in the order of its outputs.
     """
-    rows = columns.read(data, classes=_classes(opened)).rows
+    encoder = encoder_of(opened)
+    rows = columns.read(data, classes=_classes(opened), encoder=encoder).rows
     if rows.targets.ndim != 1:
         raise InputError(f"{data} has class probabilities as labels; a model is measured on hard labels: give those.")
     outputs = len(head_of(opened.network, opened.parameters).weight)
     if len(rows.classes) == outputs:
         return rows
-    if len(rows.classes) < outputs and all(name.isdecimal() for name in rows.classes):
-        return replace(rows, classes=tuple(map(str, range(outputs))))
+    if len(rows.classes) < outputs and all(name.isdecimal() and int(name) < outputs for name in rows.classes):
+        return columns.read(data, classes=tuple(map(str, range(outputs))), encoder=encoder).rows
     raise InputError(
         f"The model has {outputs} outputs and {data} has {len(rows.classes)} classes "
         f"({', '.join(rows.classes[:10])}); number the labels from 0 in the order of the outputs."

@@ -27,6 +27,7 @@ from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.protocol import score
 from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
 from surefoot.rows.digest import identity_digest
+from surefoot.rows.encoding import Encoder, fit_encoder
 from surefoot.rows.reading import SPLIT_MEANING, Reading
 from surefoot.rows.roles import ROLES, Role, Roles, refuse_seen
 from surefoot.rows.rows import Rows
@@ -35,8 +36,8 @@ from surefoot.study.columns import USUAL, Columns
 from surefoot.study.keep import Asked, keep
 from surefoot.study.numerics import one_thread
 from surefoot.study.once import summary_of_role
-from surefoot.study.once_predict import seen_by
-from surefoot.study.stored import save_seen
+from surefoot.study.once_predict import encoder_of, seen_by
+from surefoot.study.stored import COLUMNS, save_seen
 
 __all__ = ["SHARES", "KeptRepair", "Parted", "give_roles", "repair_features"]
 
@@ -107,6 +108,8 @@ def repair_features(
 ) -> KeptRepair:
     """Repair the last layer on features that a file holds, and judge the best repair once.
 
+    Of a table, columns of numbers and words become features by an encoder that sees the fit rows alone; it lies in
+    the record of the model that is left, so that `predict` and `look` read another table in the same way.
     methods: names of `usual_methods`; by default class balancing, AFR and, with groups, DFR in both ways. Without
     groups "worst" means the worst class; the card says so.
     head: a saved model whose last layer reads these features; without it a plain head is trained on the fit rows.
@@ -115,12 +118,15 @@ def repair_features(
     """
     began = time.perf_counter()
     claims_made = [parse_claim(claim, "chosen", confidence) for claim in claims]
-    reading = columns.read(path)
+    encoder = None if head is None else encoder_of(open_model(head))
+    reading = columns.read(path, coded=head is None, encoder=encoder)
     parted = give_roles(_on_features(reading, path), seed)
-    roles = parted.roles
+    roles, encoder = _encoded(parted.roles, reading, encoder)
     wanted = _wanted(methods, roles)
     base, base_origin, base_seen = _base_head(roles, head)
-    origins = (parted.origin, base_origin, *_about_groups(roles))
+    origins = (
+        parted.origin, base_origin, *_about_groups(roles), *_about_columns(reading, encoder, columns)
+    )  # fmt: skip
     repairs = _repairs(roles, base, wanted, seed, progress)
     chosen = _choice(roles["choose"], base, repairs)
     # What is judged is what is left behind: heads in single precision.
@@ -178,7 +184,7 @@ def repair_features(
         )
 
     kept = keep(asked, out, times, make)
-    _leave_model(kept.folder / "model", heads[chosen], judge, chosen, seed, seen[chosen])
+    _leave_model(kept.folder / "model", heads[chosen], judge, chosen, seed, seen[chosen], encoder)
     return KeptRepair(kept.card, kept.folder, heads[chosen], origins)
 
 
@@ -211,7 +217,7 @@ def _single(head: LinearHead) -> LinearHead:
 
 def _on_features(reading: Reading, path: Path) -> Reading:
     inputs = reading.rows.inputs[:]
-    if inputs.ndim != 2 or not inputs.dtype.is_floating_point:
+    if reading.coded is None and (inputs.ndim != 2 or not inputs.dtype.is_floating_point):
         raise InputError(
             f"{path} holds inputs of shape {tuple(inputs.shape)}; repair works on features, one vector of numbers per "
             "row: extract them with your network first, or write a study with `surefoot init`."
@@ -220,7 +226,7 @@ def _on_features(reading: Reading, path: Path) -> Reading:
         raise InputError(
             f"All rows of {path} are of one class ({', '.join(reading.rows.classes)}); repair needs two or more."
         )
-    return replace(reading, rows=reading.rows.with_inputs(inputs.float()))
+    return reading if reading.coded is not None else replace(reading, rows=reading.rows.with_inputs(inputs.float()))
 
 
 def _base_head(roles: Roles, head: str | None) -> _Base:
@@ -243,6 +249,26 @@ def _about_groups(roles: Roles) -> tuple[str, ...]:
     if roles["choose"].groups.names:
         return ()
     return ("Groups: the file has none, so DFR was not tried, and “worst group” in choosing means the worst class.",)
+
+
+def _encoded(roles: Roles, reading: Reading, encoder: Encoder | None) -> tuple[Roles, Encoder | None]:
+    """Rows of coded columns with features, by an encoder that sees the fit rows alone; other rows as they are."""
+    coded = reading.coded
+    if coded is None:
+        return roles, encoder
+    fitted = fit_encoder(coded, roles["fit"].inputs[:])
+    made: Roles = {role: rows.with_inputs(fitted.encode(coded, rows.inputs[:])) for role, rows in roles.items()}
+    return made, fitted
+
+
+def _about_columns(reading: Reading, encoder: Encoder | None, columns: Columns) -> tuple[str, ...]:
+    """How each column of a table became features, and which name groups and did not."""
+    if encoder is None:
+        return ()
+    parts = [part.strip() for name in columns.groups for part in name.split("*")]
+    apart = [name for name in dict.fromkeys(parts) if name not in encoder.names]
+    told = (f"Columns that name groups are no features: {', '.join(apart)}; --features can name them.",)
+    return (*encoder.described, *(told if apart and reading.coded is not None else ()))
 
 
 def _wanted(methods: Sequence[str] | None, roles: Roles) -> tuple[str, ...]:
@@ -303,11 +329,20 @@ def _proportions(fit: Rows, judge: Rows) -> Mapping[str, float] | None:
     return dict(zip(groups.names, (groups.counts().double() / len(fit)).tolist(), strict=True))
 
 
-def _leave_model(folder: Path, head: LinearHead, judge: Rows, chosen: str, seed: int, seen: frozenset[str]) -> None:
-    """The chosen head as a model that reads features, and beside it what it has seen."""
+def _leave_model(
+    folder: Path,
+    head: LinearHead,
+    judge: Rows,
+    chosen: str,
+    seed: int,
+    seen: frozenset[str],
+    encoder: Encoder | None,
+) -> None:
+    """The chosen head as a model that reads features, with the columns they are made of, and what it has seen."""
     width = head.weight.shape[1]
     spec = {"linear": {"inputs": width, "classes": len(judge.classes)}}
-    record = ModelRecord(spec, HEAD, judge.classes, (width,), {"chosen": chosen, "seed": seed})
+    provenance = {"chosen": chosen, "seed": seed, **({} if encoder is None else {COLUMNS: encoder.to_json()})}
+    record = ModelRecord(spec, HEAD, judge.classes, (width,), provenance)
     save_model(folder, {f"{HEAD}.weight": head.weight, f"{HEAD}.bias": head.bias}, record)
     save_seen(seen, folder)
 

@@ -205,7 +205,7 @@ def _extent(study: Study, rows: Cell, store: Store) -> Extent:
         return Extent((1, 28, 14), 2, study.rows.dominoes.sizes, one.groups.names)
     from surefoot.study.work_rows import make_rows_of
 
-    roles, _ = make_rows_of(rows.spec, {name: Path(place) for name, place in rows.places.items()})
+    roles = make_rows_of(rows.spec, {name: Path(place) for name, place in rows.places.items()}).roles
     first = next(iter(roles.values()))
     counts = {role: len(each) for role, each in roles.items()}
     return Extent(tuple(first.inputs[:1].shape[1:]), len(first.classes), counts, first.groups.names)

@@ -79,7 +79,7 @@ class Data(Part):
     source: str | None = Field(None, description="rows with the same value here must play the same role (a patient)")
     cluster: str | None = Field(None, description="rows with the same value here are one piece of evidence")
     id: str | None = Field(None, description="the names of rows")
-    columns: list[str] | None = Field(None, description="the features; all unused numeric columns if absent")
+    columns: list[str] | None = Field(None, description="the features, numbers or words; all unused columns if absent")
     classes: list[str] | None = Field(None, description="the classes in order, where some may be absent")
     images: str | None = Field(None, description="the folder that image file names are relative to")
     size: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = Field(

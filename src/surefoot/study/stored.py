@@ -7,11 +7,18 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.files import read_json, read_tensors, write_json, write_tensors
 from surefoot.robust.head import LinearHead
+from surefoot.rows.encoding import Encoder, encoder_from_json
 from surefoot.rows.roles import Role
 from surefoot.rows.rows import Rows
 from surefoot.rows.store import load_roles, save_roles
 
-__all__ = ["load_head", "load_rows", "load_seen", "save_head", "save_rows", "save_seen"]
+__all__ = [
+    "COLUMNS", "load_encoder", "load_head", "load_rows", "load_seen", "save_encoder", "save_head", "save_rows",
+    "save_seen",
+]  # fmt: skip
+
+COLUMNS = "columns"
+"""Where a model's record, and a folder of rows, say how the columns of a table became features."""
 
 
 def save_rows(rows: Rows, role: Role, folder: Path) -> None:
@@ -30,6 +37,17 @@ def load_rows(folder: Path) -> Rows:
         raise InputError(f"{path} holds the roles {', '.join(roles)}; expected one.")
     rows = next(iter(roles.values()))
     return rows.with_inputs(rows.inputs.clone()) if isinstance(rows.inputs, Tensor) else rows
+
+
+def save_encoder(encoder: Encoder, folder: Path) -> None:
+    """Write how columns became the features of the rows in `folder`."""
+    write_json(folder / f"{COLUMNS}.json", encoder.to_json())
+
+
+def load_encoder(folder: Path) -> Encoder | None:
+    """The encoder that `save_encoder` wrote, if there is one."""
+    path = folder / f"{COLUMNS}.json"
+    return encoder_from_json(read_json(path)) if path.is_file() else None
 
 
 def save_head(head: LinearHead, folder: Path) -> None:

@@ -25,10 +25,20 @@ from surefoot.networks.weights import ModelRecord, load_model, save_model
 from surefoot.progress import Progress
 from surefoot.robust.head import LinearHead
 from surefoot.robust.protocol import score as accuracy_of
+from surefoot.rows.encoding import Encoder, encoder_from_json
 from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Rows
 from surefoot.study.cells import Cell
-from surefoot.study.stored import load_head, load_rows, load_seen, save_head, save_rows, save_seen
+from surefoot.study.stored import (
+    COLUMNS,
+    load_encoder,
+    load_head,
+    load_rows,
+    load_seen,
+    save_head,
+    save_rows,
+    save_seen,
+)
 from surefoot.study.work_emphasis import emphasise
 from surefoot.study.work_repair import repair
 from surefoot.study.work_rows import make_roles
@@ -74,6 +84,8 @@ def _train(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progr
     )
     parameters = draws.point()
     provenance = {"seed": spec["seed"], "training": spec["training"]}
+    if (encoder := load_encoder(inputs["fit"])) is not None:
+        provenance[COLUMNS] = encoder.to_json()
     save_model(out / "model", parameters, ModelRecord(named, network.head, fit.classes, shape, provenance))
     own = head_of(network, parameters)
     save_head(LinearHead(own.weight, own.bias), out / "head")
@@ -107,12 +119,25 @@ def _adopt(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progr
             f"The model in {inputs['model'].name} knows the classes {', '.join(saved.record.classes)}, and the rows "
             f"have {', '.join(rows.classes)}; give both the same classes in the same order."
         )
+    _refuse_other_columns(load_encoder(inputs["rows"]), saved.record, inputs["model"].name)
     save_model(out / "model", saved.parameters, saved.record)
     own = head_of(saved.network, saved.parameters)
     save_head(LinearHead(own.weight, own.bias), out / "head")
     told = (inputs["model"] / "seen.json").is_file()
     save_seen(load_seen(inputs["model"]) if told else frozenset(), out)
     progress("adopting", 1, 1)
+
+
+def _refuse_other_columns(rows: Encoder | None, record: ModelRecord, name: str) -> None:
+    """Raise where the model was made for other features of a table's columns than these rows have."""
+    told = record.provenance.get(COLUMNS)
+    model = None if told is None else encoder_from_json(told)
+    here, there = (None if each is None or each.plain else each.columns for each in (rows, model))
+    if here != there:
+        raise InputError(
+            f"The columns of the table became other features here than for the model in {name}, whose fit rows were "
+            "others; measure it on this table with `surefoot look`, which reads columns as the model's record says."
+        )
 
 
 def _features(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:

@@ -2,27 +2,30 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from surefoot.errors import InputError
 from surefoot.files import write_json
 from surefoot.progress import Progress
 from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
 from surefoot.rows.digest import identity_digest, rows_digest
-from surefoot.rows.reading import SPLIT_MEANING, read_rows
+from surefoot.rows.encoding import Encoder, fit_encoder
+from surefoot.rows.reading import SPLIT_MEANING, Reading, read_rows
 from surefoot.rows.roles import ROLES, Roles
 from surefoot.rows.rows import LazyInputs, Rows
-from surefoot.study.stored import save_rows
+from surefoot.study.stored import save_encoder, save_rows
 
-__all__ = ["make_roles", "make_rows_of", "summary_of"]
+__all__ = ["MadeRows", "make_roles", "make_rows_of", "summary_of"]
 
 
 def make_roles(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
     """Leaves one folder of rows per role, and summary.json about all of them."""
-    roles, described = make_rows_of(spec, inputs)
+    roles, described, encoder = make_rows_of(spec, inputs)
     check_roles(roles)
     for number, (role, rows) in enumerate(roles.items()):
         save_rows(rows, role, out / role)
+        if encoder is not None:
+            save_encoder(encoder, out / role)
         progress("rows", number + 1, len(roles))
     write_json(out / "summary.json", {**summary_of(roles), "described": described})
 
@@ -50,24 +53,47 @@ def _about(rows: Rows) -> dict[str, Any]:
     }
 
 
-def make_rows_of(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, str]:
+class MadeRows(NamedTuple):
+    """The rows of each role, words for a reader on where they come from, and how columns became their features."""
+
+    roles: Roles
+    described: str
+    encoder: Encoder | None = None
+
+
+def make_rows_of(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> MadeRows:
     """The rows of each role, generated or read, and words for a reader on where they come from."""
     if (given := spec.get("dominoes")) is not None:
         from surefoot.rows.dominoes import dominoes
 
         words = f"dominoes of real digits, shortcut and class agreeing in {given['correlation']:.0%} of training rows"
-        return dominoes(**given), words
+        return MadeRows(dominoes(**given), words)
     if (given := spec.get("coloured_digits")) is not None:
         from surefoot.rows.coloured import coloured_digits
 
         words = f"real digits, colour and class agreeing in {given['correlation']:.0%} of training rows"
-        return coloured_digits(**given), words
+        return MadeRows(coloured_digits(**given), words)
     return _read(spec, inputs)
 
 
-def _read(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, str]:
-    """Rows from a file or folder with their roles, and words for a reader on where they come from."""
+def _read(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> MadeRows:
+    """Rows from a file or folder with their roles; columns of a table become features by the fit rows alone."""
     given: Mapping[str, Any] = next(spec[kind] for kind in ("table", "features", "images") if kind in spec)
+    roles, reading = _parted(spec, given, inputs, coded="table" in spec)
+    if reading.coded is not None and "fit" not in roles:  # nothing to learn from how columns become features
+        roles, reading = _parted(spec, given, inputs, coded=False)
+    if reading.coded is None:
+        return MadeRows(roles, reading.described)
+    coded = reading.coded
+    encoder = fit_encoder(coded, roles["fit"].inputs[:])
+    encoded: Roles = {role: rows.with_inputs(encoder.encode(coded, rows.inputs[:])) for role, rows in roles.items()}
+    return MadeRows(encoded, "\n".join([reading.described, *encoder.described]), encoder)
+
+
+def _parted(
+    spec: Mapping[str, Any], given: Mapping[str, Any], inputs: Mapping[str, Path], *, coded: bool
+) -> tuple[Roles, Reading]:
+    """Rows as they are read, by role."""
     reading = read_rows(
         inputs["data"],
         target=given.get("target"),
@@ -80,6 +106,7 @@ def _read(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, s
         classes=given.get("classes"),
         images=inputs.get("images"),
         image_size=(given["size"][0], given["size"][1]) if "size" in given else None,
+        coded=coded,
     )
     if isinstance(reading.rows.inputs, LazyInputs) and "images" not in (*spec, *inputs):
         raise InputError(
@@ -87,7 +114,7 @@ def _read(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, s
             "noticed."
         )
     if spec.get("roles") is not None:
-        return assign_roles(reading.rows, spec["roles"], spec["seed"]), reading.described
+        return assign_roles(reading.rows, spec["roles"], spec["seed"]), reading
     if reading.split is None:
         raise InputError(
             f"{inputs['data'].name} says nothing about roles; name its split column, or give rows a share per role, "
@@ -100,4 +127,4 @@ def _read(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> tuple[Roles, s
             raise InputError("repair_share was given, but the split already names repair rows; remove one of the two.")
         parted = assign_roles(roles["fit"], {"fit": 1 - share, "repair": share}, spec["seed"])
         roles = {**roles, **parted}
-    return {role: roles[role] for role in ROLES if role in roles}, reading.described
+    return {role: roles[role] for role in ROLES if role in roles}, reading
