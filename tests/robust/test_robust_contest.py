@@ -76,6 +76,22 @@ def test_self_finetunes_on_the_rows_of_largest_divergence() -> None:
     assert repaired.notes == ("SELF chose rows by disagreement with an earlier version.",)
 
 
+def test_a_class_with_few_rows_weighs_as_much_as_the_others() -> None:
+    """3 rows of class 1 and 50 of class 0: with all rows used, the change is the optimum of the class-balanced mean."""
+    rows = GIVEN["repair"]
+    some = torch.cat([(rows.targets == label).nonzero().ravel()[:count] for label, count in ((0, 50), (1, 3))])
+    few = rows.take(some)
+    repaired = disagreement({**GIVEN, "repair": few}, ERM, DisagreementSettings(counts=(100,), penalties=(0.01,)), 0)
+    inputs = few.inputs[:].double()
+    mean, scale = inputs.mean(dim=0), inputs.std(dim=0, correction=0)
+    change = (repaired.head.weight.double() - ERM.weight.double()) * scale
+    shift = repaired.head.bias.double() - ERM.bias.double() + change @ (mean / scale)
+    residual = probabilities(repaired.head, inputs) - torch.nn.functional.one_hot(few.targets, 2)
+    residual /= torch.where(few.targets == 1, 2 * 3, 2 * 50)[:, None]
+    assert torch.allclose(residual.T @ ((inputs - mean) / scale) + 0.01 * change, torch.zeros(2, 6).double(), atol=1e-5)
+    assert torch.allclose(residual.sum(dim=0) + 0.01 * shift, torch.zeros(2).double(), atol=1e-5)
+
+
 def test_a_rival_that_agrees_disagrees_nowhere_and_dropout_does_somewhere() -> None:
     rows = material_of(GIVEN["repair"], "repair", "SELF")
     settings = DisagreementSettings(dropout=0.5, masks=4)

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from surefoot.errors import InputError
+from surefoot.robust.balance import source_halves
 from surefoot.robust.balanced import erm_head
 from surefoot.robust.convex import fit_softmax, weighted_mean
 from surefoot.robust.group_dro import GroupDROSettings, group_dro
@@ -181,6 +182,20 @@ def test_learning_on_choose_tunes_on_halves_and_refits_on_all() -> None:
     assert repaired.seen == roles["choose"].origins()
 
 
+def test_halves_are_fitted_on_one_and_scored_on_the_other() -> None:
+    """Labels of the half that is scored turned round: the fit stays, so every answer that was right is wrong."""
+    choose = roles_of(2)["choose"]
+    erm, settings = erm_head(choose), ReweightedSettings("classes", "weights", "choose", (0.3,), selection="accuracy")
+    everyone = Groups(("all rows",), torch.ones(len(choose), 1, dtype=torch.bool))
+    scored = source_halves(choose, everyone, torch.Generator().manual_seed(0)).first
+    turned = choose.targets.clone()
+    turned[scored] = 1 - turned[scored]
+    heard = [reweighted({"choose": each}, erm, settings, 0) for each in (choose, choose.with_targets(turned))]
+    one, two = (repaired.trials[0].mean_accuracy for repaired in heard)
+    assert one > 0.7
+    assert two == pytest.approx(1 - one)
+
+
 @pytest.mark.parametrize("method", ["RWG", "group DRO"])
 def test_a_group_missing_from_the_half_that_is_fitted_is_named(method: str) -> None:
     """One row of a rare group lies in one half; under some seeds that is not the half that is fitted."""
@@ -262,3 +277,26 @@ def test_an_unfinished_fit_is_an_error() -> None:
     inputs, weights = rows.inputs[:].double(), torch.ones(len(rows), dtype=torch.float64)
     with pytest.raises(InputError, match="did not converge in 0 steps"):
         fit_softmax(inputs, rows.targets, weighted_mean(weights), 0.1, 2, most_steps=0)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_features_that_nearly_repeat_one_another_are_fitted_in_one_round(changed: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    few = torch.randn(300, 4, generator=generator, dtype=torch.float64)
+    many = torch.relu(few @ torch.randn(4, 40, generator=generator, dtype=torch.float64)) + 1e-3 * torch.randn(
+        300, 40, generator=generator, dtype=torch.float64
+    )
+    targets = (few[:, 0] > 0).long() + (few[:, 1] > 0.5).long()
+    weights = torch.rand(300, generator=generator, dtype=torch.float64)
+    offsets = torch.randn(300, 3, generator=generator, dtype=torch.float64) if changed else None
+    head = fit_softmax(
+        many, targets, weighted_mean(weights), 1e-5, 3, offsets=offsets, penalise_bias=changed, most_steps=200
+    )
+    weight, bias = head.weight.clone().requires_grad_(), head.bias.clone().requires_grad_()
+    logits = many @ weight.T + bias + (0.0 if offsets is None else offsets)
+    losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    size = weight.square().sum() + (bias.square().sum() if changed else 0.0)
+    ((weights * losses).sum() / weights.sum() + 0.5e-5 * size).backward()
+    assert weight.grad is not None
+    assert bias.grad is not None
+    assert max(float(weight.grad.abs().max()), float(bias.grad.abs().max())) < 1.1e-7
