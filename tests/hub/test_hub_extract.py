@@ -16,10 +16,11 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.hub import ways
 from surefoot.hub.extract import Extracted, extract_layers
-from surefoot.hub.fold import conv_norm_pairs, folded
+from surefoot.hub.fold import conv_norm_pairs, folded, simplified
+from surefoot.hub.layers import layer_features
 from surefoot.hub.opening import open_encoder
 from surefoot.hub.readers import TextReader, cut_by_tokens, square_pixels
-from surefoot.hub.ways import LARGEST_ERROR, PLAIN
+from surefoot.hub.ways import LARGEST_ERROR, PLAIN, Way, running
 from surefoot.rows.rows import Rows, make_rows
 from surefoot.rows.texts import Texts
 
@@ -235,12 +236,83 @@ def test_a_way_whose_features_differ_is_not_taken(tmp_path: Path, monkeypatch: p
     """Folding is made wrong on purpose (every convolution without its norm): however fast, it is refused."""
     monkeypatch.setattr(ways, "WORTH_MEASURING", 0.0)
     monkeypatch.setattr(ways, "SMALLEST_GAIN", 0.0)
-    monkeypatch.setattr(ways, "conv_norm_pairs", lambda module, given: [("conv", "norm")])
-    monkeypatch.setattr(ways, "folded", lambda module, pairs: _without_norms(module))
+    monkeypatch.setattr(ways, "simplified", lambda module, given: _without_norms(module))
     save_image_model(tmp_path / "model", "resnet")
     encoder = open_encoder(str(tmp_path / "model"))
     rows = make_rows(torch.rand(8, 3, 32, 32), torch.arange(8) % 2)
     assert not extract_layers(encoder, rows, folder=tmp_path / "cache").choice.way.fold
+
+
+class Padded(torch.nn.Conv2d):
+    """A convolution that lays its zeros itself, as EfficientNet's do."""
+
+    def __init__(self, *sides: int, stride: int = 1) -> None:
+        super().__init__(4, 4, 3, stride=stride)
+        self.zeros = torch.nn.ZeroPad2d(sides)  # type: ignore[arg-type]
+
+    def forward(self, input: Tensor) -> Tensor:
+        padded = self.zeros(input)
+        return torch.nn.functional.conv2d(padded, self.weight, self.bias, self.stride, self.padding)
+
+
+class Block(torch.nn.Module):
+    """Equal and unequal paddings, an activation of one norm's result, and one of a sum that is read again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.second = Padded(1, 1, 1, 1), torch.nn.BatchNorm2d(4), Padded(0, 1, 0, 1, stride=2)
+        self.act, self.other = torch.nn.ReLU6(), torch.nn.SiLU()
+
+    def forward(self, input: Tensor) -> Tensor:
+        total = input + self.act(self.norm(self.first(input)))
+        return self.second(self.other(total) + total)
+
+
+def test_simplified_convolutions_are_the_same_function() -> None:
+    torch.manual_seed(0)
+    block = Block().eval()
+    images = torch.randn(3, 4, 8, 8)
+    again = simplified(block, {"": images})
+    with torch.no_grad():
+        assert torch.allclose(again(images), block(images), atol=1e-6)
+    assert again.get_submodule("first").padding == (1, 1)
+    assert isinstance(again.get_submodule("second.zeros"), torch.nn.ZeroPad2d)  # unequal sides stay as they are
+    assert again.get_submodule("act").inplace
+    assert not again.get_submodule("other").inplace
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta"])
+@pytest.mark.parametrize("product", ["default", "onednn"])
+def test_texts_without_padding_have_the_same_features(tmp_path: Path, kind: str, product: str) -> None:
+    """The head's, and those of a layer in the middle; lengths mixed, some of them equal."""
+    save_text_model(tmp_path / "model", kind)
+    encoder = open_encoder(str(tmp_path / "model"))
+    assert encoder.head is not None
+    middle = "distilbert.transformer.layer.0" if kind == "distilbert" else f"{kind}.encoder.layer.0"
+    layers = [encoder.head, middle]
+    for texts in (some_texts(ROWS), ("bird",)):
+        rows = text_rows(texts)
+        batch = next(iter(encoder.reader.batches(rows.inputs, slice(0, len(rows)))))
+        with running(encoder, PLAIN) as module:
+            wanted = layer_features(encoder, module, batch.given, layers)
+        with running(encoder, Way(packed=True, product=product), batch.given) as module:  # type: ignore[arg-type]
+            found = layer_features(encoder, module, batch.given, layers)
+            assert layer_features(encoder, module, batch.given, layers)[middle].equal(found[middle])
+        for name in layers:
+            assert (found[name] - wanted[name]).norm() <= 1e-5 * wanted[name].norm()
+        with running(encoder, PLAIN) as module:  # nothing is left behind
+            assert layer_features(encoder, module, batch.given, layers)[middle].equal(wanted[middle])
+
+
+def test_texts_packed_for_an_attention_that_sees_less_are_refused(tmp_path: Path) -> None:
+    save_text_model(tmp_path / "model")
+    encoder = open_encoder(str(tmp_path / "model"))
+    batch = next(iter(encoder.reader.batches(text_rows().inputs, slice(0, ROWS))))
+    for part in encoder.module.modules():
+        if hasattr(part, "is_causal"):
+            part.is_causal = True
+    with running(encoder, Way(packed=True), batch.given) as module, pytest.raises(InputError, match="whole text"):
+        layer_features(encoder, module, batch.given, ["classifier"])
 
 
 def _without_norms(module: torch.nn.Module) -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""Features by surefoot: batches by tokens, or the measured way of the convolutions."""
+"""Features by surefoot: texts without padding, or convolutions simplified, each as measured beforehand."""
 
 import shutil
 import sys
@@ -29,7 +29,7 @@ def prepare(parameters: dict[str, Any]) -> Callable[[], dict[str, np.ndarray]]:
         rows = make_rows(Texts((tuple(texts(parameters)),)), labels)
     else:
         rows = make_rows(torch.from_numpy(images(parameters)), labels)
-        encoder = replace(encoder, reader=NumberReader({}, batch=16, chunk=16))
+        encoder = replace(encoder, reader=NumberReader({}, chunk=64))
     kept = Path(tempfile.mkdtemp())
 
     def work() -> dict[str, np.ndarray]:

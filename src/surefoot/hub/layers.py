@@ -11,6 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from surefoot.errors import InputError
 from surefoot.hub.encoder import OUTPUT, Encoder
+from surefoot.hub.packed import Packed
 
 __all__ = ["check_layers", "layer_features", "own_layer"]
 
@@ -59,10 +60,18 @@ def layer_features(
             if encoder.head is None and OUTPUT in layers:
                 caught[OUTPUT].append(result.last_hidden_state)
             mask = given.get("attention_mask")
-            return {name: _one_vector(encoder, name, caught[name], mask) for name in layers}
+            return {name: _one_vector(encoder, name, _apart(module, caught[name]), mask) for name in layers}
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _apart(module: nn.Module, caught: list[Any]) -> list[Any]:
+    """Texts as rows, where the model ran them end to end."""
+    if not isinstance(module, Packed):
+        return caught
+    values = [cast("Any", value[0] if isinstance(value, tuple | list) else value) for value in caught]
+    return [module.apart(value) if isinstance(value, Tensor) and module.is_packed(value) else value for value in values]
 
 
 def _entering(part: nn.Module, caught: list[Any]) -> RemovableHandle:

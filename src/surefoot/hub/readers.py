@@ -27,8 +27,11 @@ BATCH_TOKENS = 1024
 """Tokens of a batch, padding included: small enough for activations to stay near the processor."""
 TEXT_CHUNK = 2048
 IMAGE_CHUNK = 256
-IMAGE_BATCH = 16
+IMAGE_BATCH = 4
+"""Few: activations of many images leave the processor's cache, and each image then takes longer."""
 NUMBER_CHUNK = 512
+BATCH_NUMBERS = IMAGE_BATCH * 3 * 224 * 224
+"""Numbers of a batch that a module of the user's own gets at once."""
 
 Pixels = Callable[[Sequence[Image.Image]], Tensor]
 """RGB images of any size to `[images, channels, height, width]`, resized and normalised."""
@@ -118,13 +121,16 @@ class NumberReader:
     """Tensors as they are, for a model of the user's own."""
 
     settings: Mapping[str, Any]
-    batch: int = NUMBER_CHUNK
+    budget: int = BATCH_NUMBERS
     chunk: int = NUMBER_CHUNK
 
     def batches(self, inputs: Inputs, chunk: slice) -> Iterator[Batch]:
-        """The whole chunk."""
+        """The chunk's rows, in order."""
         part = inputs[chunk].clone()
-        yield Batch(list(range(len(part))), {"": part})
+        step = max(1, self.budget * len(part) // max(1, part.numel()))
+        for start in range(0, len(part), step):
+            rows = part[start : start + step]
+            yield Batch(list(range(start, start + len(rows))), {"": rows})
 
 
 def square_pixels(
