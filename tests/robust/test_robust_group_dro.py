@@ -193,6 +193,20 @@ def test_the_grid_is_chosen_on_the_choose_rows() -> None:
     assert best > score(erm, world["choose"]).worst_group_accuracy + 0.3
 
 
+def test_rows_in_no_group_do_not_count_and_are_told() -> None:
+    inputs, label, members = problem(2)
+    rows = {role: named(inputs, label, members, role) for role in ("fit", "repair", "choose")}
+    erm, settings = erm_head(rows["fit"]), GroupDROSettings(penalties=(0.1,))
+    without = members.clone()
+    without[5:25] = False
+    turned = label.clone()
+    turned[5:25] = 1 - turned[5:25]
+    some = [named(inputs, each, without, "repair") for each in (label, turned)]
+    one, two = (group_dro({**rows, "repair": each}, erm, settings, 0) for each in some)
+    assert torch.allclose(one.head.weight, two.head.weight, atol=1e-6)
+    assert f"20 of {len(label)} repair rows are in no group and were not used." in one.notes
+
+
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(InputError, match="adjustments are"):
         GroupDROSettings(adjustments=(-1.0,))

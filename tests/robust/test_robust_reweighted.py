@@ -108,6 +108,17 @@ def test_subsets_depend_on_the_seed_and_weights_do_not() -> None:
         assert torch.equal(one, two) == same
 
 
+def test_draws_from_overlapping_groups_are_not_told_as_so_many_rows() -> None:
+    roles = roles_of(2)
+    rows = roles["repair"]
+    members = torch.cat([rows.groups.members, rows.groups.members[:, :1]], dim=1)
+    roles["repair"] = replace(rows, groups=Groups((*rows.groups.names, "again"), members))
+    settings = ReweightedSettings(how="subset", penalties=(0.1,))
+    assert reweighted(roles, erm_head(roles["fit"]), settings, 0).notes == (
+        "SUBG learned on 10 of every group's repair rows, 50 draws in all: a row in two groups may be drawn for both.",
+    )
+
+
 def test_several_draws_are_averaged() -> None:
     """The mean of heads over many draws varies less with the seed than a single draw: by about √20 for 20 draws."""
     roles = roles_of(2)

@@ -12,7 +12,8 @@ the exponential method of multipliers, which converges for every η. After such 
 
     max_g ℓ_g − Σ_g q_g ℓ_g + ‖r‖² / 2λ
 
-bounds how far the head is from the optimum: it is solved when that is at most `tolerance`, and an error if it never is.
+bounds how far the head is from the optimum (r is W's; what is left of the free bias's, whose entries are at most 10⁻⁴,
+is not charged): it is solved when that is at most `tolerance`, and an error if it never is.
 
 Source: Sagawa et al. (2020), "Distributionally robust neural networks for group shifts", algorithm 1 and equation 5
 (the adjustment C / √n_g); Tseng and Bertsekas (1993), "On the convergence of the exponential multiplier method".
@@ -42,6 +43,7 @@ from surefoot.robust.tuning import (
     refuse_empty_half,
     strongest_first,
     tuned,
+    unknown_rows,
 )
 from surefoot.rows.roles import Roles
 
@@ -123,13 +125,18 @@ def group_dro(features: Roles, erm: LinearHead, settings: GroupDROSettings, seed
 
         return fit
 
+    def notes(pool: Material, chosen: Setting) -> Sequence[str]:
+        return unknown_rows(pool, pool.rows.groups)
+
     named = settings.adjustments != (0.0,)
     grid = [
         {"penalty": penalty, **({"adjustment": adjustment} if named else {})}
         for adjustment in settings.adjustments
         for penalty in strongest_first(settings.penalties)
     ]
-    return tuned(features, erm, settings.learn, settings.selection, grid, seed, method="group DRO", prepare=prepare)
+    return tuned(
+        features, erm, settings.learn, settings.selection, grid, seed, method="group DRO", prepare=prepare, notes=notes
+    )
 
 
 def solve_group_dro(

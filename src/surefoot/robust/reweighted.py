@@ -34,6 +34,7 @@ from surefoot.robust.tuning import (
     refuse_empty_half,
     strongest_first,
     tuned,
+    unknown_rows,
 )
 from surefoot.rows.roles import Roles
 from surefoot.rows.rows import Groups
@@ -122,15 +123,13 @@ def reweighted(features: Roles, erm: LinearHead, settings: ReweightedSettings, s
 
     def notes(pool: Material, chosen: Setting) -> list[str]:
         groups = groups_of(pool, method)
-        told: list[str] = []
-        if unknown := int((~groups.members.any(dim=1)).sum()):
-            told.append(f"{unknown} of {len(pool.rows)} {pool.role} rows are in no group and were not used.")
+        told = list(unknown_rows(pool, groups))
         if settings.how == "subset":
-            fewest = int(groups.counts().min())
-            told.append(
-                f"{method} learned on {fewest} of every {'group' if settings.balance == 'groups' else 'class'}'s "
-                f"{pool.role} rows, {fewest * len(groups.names)} of {len(pool.rows)}."
-            )
+            fewest, kind = int(groups.counts().min()), "group" if settings.balance == "groups" else "class"
+            drawn = f"{fewest * len(groups.names)} of {len(pool.rows)}"
+            if bool((groups.members.sum(dim=1) > 1).any()):
+                drawn = f"{fewest * len(groups.names)} draws in all: a row in two groups may be drawn for both"
+            told.append(f"{method} learned on {fewest} of every {kind}'s {pool.role} rows, {drawn}.")
         return told
 
     grid = [{"penalty": penalty} for penalty in strongest_first(settings.penalties)]

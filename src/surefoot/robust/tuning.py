@@ -37,6 +37,7 @@ __all__ = [
     "refuse_empty_half",
     "strongest_first",
     "tuned",
+    "unknown_rows",
 ]
 
 Learn: TypeAlias = Literal["repair", "choose", "fit"]
@@ -118,6 +119,14 @@ def refuse_empty_half(groups: Groups, method: str) -> None:
                 f"The group '{name}' is missing from one half of the choose rows, and {method} fits on one half "
                 "and scores on the other; give more of it from other sources, or learn on the repair rows."
             )
+
+
+def unknown_rows(pool: Material, groups: Groups) -> tuple[str, ...]:
+    """A note on rows that are in none of the groups by which a method learns; nothing where there are none."""
+    unknown = int((~groups.members.any(dim=1)).sum())
+    if not unknown:
+        return ()
+    return (f"{unknown} of {len(pool.rows)} {pool.role} rows are in no group and were not used.",)
 
 
 def check_penalties(penalties: Sequence[float]) -> None:
