@@ -29,6 +29,8 @@ class Pooled(NamedTuple):
 Pool: TypeAlias = Callable[[Tensor], Pooled]
 
 ROUND = 200  # L-BFGS steps between two looks at the gradient
+NEWTON_UNKNOWNS = 1_500  # up to so many, solving with the Hessian costs less than a round
+NEWTON_STEPS = 30
 
 
 def weighted_mean(weights: Float[Tensor, "rows"]) -> Pool:
@@ -62,6 +64,9 @@ def fit_softmax(
     most_steps: int = 10_000,
 ) -> LinearHead:
     """The minimiser, by L-BFGS in float64, until no entry of the gradient exceeds `tolerance`.
+
+    Where a first round does not get there (features that nearly repeat one another, a weak penalty) and the problem is
+    small, damped Newton steps follow; their Hessian is exact for a weighted mean and leaves out a pool's own curvature.
 
     inputs: float64, standardised by the caller. penalty: λ > 0, per mean loss. offsets: logits that are added, for
     fitting a change of a head; then `penalise_bias` adds ½ λ ‖b‖². Raises `InputError` when the tolerance is not
@@ -100,6 +105,27 @@ def fit_softmax(
                 bias.grad += penalty * bias
         return value
 
+    def curvature() -> Tensor:
+        with torch.no_grad():
+            logits = torch.addmm(bias, inputs, weight.T)
+            if offsets is not None:
+                logits += offsets
+            logs = logits.log_softmax(dim=1)
+            shares, slopes = logs.exp(), pool(-logs[rows, targets]).slope
+            seen = torch.cat((inputs, torch.ones(len(inputs), 1, dtype=inputs.dtype)), dim=1)
+            hessian = torch.empty(classes, width + 1, classes, width + 1, dtype=inputs.dtype)
+            for first in range(classes):
+                for second in range(classes):
+                    each = shares[:, first] * (float(first == second) - shares[:, second]) * slopes
+                    hessian[first, :, second] = seen.T @ (each[:, None] * seen)
+            # A constant added to every bias changes nothing: the gradient has no part along it, but Cholesky needs one.
+            hessian[:, width, :, width] += 0.0 if penalise_bias else 1.0
+            hessian = hessian.view(classes * (width + 1), -1)
+            penalties = torch.full((classes, width + 1), penalty, dtype=inputs.dtype)
+            penalties[:, width] = penalty if penalise_bias else 0.0
+            hessian.diagonal().add_(penalties.flatten())
+        return hessian
+
     def steepest() -> float:
         closure()
         assert weight.grad is not None
@@ -125,4 +151,42 @@ def fit_softmax(
         )
         optimiser.step(closure)
         steps += ROUND
+        if weight.numel() + bias.numel() <= NEWTON_UNKNOWNS:
+            _newton(weight, bias, closure, curvature, tolerance)
     return LinearHead(weight.detach(), bias.detach())
+
+
+def _newton(
+    weight: Tensor, bias: Tensor, closure: Callable[[], Tensor], curvature: Callable[[], Tensor], tolerance: float
+) -> None:
+    """Newton steps, halved until the objective falls, in place; stops early where none helps."""
+    for _ in range(NEWTON_STEPS):
+        value = closure()
+        assert weight.grad is not None
+        assert bias.grad is not None
+        gradient = torch.cat((weight.grad, bias.grad[:, None]), dim=1).flatten()
+        largest = gradient.abs().max()
+        if not largest > tolerance:
+            return
+        factor, failed = torch.linalg.cholesky_ex(curvature())
+        if failed:
+            return
+        direction = torch.cholesky_solve(gradient[:, None], factor).view(len(bias), -1)
+        slope = (direction.flatten() * gradient).sum()
+        old_weight, old_bias, share = weight.detach().clone(), bias.detach().clone(), 1.0
+        while True:
+            with torch.no_grad():
+                weight.copy_(old_weight - share * direction[:, :-1])
+                bias.copy_(old_bias - share * direction[:, -1])
+            after = closure()
+            steepest = torch.maximum(weight.grad.abs().max(), bias.grad.abs().max())
+            # Close to the optimum the objective changes by less than its rounding, and the gradient tells more.
+            level = after <= value + 1e-12 * value.abs() and steepest < 0.5 * largest
+            if level or after <= value - 1e-4 * share * slope:
+                break
+            share /= 2
+            if share < 1e-6:
+                with torch.no_grad():
+                    weight.copy_(old_weight)
+                    bias.copy_(old_bias)
+                return
