@@ -60,7 +60,7 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
             "numerics": dict(judging.numerics),
             "scores on choose rows": choice["scores"],
         },
-        data=f"{summary['described']} (rows {digest_json(summary)[:12]})",
+        data=f"{'; '.join(summary['described'].splitlines())} (rows {digest_json(summary)[:12]})",
         judge_digest=judge_digest(graph, store),
         judge_uses=judging.judge_uses,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
