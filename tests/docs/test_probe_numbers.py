@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+PROBES = ("core", "shortcut")
 PAGE = (ROOT / "docs/probe.md").read_text(encoding="utf-8")
 
 
@@ -46,6 +47,19 @@ def test_what_is_said_of_coloured_digits_is_in_the_data() -> None:
                 assert told(each).lstrip("+") in PAGE, (block["correlation"], each["subject"])
 
 
+def test_the_table_of_the_text_is_that_of_the_data() -> None:
+    (block,) = data("text")["blocks"]
+    found = {(each["subject"], each["name"]): each for each in block["differences"] if each["slice"] == "all"}
+    names = ("worst_group_accuracy", *(f"{what}_decodability{part}" for part in ("", "_mean") for what in PROBES))
+    for method in ("RWG", "group DRO"):
+        cells = [told(found[f"{method} − ERM", name]) for name in names]
+        assert f"| {method} − ERM | {' | '.join(cells)} |" in PAGE
+    for each in block["findings"]:
+        if each["name"] in ("worst_group_accuracy", "core_decodability", "shortcut_decodability"):
+            ends = f"[{each['interval']['low'] * 100:.1f}, {each['interval']['high'] * 100:.1f}]"
+            assert f"{each['value'] * 100:.1f} % {ends}" in PAGE, (each["subject"], each["name"])
+
+
 def test_the_table_of_factors_is_that_of_the_data() -> None:
     factors = data("grid")["core_decodability"]
     for name, factor in {
@@ -60,11 +74,13 @@ def test_the_table_of_factors_is_that_of_the_data() -> None:
             assert told(contrast) in PAGE
 
 
-def test_no_word_of_judgement_is_in_two_splits_and_the_text_is_always_the_same() -> None:
+def test_no_expression_of_judgement_is_in_two_splits_and_the_text_is_always_the_same() -> None:
     made = runpy.run_path(str(ROOT / "studies/text_shortcut.py"))
     words = {split: {row["source"] for row in made["sentences"](split, 0)} for split in made["SHARES"]}
     splits = list(words)
     assert all(not words[one] & words[two] for one in splits for two in splits if one < two)
+    judged = {(row["label"], row["source"]) for row in made["sentences"]("test", 0)}
+    assert all(sum(label == each for each, _ in judged) >= 100 for label in made["USUAL"])
     assert made["sentences"]("test", 0) == made["sentences"]("test", 0)
     train = made["sentences"]("train", 0)
     agreeing = sum(made["USUAL"][row["label"]] == row["attribute"] for row in train) / len(train)
