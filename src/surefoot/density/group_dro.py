@@ -6,8 +6,9 @@ The pool is a value; the weights that move belong to one run. `ascend` begins th
 leaves the pool as it was.
 
 Source: Sagawa et al. (2020), "Distributionally robust neural networks for group shifts", algorithm 1 and equation 5.
-A group that is not in a batch neither gains nor loses weight before normalising and adds nothing to the loss, as in
-their code (where its loss reads as zero); they draw batches that are balanced over groups, and so should you.
+A group that is not in a batch neither gains nor loses weight before normalising and adds nothing to the loss: as in
+their code, where its loss reads as zero, but for C > 0, where their absent groups gain by C / √n_g. They draw batches
+that are balanced over groups, and so should you.
 """
 
 import math
