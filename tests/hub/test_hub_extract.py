@@ -243,6 +243,20 @@ def test_a_way_whose_features_differ_is_not_taken(tmp_path: Path, monkeypatch: p
     assert not extract_layers(encoder, rows, folder=tmp_path / "cache").choice.way.fold
 
 
+def test_pairs_of_texts_are_read_as_the_library_reads_them(tmp_path: Path) -> None:
+    module = save_text_model(tmp_path / "model")
+    encoder = open_encoder(str(tmp_path / "model"))
+    pair = (some_texts(12, longest=12), some_texts(12, longest=12, seed=1))
+    features = one(extract_layers(encoder, make_rows(Texts(pair), torch.arange(12) % 2), folder=tmp_path / "cache"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    with torch.no_grad():
+        wanted = torch.cat(
+            [module(**tokenizer(*texts, return_tensors="pt")).logits for texts in zip(*pair, strict=True)]
+        )
+    assert torch.allclose(module.classifier(features), wanted, atol=1e-5)
+    assert wanted.std(dim=0).min() > 0.01
+
+
 class Padded(torch.nn.Conv2d):
     """A convolution that lays its zeros itself, as EfficientNet's do."""
 

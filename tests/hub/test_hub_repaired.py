@@ -68,6 +68,22 @@ def test_image_models_say_what_the_new_head_says(tmp_path: Path, kind: str) -> N
     assert {name for name in old if old[name] != new[name]} == {f"{encoder.head}.weight", f"{encoder.head}.bias"}
 
 
+def test_weights_in_several_files_keep_their_files(tmp_path: Path) -> None:
+    module = save_text_model(tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").unlink()
+    module.save_pretrained(tmp_path / "model", max_shard_size="2KB")
+    files = sorted(file.name for file in (tmp_path / "model").glob("*.safetensors"))
+    assert len(files) > 2
+    encoder = open_encoder(str(tmp_path / "model"))
+    written = write_repaired(encoder, a_head(), text_rows(), tmp_path / "out")
+    assert written.difference < 1e-4
+    assert sorted(file.name for file in written.folder.glob("*.safetensors")) == files
+    differ = [
+        file for file in files if (tmp_path / "model" / file).read_bytes() != (written.folder / file).read_bytes()
+    ]
+    assert 1 <= len(differ) <= 2  # those that hold the head's weight and bias
+
+
 def test_pickled_weights_become_safetensors(tmp_path: Path) -> None:
     module = save_text_model(tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").unlink()

@@ -12,9 +12,11 @@ WORDS = SENTENCES.split()
 
 
 def texts(parameters: dict[str, Any]) -> list[str]:
-    """Lengths in words are log-normal: most are short, a few run to hundreds."""
+    """Lengths in words are log-normal, median 20: most are short, a few run to hundreds. spread 0: all are 20."""
     generator = np.random.default_rng(parameters["seed"])
-    lengths = np.clip(np.exp(generator.normal(3.0, 0.8, parameters["rows"])).astype(int), 3, 240)
+    lengths = np.clip(
+        np.exp(generator.normal(np.log(20.5), parameters.get("spread", 0.8), parameters["rows"])).astype(int), 3, 240
+    )
     return [" ".join(generator.choice(WORDS, length)) for length in lengths]
 
 

@@ -58,7 +58,11 @@ def open_folder(folder: Path, *, trust_code: bool = False) -> Encoder:
         raise InputError(
             f"The model in {folder} reads {module.main_input_name}; surefoot reads models of texts or images."
         )
-    reader = _image_reader(folder, config) if reads == "images" else _text_reader(folder, module, described)
+    reader = (
+        _image_reader(folder, config, trust_code)
+        if reads == "images"
+        else _text_reader(folder, module, described, trust_code)
+    )
     head = _find_head(module, reader, folder) if headed else None
     pooling = described.get("pooling") or ("mean" if reads == "texts" else "cls")
     labels = cast("dict[str, str]", config.get("id2label") or {})
@@ -201,11 +205,13 @@ def _sentence_encoder(folder: Path) -> dict[str, Any]:
     return told
 
 
-def _text_reader(folder: Path, module: Any, described: Mapping[str, Any]) -> TextReader:
+def _text_reader(folder: Path, module: Any, described: Mapping[str, Any], trust_code: bool) -> TextReader:
     inside = folder if (folder / "config.json").is_file() else folder / "0_Transformer"
     with quiet_transformers() as transformers:
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(str(inside), local_files_only=True)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                str(inside), local_files_only=True, trust_remote_code=trust_code
+            )
         except Exception as error:
             raise InputError(
                 f"The model in {folder} reads texts, but its tokenizer could not be loaded "
@@ -239,11 +245,11 @@ def _arguments(module: nn.Module) -> tuple[str, ...]:
     return tuple(inspect.signature(type(module).forward).parameters)
 
 
-def _image_reader(folder: Path, config: Mapping[str, Any]) -> ImageReader:
+def _image_reader(folder: Path, config: Mapping[str, Any], trust_code: bool) -> ImageReader:
     with quiet_transformers() as transformers:
         try:
             processor = transformers.AutoImageProcessor.from_pretrained(
-                str(folder), local_files_only=True, backend="pil"
+                str(folder), local_files_only=True, trust_remote_code=trust_code, backend="pil"
             )
         except Exception as error:
             raise InputError(
