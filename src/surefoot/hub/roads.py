@@ -93,6 +93,11 @@ def features_of(
         if mismatch is None:
             beside = out.with_name(f"{out.stem}-head")
             save_head(opened, reading, beside)
+            if opened.folder is not None and opened.classes is None:
+                told.append(
+                    f"The model does not name its classes (LABEL_0, LABEL_1, …); they are taken to be the data's in "
+                    f"this order: {', '.join(rows.classes)}."
+                )
         else:
             told.append(mismatch)
     write_features(out, rows, reading.split, told)
