@@ -59,6 +59,23 @@ def test_a_planted_slice_of_predictions_is_found_written_and_judged(
     assert "discovered: light=night" in {finding["slice"] for finding in card["findings"]}
 
 
+def test_columns_that_tell_the_answer_explain_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A column "correct" is 0 exactly where the model is wrong: it is no slice, unless it is asked for."""
+    table = predictions(tmp_path / "p.csv", planted=0.12)
+    with table.open(newline="") as opened:
+        head, *rows = list(csv.reader(opened))
+    with table.open("w", newline="") as opened:
+        csv.writer(opened).writerows(
+            [[*head, "correct"], *([*row, int((float(row[4]) > 0.5) == (row[2] == "1"))] for row in rows)]
+        )
+    assert main(["discover", str(table)]) == 0
+    told = capsys.readouterr().out
+    assert "Not searched, for they tell the answer: correct." in " ".join(told.split())
+    assert "correct=0" not in told
+    assert main(["discover", str(table), "--columns", "correct"]) == 0
+    assert "correct=0" in capsys.readouterr().out
+
+
 def test_nothing_is_a_normal_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = predictions(tmp_path / "p.csv", planted=0.12)
     assert main(["discover", str(table), "--columns", "light", "--to", str(tmp_path / "out.csv")]) == 0

@@ -44,6 +44,8 @@ from surefoot.study.once_repair import give_roles
 
 __all__ = ["Found", "discover_in_features", "discover_in_predictions", "has_probabilities", "write_found"]
 
+ANSWERS = ("prediction", "predicted", "pred", "y_pred", "yhat", "correct", "right", "wrong", "error", "loss")
+"""Columns that say what the model said, or whether it was right: with them every slice is found and none explains."""
 MOST_COLUMNS = 60
 """With more columns than this, those of numbers are taken for features and only those of text for metadata."""
 FEATURE_FILES = (".npz", ".safetensors")
@@ -93,6 +95,7 @@ def discover_in_predictions(
 ) -> Found:
     """Slices of the other columns of a table of predictions (those in `names`, where given).
 
+    Columns that tell the answer (`ANSWERS`) are not searched unless named, and the origins say so.
     What is written are the rows of the confirm half alone: in the search half the slices look worse than they are.
     """
     settings = settings or DiscoverSettings()
@@ -100,14 +103,15 @@ def discover_in_predictions(
     table = read_table(path)
     identity = id_column or next((name for name in PREDICTION_IDS if name in table.columns), None)
     place = _first_places(None if identity is None else texts(table, identity), predictions.ids)
-    other = {identity, seed_column, cluster, *SEEDS, *CLUSTERS, SEEN, *GROUPS, *SINGLE}
+    answers = [] if names else [name for name in table.columns if name.lower() in ANSWERS]
+    other = {identity, seed_column, cluster, *SEEDS, *CLUSTERS, SEEN, *GROUPS, *SINGLE, *answers}
     metadata = _metadata(table, place, names, lambda name: name in other or name.startswith((*PREFIXES, MEMBER)))
     found = discover_slices(predictions, metadata, settings, seed)
     origin = f"{len(predictions.ids):,} predictions of {path.name}: {_halves(found)}"
     return Found(
         slices=found,
         clusters=None,
-        origins=(origin,),
+        origins=(origin, *([f"Not searched, for they tell the answer: {', '.join(answers)}."] if answers else [])),
         table=table,
         rows=place[found.confirm],
         groups=discovered_groups(found.confirmed, _at(metadata, found.confirm)) if found.confirmed else None,
