@@ -15,9 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from surefoot.errors import InputError
-from surefoot.networks import chunks
+from surefoot.networks import cache, chunks
 from surefoot.networks.build import build_mlp
-from surefoot.networks import cache
 from surefoot.networks.cache import extract, extraction_key
 from surefoot.networks.network import Network, embed, parameters_of
 from surefoot.networks.user import load_user_module
