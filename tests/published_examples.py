@@ -118,6 +118,27 @@ def fmow(folder: Path) -> Path:
     return folder
 
 
+def fmow_of_all_kinds(folder: Path, rows: int) -> Path:
+    """FMoW with every kind of land use in every region and split, in turn."""
+    table: list[list[object]] = [["img_filename", "split", "category", "country_code", "timestamp"]]
+    countries = ("FRA", "CHN", "KEN", "BRA", "AUS")
+    years = {"train": "2009", "val": "2014", "test": "2016"}
+    for row in range(rows):
+        category, country = f"kind_{row % 62:02d}", countries[row // 62 % 5]
+        split = ("train", "train", "val", "test")[row // 2 % 4]
+        table.append([f"{category}_{row}.jpg", split, category, country, f"{years[split]}-06-01T00:00:00Z"])
+        picture(folder / "images" / f"rgb_img_{row}.png", 1000 + row)
+    write_table(folder / "rgb_metadata.csv", *table)
+    write_table(
+        folder / "country_code_mapping.csv",
+        ["name", "alpha-3", "region"],
+        ["France", "FRA", "Europe"], ["China", "CHN", "Asia"], ["Kenya", "KEN", "Africa"],
+        ["Brazil", "BRA", "Americas"],
+        ["Australia", "AUS", "Oceania"],
+    )  # fmt: skip
+    return folder
+
+
 def imagenet9(folder: Path) -> Path:
     """ImageNet-9: two classes, the originals and their objects on other backgrounds."""
     for number, (name, wnid) in enumerate((("00_dog", "n02085620"), ("01_bird", "n01514668"))):

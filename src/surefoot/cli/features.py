@@ -7,6 +7,7 @@ import typer
 
 from surefoot.cli.console import print_json, progress_bars
 from surefoot.cli.options import (
+    AsOption,
     ClusterOption,
     DataArgument,
     DeviceOption,
@@ -17,11 +18,13 @@ from surefoot.cli.options import (
     QuietOption,
     SourceOption,
     SplitOption,
+    SplitsOption,
     TargetOption,
     TextOption,
     TrustOption,
     columns_of,
     comma_separated,
+    published_of,
 )
 from surefoot.errors import InputError
 
@@ -50,6 +53,8 @@ def features(
     cluster: ClusterOption = None,
     source: SourceOption = None,
     id_column: IdOption = None,
+    published: AsOption = None,
+    splits: SplitsOption = None,
     weights: Annotated[
         Path | None, typer.Option("--weights", metavar="FILE", help="Weights for file.py:Net: .safetensors, .pt, .pth.")
     ] = None,
@@ -72,6 +77,10 @@ def features(
 
     if precision not in ("float32", "bfloat16"):
         raise InputError(f'"{precision}" is no precision; choose float32 or bfloat16.')
+    if published is not None and (target or groups or split or cluster or source or id_column or images or text):
+        raise InputError("--as says what every column is; leave the options that name columns out.")
+    if published is None and splits:
+        raise InputError("--splits speaks of a published layout; name it with --as, such as --as waterbirds.")
     columns = columns_of(
         target, groups, split=split, cluster=cluster, source=source, identity=id_column, images=images,
         text=comma_separated(text),
@@ -88,6 +97,7 @@ def features(
             precision=precision,
             device=device,
             cache=cache,
+            published=None if published is None else published_of(data, published, splits),
             progress=progress,
         )
     rows = next(iter(made.extracted.rows.values()))

@@ -23,11 +23,21 @@ from surefoot.hub.repaired import Written, check_can_write, write_repaired
 from surefoot.hub.ways import Precision
 from surefoot.networks.weights import ModelRecord, save_model
 from surefoot.progress import Progress, silent
+from surefoot.rows.published import Published, describe_published, image_rows, text_rows
 from surefoot.rows.reading import UNLABELLED, Reading
 from surefoot.study.columns import USUAL, Columns
 from surefoot.study.once_repair import KeptRepair, repair_features
 
-__all__ = ["MadeFeatures", "ReadFor", "RepairedModel", "features_of", "read_for", "repair_model", "save_head"]
+__all__ = [
+    "MadeFeatures",
+    "ReadFor",
+    "RepairedModel",
+    "features_of",
+    "read_for",
+    "read_published_for",
+    "repair_model",
+    "save_head",
+]
 
 HEAD = "head"
 """The name of a linear network's layer."""
@@ -68,15 +78,20 @@ def features_of(
     device: str = "cpu",
     cache: Path = Path("runs/features"),
     encoder: Encoder | None = None,
+    published: Published | None = None,
     progress: Progress = silent,
 ) -> MadeFeatures:
     """Read `data`, take `layer`'s features (none: the model's own) of every row, and write them to `out`.
 
     cache: where extraction is kept, so that a killed run goes on. encoder: `model`, where it is open already.
+    published: the rows of `data`, where it is a folder in a published layout.
     Raises `InputError` when the model, the data, or the two together cannot be used.
     """
     opened = encoder or open_encoder(model, trust_code=trust_code, weights=weights, head=head)
-    reading, mismatch = read_for(opened, data, columns)
+    if published is None:
+        reading, mismatch = read_for(opened, data, columns)
+    else:
+        reading, mismatch = read_published_for(opened, published)
     extracted = extract_layers(
         opened,
         reading.rows,
@@ -131,11 +146,41 @@ def read_for(encoder: Encoder, data: Path, columns: Columns) -> ReadFor:
         return ReadFor(wanted.read(data, classes=encoder.classes), None)
     elif layer.out_features == len(own):
         return ReadFor(reading, None)
+    elif all(name.isdecimal() and int(name) < layer.out_features for name in own):
+        return ReadFor(wanted.read(data, classes=tuple(map(str, range(layer.out_features)))), None)
     named = f" ({', '.join(encoder.classes[:5])})" if encoder.classes else ""
     return ReadFor(
         reading,
         f"The model's {layer.out_features} classes{named} are not those of the data ({', '.join(own[:5])}), so its "
         "head is not left beside its features.",
+    )
+
+
+def read_published_for(encoder: Encoder, published: Published) -> ReadFor:
+    """The rows of a published data set as this encoder reads them, its texts or its images, with its own splits.
+
+    A head of as many classes has theirs in the published order, unless it names the same ones in another.
+    """
+    rows = text_rows(published) if encoder.reads == "texts" else image_rows(published)
+    own = rows.classes
+    if encoder.classes is not None and encoder.head is not None:
+        ordered = tuple(name.lower() for name in encoder.classes)
+        if sorted(ordered) == sorted(name.lower() for name in own):
+            place = torch.tensor([ordered.index(name.lower()) for name in own])
+            classes = tuple(own[int(at)] for at in place.argsort())
+            rows = replace(rows, targets=place[rows.targets], classes=classes)
+    described = "\n".join(describe_published(published))
+    reading = Reading(rows, published.split, described)
+    if encoder.head is None:
+        return ReadFor(reading, None)
+    layer = encoder.module.get_submodule(encoder.head)
+    assert isinstance(layer, nn.Linear)
+    if layer.out_features == len(own):
+        return ReadFor(reading, None)
+    return ReadFor(
+        reading,
+        f"The model has {layer.out_features} classes and {published.layout} has {len(own)}, so its head is not left "
+        "beside its features.",
     )
 
 

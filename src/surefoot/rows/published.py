@@ -20,8 +20,11 @@ from surefoot.rows.published_images import read_celeba, read_waterbirds
 from surefoot.rows.published_rows import Layout, Published
 from surefoot.rows.published_texts import read_civilcomments, read_multinli
 from surefoot.rows.rows import Rows, make_rows
+from surefoot.rows.texts import Texts
 
-__all__ = ["LAYOUTS", "Layout", "Published", "describe_published", "image_rows", "read_published", "write_table"]
+__all__ = [
+    "LAYOUTS", "Layout", "Published", "describe_published", "image_rows", "read_published", "text_rows", "write_table",
+]  # fmt: skip
 
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
@@ -54,6 +57,18 @@ def image_rows(published: Published, size: tuple[int, int] | None = None) -> Row
     images: ImageFiles = find_images(published.inputs["filename"], published.folder, size)
     return make_rows(
         images,
+        published.targets,
+        classes=published.classes,
+        groups=published.groups,
+        ids=published.ids,
+        sources=published.sources,
+    )
+
+
+def text_rows(published: Published) -> Rows:
+    """Rows whose inputs are the texts, or pairs of texts."""
+    return make_rows(
+        Texts(published.texts()),
         published.targets,
         classes=published.classes,
         groups=published.groups,
