@@ -1,5 +1,6 @@
 """Wrong input, end to end: exit code 2, one sentence on stderr, no traceback, nothing written."""
 
+import json
 import os
 import subprocess
 import sys
@@ -65,6 +66,14 @@ def no_judge(folder: Path) -> None:
 
 def lonely_group(folder: Path) -> None:
     features(folder, a=np.array([0] * 59 + [1]))
+
+
+def with_labels(*labels: float) -> Callable[[Path], None]:
+    return lambda folder: features(folder, y=np.array([labels[row % len(labels)] for row in range(60)]))
+
+
+def few(folder: Path) -> None:
+    np.savez(folder / "features.npz", inputs=arrays(4)["inputs"], y=np.arange(4))
 
 
 def blocked(folder: Path) -> None:
@@ -176,6 +185,44 @@ CASES: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
         "The split of the file (train, val) has no judge rows; repair needs rows to train, to choose and to judge on: "
         "give all three, or leave the split out to have one made.",
     ),
+    "class numbers with a gap": (
+        with_labels(0, 3),
+        ["repair", "features.npz"],
+        "No row of features.npz is of class 1, and its classes are 0, 1, 2, 3 (whole numbers from 0 are class "
+        "numbers); number the labels without a gap, or give them as words.",
+    ),
+    "labels that are no classes": (
+        lambda folder: features(folder, y=np.random.default_rng(1).normal(size=60)),
+        ["repair", "features.npz"],
+        "The 60 labels have 60 different values",
+    ),
+    "one row of each class": (
+        few,
+        ["repair", "features.npz"],
+        "The class 0 has 1 rows and none of them is a fit row, so no head can learn it; give more rows of it, or leave "
+        "it out.",
+    ),
+    "words where fit rows have numbers": (
+        text(
+            "t.csv",
+            "y,age,split",
+            *(f"{row % 2},{row},{('train', 'val')[row // 2 % 2]}" for row in range(40)),
+            "0,old,test",
+            "1,99,test",
+        ),
+        ["repair", "t.csv"],
+        "The column 'age' of t.csv holds 'old'; its fit rows hold numbers: mend the cell, or leave it empty.",
+    ),
+    "no column that can be a feature": (
+        text("t.csv", "y,note", *(f"{row % 2},note {row}" for row in range(100))),
+        ["repair", "t.csv"],
+        "No column of t.csv can be a feature: Column 'note' left out: nearly every row has a value of its own",
+    ),
+    "--as without a folder of that layout": (
+        features,
+        ["features", "minilm", ".", "--as", "waterbirds", "--out", "o.safetensors"],
+        ". holds no metadata.csv; give the folder of Waterbirds that does.",
+    ),
     "a group that a role lacks": (
         lonely_group,
         ["repair", "features.npz"],
@@ -249,3 +296,20 @@ def test_the_exit_code_reaches_the_shell(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "surefoot: There is no file nothing.csv; check the path.\n"
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [((3, 7), ["3", "7"]), ((-1, 1), ["-1", "1"]), ((0.0, 1.0), ["0", "1"]), ((1.0, 2.0), ["1", "2"])],
+)
+def test_labels_that_are_not_numbered_from_zero_are_names(
+    labels: tuple[float, ...], classes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    y = np.array([labels[row % 2] for row in range(200)])
+    inputs = random.normal(size=(200, 3)) + (np.arange(200) % 2)[:, None]
+    np.savez("features.npz", inputs=inputs.astype(np.float32), y=y)
+    assert main(["repair", "features.npz", "--quiet", "--methods", "class_balanced"]) in (0, 10, 11)
+    (record,) = Path("runs").glob("*/model/record.json")
+    assert json.loads(record.read_text())["classes"] == classes

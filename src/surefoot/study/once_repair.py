@@ -120,7 +120,9 @@ def repair_features(
     claims_made = [parse_claim(claim, "chosen", confidence) for claim in claims]
     encoder = None if head is None else encoder_of(open_model(head))
     reading = columns.read(path, coded=head is None, encoder=encoder)
-    parted = give_roles(_on_features(reading, path), seed)
+    parted = give_roles(_on_features(reading, path, own_head=head is None), seed)
+    if head is None:
+        _refuse_unlearnable(parted.roles)
     roles, encoder = _encoded(parted.roles, reading, encoder)
     wanted = _wanted(methods, roles)
     base, base_origin, base_seen = _base_head(roles, head)
@@ -215,7 +217,7 @@ def _single(head: LinearHead) -> LinearHead:
     return LinearHead(head.weight.float(), head.bias.float())
 
 
-def _on_features(reading: Reading, path: Path) -> Reading:
+def _on_features(reading: Reading, path: Path, *, own_head: bool) -> Reading:
     inputs = reading.rows.inputs[:]
     if reading.coded is None and (inputs.ndim != 2 or not inputs.dtype.is_floating_point):
         raise InputError(
@@ -226,7 +228,26 @@ def _on_features(reading: Reading, path: Path) -> Reading:
         raise InputError(
             f"All rows of {path} are of one class ({', '.join(reading.rows.classes)}); repair needs two or more."
         )
+    if own_head and reading.rows.targets.ndim == 1:
+        counts = reading.rows.targets.bincount(minlength=len(reading.rows.classes)).tolist()
+        absent = [name for name, count in zip(reading.rows.classes, counts, strict=True) if not count]
+        if absent:
+            raise InputError(
+                f"No row of {path} is of class {absent[0]}, and its classes are {', '.join(reading.rows.classes[:10])} "
+                "(whole numbers from 0 are class numbers); number the labels without a gap, or give them as words."
+            )
     return reading if reading.coded is not None else replace(reading, rows=reading.rows.with_inputs(inputs.float()))
+
+
+def _refuse_unlearnable(roles: Roles) -> None:
+    """Raise `InputError` for a class of which no row is a fit row: no head can learn it."""
+    for number, name in enumerate(roles["fit"].classes):
+        counts = {role: int((rows.targets == number).sum()) for role, rows in roles.items() if rows.targets.ndim == 1}
+        if counts.get("fit") == 0:
+            raise InputError(
+                f"The class {name} has {sum(counts.values())} rows and none of them is a fit row, so no head can learn "
+                "it; give more rows of it, or leave it out."
+            )
 
 
 def _base_head(roles: Roles, head: str | None) -> _Base:
