@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import save_file
 
+from surefoot.errors import InputError
 from surefoot.rows.arrays import attribute_groups, class_numbers, rows_from_arrays
 from surefoot.rows.assign import roles_from_split
 from surefoot.rows.images import ImageFiles
@@ -242,6 +243,32 @@ def test_npz_caches_with_one_set_of_arrays_per_split(tmp_path):
     assert read_rows(tmp_path / "x.npz").split == reading.split
     np.savez(tmp_path / "two.npz", embeddings=test, labels=[0, 1, 1])
     assert read_rows(tmp_path / "two.npz").rows.targets.tolist() == [0, 1, 1]
+
+
+def test_a_pt_file_of_tensors_and_the_cache_of_afr(tmp_path):
+    torch.manual_seed(0)
+    e, later = torch.randn(4, 3), torch.randn(2, 3)
+    y, g = torch.tensor([0, 1, 1, 0]), torch.tensor([0, 3, 2, 1])
+    cache = {"e": e, "y": y, "g": g, "pred": 1 - y, "w0": torch.ones(2, 3), "b0": torch.ones(2),
+             "test_e": later.double(), "test_y": y[:2], "test_g": g[:2], "test_pred": y[:2]}  # fmt: skip
+    torch.save(cache, tmp_path / "afr.pt")
+    reading = read_rows(tmp_path / "afr.pt")
+    assert torch.equal(reading.rows.inputs[:], torch.cat([e, later]))
+    assert reading.rows.targets.tolist() == [0, 1, 1, 0, 0, 1]
+    assert reading.split == ("train",) * 4 + ("test",) * 2
+    assert members(reading.rows) == {"group 0": [0, 4], "group 1": [3], "group 2": [2], "group 3": [1, 5]}
+    torch.save({"x": e.half(), "labels": y}, tmp_path / "plain.pt")
+    plain = read_rows(tmp_path / "plain.pt").rows
+    assert torch.equal(plain.inputs[:], e.half().float())
+
+
+def test_a_pt_file_of_objects_is_never_loaded(tmp_path):
+    torch.save({"e": Path("an object")}, tmp_path / "objects.pt")
+    with pytest.raises(InputError, match="Python objects are never loaded"):
+        read_rows(tmp_path / "objects.pt")
+    (tmp_path / "cut.pt").write_bytes(b"PK\x03\x04 the rest is missing")
+    with pytest.raises(InputError, match=r"is not a readable \.pt file"):
+        read_rows(tmp_path / "cut.pt")
 
 
 def test_wilds_metadata_array(tmp_path):

@@ -1,4 +1,4 @@
-"""Feature files: `.npz` and `.safetensors` as a table whose columns may have further axes.
+"""Feature files: `.npz`, `.safetensors` and `.pt` as a table whose columns may have further axes.
 
 Understood beside plain names: caches with one set of arrays per split (`embeddings_val` or `x_val`, `y_val`, `g_val`,
 `p_val`, and the same for test and train), which are stacked into columns and a `split`; and the
@@ -7,6 +7,7 @@ Understood beside plain names: caches with one set of arrays per split (`embeddi
 
 import json
 import math
+import pickle
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -28,17 +29,22 @@ INPUT_NAMES = ("inputs", "x", "X", "embeddings", "embedding", "features")
 LISTS = ("classes", "group_names", "metadata_fields")
 """Entries that are lists of names, not one value per row."""
 SPLITS = ("train", "val", "test")
+AFR_NAMES = {"e": "embeddings", "y": "y", "g": "g"}
+"""What the arrays of AFR's caches are called here; what it has beside them says nothing of a row that is used."""
 
 
 def read_features(path: Path) -> Table:
-    """Read a `.npz` or `.safetensors` file of arrays; nothing is ever unpickled.
+    """Read a `.npz`, `.safetensors` or `.pt` file of arrays; no Python object is ever unpickled.
 
+    A `.pt` file is a dictionary of tensors; of AFR's caches e is the features, `val_…` and `test_…` the other splits, and
+    the head w0, b0 is left out.
     In safetensors, strings (`ids`, `split`, `classes`, `group_names`) stand in the metadata as JSON lists.
     Raises `InputError` when the file is missing, damaged, holds Python objects, or would not fit into memory.
     """
     if not path.is_file():
         raise InputError(f"There is no file {path}; check the path.")
-    arrays = _read_npz(path) if path.suffix.lower() == ".npz" else _read_safetensors(path)
+    readers = {".npz": _read_npz, ".pt": _read_pt}
+    arrays = readers.get(path.suffix.lower(), _read_safetensors)(path)
     lists = {
         name: tuple(str(value) for value in arrays.pop(name).tolist())
         for name in LISTS
@@ -99,6 +105,33 @@ def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
                 raise InputError(
                     f"The metadata entry {name!r} of {path} is not a JSON list; write it as one."
                 ) from None
+    return arrays
+
+
+def _read_pt(path: Path) -> dict[str, NDArray[Any]]:
+    """A dictionary of tensors that `torch.save` wrote, AFR's names as ours."""
+    require_memory(2 * path.stat().st_size, f"Reading {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, OSError, EOFError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{path} is not a readable .pt file of tensors ({reason[:120]}); Python objects are never loaded: save a "
+            "dictionary of tensors, or an .npz."
+        ) from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}; expected a dictionary of tensors by name.")
+    named = cast("dict[Any, Any]", content)
+    tensors = {str(name): value for name, value in named.items() if isinstance(value, torch.Tensor)}
+    if "e" not in tensors:
+        return {name: value.detach().float().numpy() if value.is_floating_point() else value.detach().numpy()
+                for name, value in tensors.items()}  # fmt: skip
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, value in tensors.items():
+        split, _, own = name.rpartition("_") if name.startswith(("val_", "test_")) else ("train", "", name)
+        if own in AFR_NAMES:
+            plain = value.detach().float() if value.is_floating_point() else value.detach()
+            arrays[f"{AFR_NAMES[own]}_{split}"] = plain.numpy()
     return arrays
 
 

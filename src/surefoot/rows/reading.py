@@ -129,10 +129,10 @@ def read_rows(
         path = path / "metadata.csv"
         if not path.is_file():
             raise InputError(f"The folder {path.parent} has no metadata.csv; expected one with file names and labels.")
-    is_features = path.suffix.lower() in (".npz", ".safetensors")
+    is_features = path.suffix.lower() in (".npz", ".safetensors", ".pt")
     if not is_features and path.suffix.lower() not in (".csv", ".parquet", ""):
         raise InputError(
-            f"{path} ends in {path.suffix}; expected a .csv or .parquet table, .npz or .safetensors features, "
+            f"{path} ends in {path.suffix}; expected a .csv or .parquet table, .npz, .safetensors or .pt features, "
             "or a folder with metadata.csv."
         )
     table = read_features(path) if is_features else read_table(path)
