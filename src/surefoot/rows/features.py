@@ -36,8 +36,8 @@ AFR_NAMES = {"e": "embeddings", "y": "y", "g": "g"}
 def read_features(path: Path) -> Table:
     """Read a `.npz`, `.safetensors` or `.pt` file of arrays; no Python object is ever unpickled.
 
-    A `.pt` file is a dictionary of tensors; of AFR's caches e is the features, `val_…` and `test_…` the other splits, and
-    the head w0, b0 is left out.
+    A `.pt` file is a dictionary of tensors. In AFR's caches e is the features, and `val_…` and `test_…` are the other
+    splits; the head in them (w0, b0) is left out.
     In safetensors, strings (`ids`, `split`, `classes`, `group_names`) stand in the metadata as JSON lists.
     Raises `InputError` when the file is missing, damaged, holds Python objects, or would not fit into memory.
     """
