@@ -71,7 +71,7 @@ def extract_layers(
     place = _device(device)
     identity = encoder_identity(encoder)
     first = next(iter(encoder.reader.batches(rows.inputs, slice(0, min(FIRST, len(rows))))))
-    _try(encoder, first.given, names, rows)
+    found = _try(encoder, {name: tensor[:2] for name, tensor in first.given.items()}, names)
     encoder.module.to(place)
     choice = choose_way(
         encoder, first.given, names, precision=precision, kept=folder / "ways", identity=f"{identity} {place}"
@@ -98,7 +98,6 @@ def extract_layers(
 
         widths = _layout(there, names)
         if not widths:
-            found = layer_features(encoder, module(), _on(first.given, place), names)
             widths = [found[name].shape[1] for name in names]
             write_json(there / LAYOUT, {"layers": list(names), "widths": widths})
         total = sum(widths)
@@ -142,10 +141,10 @@ def encoder_identity(encoder: Encoder) -> str:
     )
 
 
-def _try(encoder: Encoder, given: Mapping[str, Tensor], layers: Sequence[str], rows: Rows) -> None:
+def _try(encoder: Encoder, given: Mapping[str, Tensor], layers: Sequence[str]) -> dict[str, Tensor]:
     """A few rows first: does the model take them at all?"""
     try:
-        layer_features(encoder, encoder.module, given, layers)
+        return layer_features(encoder, encoder.module, given, layers)
     except InputError:
         raise
     except (RuntimeError, TypeError, ValueError, IndexError) as error:

@@ -120,7 +120,7 @@ def running(encoder: Encoder, way: Way, example: Mapping[str, Tensor] | None = N
     if way.fold:
         if example is None:
             raise InputError("Folding needs an example to see what follows what; give one batch.")
-        module = simplified(module, example)
+        module = simplified(module, {name: tensor[:1] for name, tensor in example.items()})
     if way.channels_last:
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     before = product_in_use()
