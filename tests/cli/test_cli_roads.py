@@ -15,7 +15,8 @@ from surefoot.card.card import Card
 from surefoot.card.serialise import card_digest, read_card
 from surefoot.cli import main
 from surefoot.errors import InputError
-from surefoot.networks.weights import load_model
+from surefoot.networks.weights import ModelRecord, load_model, save_model
+from surefoot.robust.balanced import erm_head
 from surefoot.rows.assign import assign_roles
 from surefoot.rows.reading import read_rows
 from surefoot.study.columns import Columns
@@ -178,6 +179,21 @@ def test_repair_of_a_given_head_starts_from_it(repaired: KeptRepair, tmp_path: P
     judge = assign_roles(read_rows(tmp_path / "more.npz").rows, SHARES, seed=0)["judge"]
     right = repaired.head.logits(judge.inputs[:]).argmax(dim=1) == judge.targets
     assert value(kept.card, "accuracy", subject="base") == pytest.approx(float(right.double().mean()))
+
+
+def test_a_repair_that_learns_on_fit_rows_leaves_a_model_that_has_seen_them(features: Path, tmp_path: Path) -> None:
+    """JTT learns on fit rows, whatever head it starts from: here one that has no record and is always wrong."""
+    roles = assign_roles(read_rows(features).rows, SHARES, seed=0)
+    right = erm_head(roles["fit"])
+    record = ModelRecord(
+        {"linear": {"inputs": right.weight.shape[1], "classes": 2}}, "head", ("0", "1"), (right.weight.shape[1],), {}
+    )
+    save_model(tmp_path / "wrong", {"head.weight": -right.weight, "head.bias": -right.bias}, record)
+    kept = repair_features(features, methods=["jtt"], head=str(tmp_path / "wrong"), out=tmp_path)
+    assert kept.card.chosen == "base+jtt"
+    seen = seen_by(str(kept.folder / "model"))
+    assert seen is not None
+    assert roles["fit"].origins() <= seen
 
 
 def test_rows_that_a_model_has_seen_do_not_judge_it(repaired: KeptRepair, features: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from surefoot.networks.network import head_of
 from surefoot.networks.weights import ModelRecord, open_model, save_model
 from surefoot.progress import Progress, silent
 from surefoot.robust.balanced import erm_head
-from surefoot.robust.contest import usual_methods
+from surefoot.robust.contest import group_shares, usual_methods
 from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.protocol import score
 from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
@@ -136,7 +136,8 @@ def repair_features(
         BASE: _single(base),
         **{f"{BASE}+{name}": _single(repaired.head) for name, (_, repaired) in repairs.items()},
     }
-    seen = dict.fromkeys(heads, base_seen | roles["repair"].origins() | roles["choose"].origins())
+    everyone = base_seen | roles["repair"].origins() | roles["choose"].origins()
+    seen = {BASE: everyone, **{f"{BASE}+{name}": everyone | repaired.seen for name, (_, repaired) in repairs.items()}}
     subjects = [Subject(BASE, "base head", notes=(base_origin,))] + [
         Subject(f"{BASE}+{name}", label, before=BASE, notes=repaired.notes, chosen=(repaired.chosen,))
         for name, (label, repaired) in repairs.items()
@@ -170,7 +171,7 @@ def repair_features(
             subjects=subjects,
             claims=claims_made,
             roles_summary=[summary_of_role(role, rows) for role, rows in roles.items()],
-            proportions=_proportions(roles["fit"], judge),
+            proportions=group_shares(roles["fit"], judge),
             chosen=chosen,
             seen=seen,
             images=None,
@@ -338,16 +339,6 @@ def _choice(choose: Rows, base: LinearHead, repairs: Mapping[str, tuple[str, Rep
         else:
             scores[f"{BASE}+{name}"] = score(repaired.head, choose).worst_group_accuracy
     return max(scores, key=lambda name: scores[name])
-
-
-def _proportions(fit: Rows, judge: Rows) -> Mapping[str, float] | None:
-    """Each group's share of the fit rows; None unless each is in exactly one group, and judge has rows of them all."""
-    groups = fit.groups
-    if not groups.names or not bool((groups.members.sum(dim=1) == 1).all()):
-        return None
-    if bool(((groups.counts() > 0) & (judge.groups.counts() == 0)).any()):
-        return None
-    return dict(zip(groups.names, (groups.counts().double() / len(fit)).tolist(), strict=True))
 
 
 def _leave_model(
