@@ -159,13 +159,15 @@ def read_for(encoder: Encoder, data: Path, columns: Columns) -> ReadFor:
 def read_published_for(encoder: Encoder, published: Published) -> ReadFor:
     """The rows of a published data set as this encoder reads them, its texts or its images, with its own splits.
 
-    A head of as many classes has theirs in the published order, unless it names the same ones in another.
+    A head that names the same classes has its own order; one that names none, of as many classes, the published order.
     """
     rows = text_rows(published) if encoder.reads == "texts" else image_rows(published)
     own = rows.classes
+    same = encoder.classes is None
     if encoder.classes is not None and encoder.head is not None:
         ordered = tuple(name.lower() for name in encoder.classes)
-        if sorted(ordered) == sorted(name.lower() for name in own):
+        same = sorted(ordered) == sorted(name.lower() for name in own)
+        if same:
             place = torch.tensor([ordered.index(name.lower()) for name in own])
             classes = tuple(own[int(at)] for at in place.argsort())
             rows = replace(rows, targets=place[rows.targets], classes=classes)
@@ -175,12 +177,13 @@ def read_published_for(encoder: Encoder, published: Published) -> ReadFor:
         return ReadFor(reading, None)
     layer = encoder.module.get_submodule(encoder.head)
     assert isinstance(layer, nn.Linear)
-    if layer.out_features == len(own):
+    if same and layer.out_features == len(own):
         return ReadFor(reading, None)
+    named = f" ({', '.join(encoder.classes[:5])})" if encoder.classes else ""
     return ReadFor(
         reading,
-        f"The model has {layer.out_features} classes and {published.layout} has {len(own)}, so its head is not left "
-        "beside its features.",
+        f"The model's {layer.out_features} classes{named} are not those of {published.layout} ({', '.join(own[:5])}), "
+        "so its head is not left beside its features.",
     )
 
 
