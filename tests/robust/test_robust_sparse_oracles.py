@@ -171,7 +171,9 @@ def test_a_warm_start_changes_the_time_and_not_the_optimum(ratio: float) -> None
     positive, strengths = (targets == 1).expand(3, -1), torch.full((3,), 0.3, dtype=torch.float64)
     cold = sparse_logistic(features, positive, weights, strengths, l1_ratio=ratio, tolerance=1e-10)
     start = torch.cat([cold.weight[0] * 3, cold.bias[:1] - 1])
-    warm = sparse_logistic(features, positive, weights, strengths, l1_ratio=ratio, start=start, tolerance=1e-10)
+    warm = sparse_logistic(
+        features, positive, weights, strengths, l1_ratio=ratio, start=start.expand(len(weights), -1), tolerance=1e-10
+    )
     torch.testing.assert_close(warm.objective, cold.objective, rtol=1e-9, atol=0)
 
 

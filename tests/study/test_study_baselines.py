@@ -145,6 +145,19 @@ def test_emphasis_gives_every_group_or_class_the_same_weight() -> None:
     assert emphasise(FIT, {}, 0, None).rows is FIT
 
 
+def test_the_smallest_groups_can_be_left_out_of_a_training() -> None:
+    counts = FIT.groups.counts()
+    made = emphasise(FIT, {"remove_minority": 1, "balance": "groups", "how": "weights"}, 0, None)
+    assert len(made.rows) == len(FIT) - int(counts.min())
+    assert made.rows.groups.names == tuple(
+        name for number, name in enumerate(FIT.groups.names) if number != int(counts.argmin())
+    )
+    # What balances sees only the groups left, each of which weighs the same.
+    weights = made.rows.groups.members.T.double() @ made.rows.weights.double()
+    assert weights.tolist() == pytest.approx([len(made.rows) / 3] * 3)
+    assert made.notes[0] == f"Trained on {len(made.rows)} of 400 fit rows, without the 1 smallest groups."
+
+
 def test_upweighting_counts_mistakes_more_and_says_when_there_are_none() -> None:
     wrong = torch.arange(400) < 40
     made = emphasise(FIT, {"upweight": 9.0}, 0, wrong)

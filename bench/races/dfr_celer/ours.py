@@ -1,4 +1,4 @@
-"""Our side: all C of the tuning draw in one call, then all retrains in one call."""
+"""Our side: all C of the tuning draw in one call, then all retrains in one call that starts from the tuned fit."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ def prepare(parameters: dict[str, Any]) -> Callable[[], Objectives]:
     raw, labels = torch.from_numpy(work.raw), torch.from_numpy(work.labels)
     mean, scale = torch.from_numpy(work.mean), torch.from_numpy(work.scale)
 
-    def solve(fits: list[tuple[np.ndarray, float]]) -> np.ndarray:
+    def solve(fits: list[tuple[np.ndarray, float]], start: np.ndarray | None = None) -> np.ndarray:
         used = np.unique(np.concatenate([rows for rows, _ in fits]))
         weights = torch.zeros(len(fits), len(used), dtype=torch.float64)
         for number, (rows, _) in enumerate(fits):
@@ -29,12 +29,16 @@ def prepare(parameters: dict[str, Any]) -> Callable[[], Objectives]:
             torch.tensor([strength for _, strength in fits], dtype=torch.float64).repeat_interleave(len(positive)),
             mean=mean,
             scale=scale,
+            start=None if start is None else torch.from_numpy(np.tile(start, (len(fits), 1))),
             tolerance=float(parameters["ours"]),
         )
         return torch.cat([solved.weight, solved.bias[:, None]], dim=1).numpy()
 
     def run() -> Objectives:
-        tuned, retrained = solve(work.fits[: len(GRID)]), solve(work.fits[len(GRID) :])
+        tuned = solve(work.fits[: len(GRID)])
+        sides = 1 if work.classes == 2 else work.classes
+        chosen = GRID.index(float(parameters["strength"])) * sides
+        retrained = solve(work.fits[len(GRID) :], tuned[chosen : chosen + sides])
         return Objectives(work, np.concatenate([tuned, retrained]))
 
     return run

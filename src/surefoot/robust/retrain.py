@@ -10,7 +10,7 @@ a free intercept on request) on standardised features; the scaler is folded into
 ∓½(wᵀz + b), so that their softmax is the sigmoid of the fit. More than two are fitted one against the rest; the logits
 are those of the K fits, whose argmax is the one-versus-rest decision, and the head's softmax over them replaces the
 usual normalised sigmoids. Or they are fitted as one softmax (`surefoot.robust.sparse_multinomial`), whose logits they
-are. The whole grid of a tuning draw is one call of the solver, and so are all retrains.
+are. The whole grid of a tuning draw is one call of the solver, and so are all retrains, which start from the tuned fit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -154,8 +154,12 @@ def fit_heads(
     multiclass: Literal["one_versus_rest", "multinomial"] = "one_versus_rest",
     intercept: Intercept = "penalised",
     l1_ratio: float = 1.0,
+    start: LinearHead | None = None,
 ) -> list[LinearHead]:
-    """One head on standardised features per row of `weights`, all in one call; see the module's text for K > 2."""
+    """One head on standardised features per row of `weights`, all in one call; see the module's text for K > 2.
+
+    start: a head near which they are expected, as this function returned it; it changes the time alone.
+    """
     heads = len(weights)
     mean, scale = (None, None) if scaler is None else (scaler.mean, scaler.divisor)
     if classes > 2 and multiclass == "multinomial":
@@ -166,12 +170,16 @@ def fit_heads(
         return [LinearHead(weight, bias) for weight, bias in zip(joint.weight, joint.bias, strict=True)]
     each = 1 if classes == 2 else classes
     labels = torch.ones(1, dtype=torch.int64) if classes == 2 else torch.arange(classes)
+    begin = None
+    if start is not None:
+        begin = torch.cat([start.weight, start.bias[:, None]], dim=1)
+        begin = (begin if classes > 2 else begin[1:] - begin[:1]).repeat(heads, 1)
     fits = sparse_logistic(
         features,
         (targets == labels[:, None]).repeat(heads, 1),
         weights.repeat_interleave(each, dim=0),
         strengths.repeat_interleave(each),
-        l1_ratio=l1_ratio, intercept=intercept, mean=mean, scale=scale,
+        l1_ratio=l1_ratio, intercept=intercept, mean=mean, scale=scale, start=begin,
     )  # fmt: skip
     if classes == 2:
         pairs = torch.tensor([-0.5, 0.5], dtype=torch.float64)
@@ -204,6 +212,7 @@ def retrain(
     notes: list[str] = []
 
     scores: list[list[Trial]] = []
+    heads: list[LinearHead] = []
     tuned_on = 0
     for _ in range(settings.tune_repeats):
         scored, fitted = torch.arange(len(choose.rows)), torch.arange(len(pool.rows))
@@ -230,7 +239,8 @@ def retrain(
             ]
         )
     trials = [_average_trial(repeats) for repeats in zip(*scores, strict=True)]
-    best = grid[choose_best(trials)]
+    won = choose_best(trials)
+    best = grid[won]
 
     retrains = settings.retrains or (20 if settings.learn == "choose" else 10)
     everything = torch.arange(len(pool.rows))
@@ -239,7 +249,7 @@ def retrain(
     if settings.constant == "mean":
         strength = best.strength * tuned_on / settings.tune_repeats / len(draws[0])
         final = _Setting(strength, best.weights, best.name)
-    averaged = _average_head(_fit(pool, whole, draws, [final] * retrains, settings))
+    averaged = _average_head(_fit(pool, whole, draws, [final] * retrains, settings, heads[won]))
     folded = fold_scaler(averaged, whole.mean, whole.scale)
     precision = pool.features.dtype
     notes += _notes(pool, groups, averaged, final, len(draws[0]), settings)
@@ -285,7 +295,12 @@ def _draw(
 
 
 def _fit(
-    pool: Material, scaler: Scaler, draws: Sequence[Tensor], grid: Sequence[_Setting], settings: RetrainSettings
+    pool: Material,
+    scaler: Scaler,
+    draws: Sequence[Tensor],
+    grid: Sequence[_Setting],
+    settings: RetrainSettings,
+    start: LinearHead | None = None,
 ) -> list[LinearHead]:
     """One head, on standardised features, per draw and setting; a row drawn twice counts twice."""
     used = torch.cat(list(draws)).unique()
@@ -299,6 +314,7 @@ def _fit(
     return fit_heads(
         pool.features[used], targets, weights, strengths, len(pool.rows.classes),
         scaler=scaler, multiclass=settings.multiclass, intercept=settings.intercept, l1_ratio=settings.l1_ratio,
+        start=start,
     )  # fmt: skip
 
 

@@ -5,8 +5,8 @@
 with ρ `l1_ratio`. The loss is a *sum*, so C is the inverse of the penalty per row. intercept="penalised" is liblinear's
 semantics (`intercept_scaling=1`): b is penalised like any weight; "free" leaves b out of the penalty, as newer solvers
 do. Row weights r carry everything that differs between fits on the same features: a balanced subset is a 0/1 weight, a
-class weight multiplies it. Standardisation z = (x − mean)/scale happens inside the products, and the matrix is never
-copied for a fit.
+class weight multiplies it. Standardisation z = (x − mean)/scale happens inside the products. Draws that overlap share
+one matrix; the rows of each are copied, once, only where sharing would not pay.
 
 Fits that differ in C alone are a path: they are solved from the smallest C up, each from the one before. All paths
 advance together, so that their gradients are one product. L1 and elastic net take proximal Newton steps
@@ -25,8 +25,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from surefoot.errors import InputError
-from surefoot.robust.sparse_certificate import make_penalty
-from surefoot.robust.sparse_design import make_design
+from surefoot.robust.sparse_certificate import Penalty, make_penalty
+from surefoot.robust.sparse_design import Design, make_design
 from surefoot.robust.sparse_newton import newton_fits
 from surefoot.robust.sparse_ridge import ridge_fits
 
@@ -36,6 +36,9 @@ Intercept: TypeAlias = Literal["penalised", "free"]
 
 TOGETHER = 64
 """Fits solved in one batch: enough to share the products, few enough to bound the memory."""
+SPREAD = 3
+"""Fits whose rows together are more than this many times those of the largest are solved draw by draw: a product over
+all rows would cost more than it shares."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def sparse_logistic(
     intercept: Intercept = "penalised",
     mean: Float[Tensor, "features"] | None = None,
     scale: Float[Tensor, "features"] | None = None,
-    start: Float[Tensor, "columns"] | None = None,
+    start: Float[Tensor, "fits columns"] | None = None,
     tolerance: float = 1e-7,
     most_steps: int = 200,
 ) -> SparseFits:
@@ -67,7 +70,8 @@ def sparse_logistic(
 
     positive: which rows are the positive class of each fit. weights: r_i ≥ 0; a zero leaves the row out.
     strengths: C > 0 of each fit. mean, scale: the scaler (weights are those of scaled features); a scale of infinity
-    makes a column zero. start: weights and bias near which the optima are expected; they change the time alone.
+    makes a column zero. start: weights and bias of each fit near which its optimum is expected; they change the time
+    alone, and a path starts from that of its smallest C.
 
     Raises `InputError` when a fit has no rows, a number is not finite, one class with a free intercept, or the
     certificate is not reached.
@@ -79,38 +83,28 @@ def sparse_logistic(
     (True, True, True)
     """
     check_fits(features, weights, strengths, l1_ratio)
-    used = (weights > 0).any(dim=0)
-    everything = bool(used.all())
-    design = make_design(features if everything else features[used], mean, scale)
-    signs = (positive if everything else positive[:, used]).to(torch.float64) * 2 - 1
-    rows_of = (weights if everything else weights[:, used]).to(torch.float64)
-    kappa = rows_of * strengths.to(torch.float64)[:, None]
+    signs, strengths = positive.to(torch.float64) * 2 - 1, strengths.to(torch.float64)
     if intercept == "free":
-        _refuse_one_class(signs, kappa)
-    penalty = make_penalty(design.columns, l1_ratio, free=intercept == "free")
-    fits = len(kappa)
-    coefficients = signs.new_zeros(fits, design.columns)
-    objective, gap = signs.new_zeros(fits), signs.new_zeros(fits)
-    steps = 0
-    before = torch.zeros(design.columns, dtype=torch.float64) if start is None else start.to(torch.float64)
-    latest: dict[int, Tensor] = {}
-    for stage in _stages(signs, rows_of, strengths):
-        for first in range(0, len(stage), TOGETHER):
-            paths = stage[first : first + TOGETHER]
-            index = torch.tensor([fit for _, fit in paths])
-            begin = torch.stack([latest.get(path, before) for path, _ in paths])
-            some_signs, some_kappa = signs[index], kappa[index]
-            if l1_ratio == 0:
-                ridge = ridge_fits(design, some_signs, None, some_kappa, penalty, begin[:, None], tolerance, most_steps)
-                coefficients[index], objective[index], gap[index] = ridge.coefficients[:, 0], ridge.objective, ridge.gap
-                steps = max(steps, ridge.steps)
-            else:
-                solved = newton_fits(design, some_signs, some_kappa, penalty, begin, tolerance, most_steps)
-                coefficients[index], objective[index], gap[index] = solved.coefficients, solved.objective, solved.gap
-                steps = max(steps, solved.steps)
-            latest |= {path: coefficients[fit] for path, fit in paths}
+        _refuse_one_class(signs, weights)
+    penalty = make_penalty(features.shape[1] + 1, l1_ratio, free=intercept == "free")
+    start = signs.new_zeros(len(signs), features.shape[1] + 1) if start is None else start.to(torch.float64)
+    parts: list[tuple[Tensor, SparseFits]] = []
+    for fits, used in _shared(weights > 0):
+        everything = bool(used.all())
+        design = make_design(features if everything else features[used], mean, scale)
+        some_signs, rows_of = signs[fits][:, used], weights[fits][:, used].to(torch.float64)
+        solved = _solve(design, some_signs, rows_of, strengths[fits], penalty, start[fits], tolerance, most_steps)
+        parts.append((fits, solved))
+    order = torch.cat([fits for fits, _ in parts]).argsort()
+    weight = torch.cat([solved.weight for _, solved in parts])[order]
+    bias, objective, gap = (
+        torch.cat([each[number] for each in [(part.bias, part.objective, part.certificate) for _, part in parts]])[
+            order
+        ]
+        for number in range(3)
+    )
     refuse_unsolved(gap, strengths, tolerance, most_steps)
-    return SparseFits(coefficients[:, :-1], coefficients[:, -1], objective, gap, steps)
+    return SparseFits(weight, bias, objective, gap, max(part.steps for _, part in parts))
 
 
 def sparse_objective(
@@ -160,6 +154,51 @@ def refuse_unsolved(gap: Tensor, strengths: Tensor, tolerance: float, most_steps
             f"C = {float(strengths[first]):g}, has a relative duality gap of {float(gap[first]):.1e}; expected "
             f"at most {tolerance:g}); standardise the features, use a smaller C or a larger tolerance."
         )
+
+
+def _shared(inside: Bool[Tensor, "fits rows"]) -> list[tuple[Tensor, Tensor]]:
+    """Fits that share a matrix, and its rows: all of them, or each draw by itself."""
+    used = inside.any(dim=0)
+    if int(used.sum()) <= SPREAD * int(inside.sum(dim=1).max()):
+        return [(torch.arange(len(inside)), used)]
+    draws: dict[bytes, list[int]] = {}
+    for fit, own in enumerate(inside):
+        draws.setdefault(own.numpy().tobytes(), []).append(fit)
+    return [(torch.tensor(fits), inside[fits[0]]) for fits in draws.values()]
+
+
+def _solve(
+    design: Design,
+    signs: Tensor,
+    rows_of: Tensor,
+    strengths: Tensor,
+    penalty: Penalty,
+    start: Tensor,
+    tolerance: float,
+    most_steps: int,
+) -> SparseFits:
+    """All fits over one design, paths in turn; the caller reads the certificates."""
+    kappa = rows_of * strengths[:, None]
+    coefficients = torch.zeros_like(start)
+    objective, gap = signs.new_zeros(len(signs)), signs.new_zeros(len(signs))
+    steps = 0
+    latest: dict[int, Tensor] = {}
+    for stage in _stages(signs, rows_of, strengths):
+        for first in range(0, len(stage), TOGETHER):
+            paths = stage[first : first + TOGETHER]
+            index = torch.tensor([fit for _, fit in paths])
+            begin = torch.stack([latest.get(path, start[fit]) for path, fit in paths])
+            some_signs, some_kappa = signs[index], kappa[index]
+            if penalty.l1_ratio == 0:
+                ridge = ridge_fits(design, some_signs, None, some_kappa, penalty, begin[:, None], tolerance, most_steps)
+                coefficients[index], objective[index], gap[index] = ridge.coefficients[:, 0], ridge.objective, ridge.gap
+                steps = max(steps, ridge.steps)
+            else:
+                solved = newton_fits(design, some_signs, some_kappa, penalty, begin, tolerance, most_steps)
+                coefficients[index], objective[index], gap[index] = solved.coefficients, solved.objective, solved.gap
+                steps = max(steps, solved.steps)
+            latest |= {path: coefficients[fit] for path, fit in paths}
+    return SparseFits(coefficients[:, :-1], coefficients[:, -1], objective, gap, steps)
 
 
 def _stages(signs: Tensor, weights: Tensor, strengths: Tensor) -> list[list[tuple[int, int]]]:

@@ -113,7 +113,7 @@ def training_of(base: Base) -> dict[str, Any]:
     return base.model_dump(mode="json", exclude={"label", "model", *EMPHASIS})
 
 
-EMPHASIS = ("balance", "how", "robust", "step", "adjustment", "upweight")
+EMPHASIS = ("balance", "how", "robust", "step", "adjustment", "upweight", "remove_minority")
 
 
 def emphasis_of(base: Base) -> dict[str, Any]:
@@ -125,6 +125,8 @@ def emphasis_of(base: Base) -> dict[str, Any]:
         emphasis |= {"robust": base.robust, "step": base.step, "adjustment": base.adjustment}
     if base.upweight is not None:
         emphasis |= {"upweight": base.upweight.by}
+    if base.remove_minority:
+        emphasis |= {"remove_minority": base.remove_minority}
     return emphasis
 
 

@@ -183,6 +183,7 @@ class Base(Part):
     step: Positive = Field(0.01, description="group DRO: how fast its group weights move")
     adjustment: NotNegative = Field(0.0, description="group DRO: C of C/√n_g, how much more small groups are asked for")
     upweight: Upweight | None = None
+    remove_minority: int = Field(0, ge=0, description="the smallest groups of fit rows this many are trained without")
 
     @model_validator(mode="after")
     def _trained_or_not(self) -> "Base":

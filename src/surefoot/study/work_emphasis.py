@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -13,6 +14,7 @@ from surefoot.density.pools import Pool, mean, per_row
 from surefoot.errors import InputError
 from surefoot.robust.balance import balanced_draw
 from surefoot.robust.reweighted import balancing_weights
+from surefoot.rows.minority import remove_minority
 from surefoot.rows.rows import Groups, Rows
 
 __all__ = ["Emphasised", "emphasise"]
@@ -32,7 +34,8 @@ def emphasise(fit: Rows, emphasis: Mapping[str, Any], seed: int, wrong: Bool[Ten
     """What a base's `emphasis` makes of the fit rows; nothing where it is empty.
 
     balance: RWG and RWY by sampling (as published) or weights, SUBG and SUBY by subset. robust: group DRO, whose
-    batches `balance` may draw. upweight: JTT's second stage, by sampling. Weights have mean one. Raises `InputError`
+    batches `balance` may draw. upweight: JTT's second stage, by sampling. remove_minority: the smallest groups are left
+    out before anything else (base training of DFR-Tr-NM). Weights have mean one. Raises `InputError`
     for rows without groups, an empty group, and rows of a class or group that there are none of.
 
     >>> from surefoot.rows.worlds import gaussian_world
@@ -42,6 +45,8 @@ def emphasise(fit: Rows, emphasis: Mapping[str, Any], seed: int, wrong: Bool[Ten
     ('weighted', [50, 50, 50, 50])
     """
     made = Emphasised(fit)
+    if "remove_minority" in emphasis:
+        made, wrong = _without_minority(fit, int(emphasis["remove_minority"]), wrong)
     if "balance" in emphasis:
         made = _balanced(made, emphasis, seed)
     if wrong is not None:
@@ -49,6 +54,19 @@ def emphasise(fit: Rows, emphasis: Mapping[str, Any], seed: int, wrong: Bool[Ten
     if "robust" in emphasis:
         made = replace(made, pool=GroupDRO(step=emphasis["step"], adjustment=emphasis["adjustment"]))
     return made
+
+
+def _without_minority(
+    fit: Rows, count: int, wrong: Bool[Tensor, "rows"] | None
+) -> tuple[Emphasised, Bool[Tensor, "left"] | None]:
+    left = remove_minority(fit, count)
+    groups = Groups(
+        tuple(name for name, many in zip(left.groups.names, left.groups.counts().tolist(), strict=True) if many),
+        left.groups.members[:, left.groups.counts() > 0],
+    )
+    note = f"Trained on {len(left):,} of {len(fit):,} fit rows, without the {count} smallest groups."
+    kept = torch.from_numpy(np.isin(fit.ids, left.ids))
+    return Emphasised(replace(left, groups=groups), notes=(note,)), None if wrong is None else wrong[kept]
 
 
 def _balanced(made: Emphasised, emphasis: Mapping[str, Any], seed: int) -> Emphasised:
