@@ -35,7 +35,7 @@ def test_a_missing_file_and_a_strange_one(tmp_path):
         assert refusal(lambda: read_rows(tmp_path / name)) == f"There is no file {tmp_path / name}; check the path."  # noqa: B023
     path = written(tmp_path / "a.xlsx", "x")
     assert refusal(lambda: read_rows(path)) == (
-        f"{path} ends in .xlsx; expected a .csv or .parquet table, .npz or .safetensors features, "
+        f"{path} ends in .xlsx; expected a .csv or .parquet table, .npz, .safetensors or .pt features, "
         "or a folder with metadata.csv."
     )
     assert refusal(lambda: read_rows(tmp_path)) == (
