@@ -11,7 +11,8 @@ A race is a folder `bench/races/<name>/` with
 - `race.json`: peer (its name and version as users know it), threads, rounds, tolerance, what the tolerance
   compares, and the cases: {name, flops or bytes of one run, parameters};
 - `ours.py` and `peer.py`, each with `prepare(parameters) -> work` and `work() -> {name: array}`: the answer.
-  Preparing is not timed; the work is;
+  Preparing is not timed; the work is.
+  A race of the same work against another peer names that race under `"ours"`, and has no `ours.py`;
 - `requirements.txt` (optional): the peer's own environment, built on first use in `bench/.venv-<name>`.
   Without it the peer runs on the project's interpreter.
 
@@ -135,7 +136,9 @@ def run_race(race: Path) -> list[dict[str, Any]]:
     for case in plan["cases"]:
         kind = "flops" if "flops" in case else "bytes"
         limit = machine_limit(kind, threads)
-        ours = Side(Path(sys.executable), race / "ours.py", case["parameters"], threads)
+        ours = Side(
+            Path(sys.executable), race.parent / plan.get("ours", race.name) / "ours.py", case["parameters"], threads
+        )
         theirs = Side(python, race / "peer.py", case["parameters"], threads)
         seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
         differences: list[float] = []
