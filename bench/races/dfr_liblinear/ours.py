@@ -16,15 +16,13 @@ def prepare(parameters: dict[str, Any]) -> Callable[[], Objectives]:
     mean, scale = torch.from_numpy(work.mean), torch.from_numpy(work.scale)
 
     def solve(fits: list[tuple[np.ndarray, float]], start: np.ndarray | None = None) -> np.ndarray:
-        used = np.unique(np.concatenate([rows for rows, _ in fits]))
-        weights = torch.zeros(len(fits), len(used), dtype=torch.float64)
+        weights = torch.zeros(len(fits), len(raw), dtype=torch.float64)
         for number, (rows, _) in enumerate(fits):
-            weights[number, torch.from_numpy(np.searchsorted(used, rows))] = 1.0
-        index = torch.from_numpy(used)
+            weights[number, torch.from_numpy(rows)] = 1.0
         positive = torch.tensor([1]) if work.classes == 2 else torch.arange(work.classes)
         solved = sparse_logistic(
-            raw[index],
-            (labels[index] == positive[:, None]).repeat(len(fits), 1),
+            raw,
+            (labels == positive[:, None]).repeat(len(fits), 1),
             weights.repeat_interleave(len(positive), dim=0),
             torch.tensor([strength for _, strength in fits], dtype=torch.float64).repeat_interleave(len(positive)),
             mean=mean,

@@ -16,6 +16,7 @@ A fit ends by its relative duality gap (`surefoot.robust.sparse_certificate`): h
 Source: Fan et al. (2008), LIBLINEAR, for the problem; the modules named above for the method.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -27,7 +28,8 @@ from torch.nn.functional import softplus
 from surefoot.errors import InputError
 from surefoot.robust.sparse_certificate import Penalty, make_penalty
 from surefoot.robust.sparse_design import Design, make_design
-from surefoot.robust.sparse_newton import newton_fits
+from surefoot.robust.sparse_fits import Fits, drawn_fits, shared_fits
+from surefoot.robust.sparse_newton import Solved, newton_fits
 from surefoot.robust.sparse_ridge import ridge_fits
 
 __all__ = ["Intercept", "SparseFits", "check_fits", "refuse_unsolved", "sparse_logistic", "sparse_objective"]
@@ -36,6 +38,11 @@ Intercept: TypeAlias = Literal["penalised", "free"]
 
 TOGETHER = 64
 """Fits solved in one batch: enough to share the products, few enough to bound the memory."""
+ABREAST = 8
+"""Fits solved in one batch where paths are too few to fill it: below this, starting all from one point costs less than
+taking turns."""
+NUMBERS = 64_000_000
+"""The features held at a time where every draw has a matrix of its own."""
 SPREAD = 3
 """Fits whose rows together are more than this many times those of the largest are solved draw by draw: a product over
 all rows would cost more than it shares."""
@@ -88,23 +95,16 @@ def sparse_logistic(
         _refuse_one_class(signs, weights)
     penalty = make_penalty(features.shape[1] + 1, l1_ratio, free=intercept == "free")
     start = signs.new_zeros(len(signs), features.shape[1] + 1) if start is None else start.to(torch.float64)
-    parts: list[tuple[Tensor, SparseFits]] = []
-    for fits, used in _shared(weights > 0):
-        everything = bool(used.all())
-        design = make_design(features if everything else features[used], mean, scale)
-        some_signs, rows_of = signs[fits][:, used], weights[fits][:, used].to(torch.float64)
-        solved = _solve(design, some_signs, rows_of, strengths[fits], penalty, start[fits], tolerance, most_steps)
-        parts.append((fits, solved))
-    order = torch.cat([fits for fits, _ in parts]).argsort()
-    weight = torch.cat([solved.weight for _, solved in parts])[order]
-    bias, objective, gap = (
-        torch.cat([each[number] for each in [(part.bias, part.objective, part.certificate) for _, part in parts]])[
-            order
-        ]
-        for number in range(3)
-    )
+    signs = signs.contiguous()
+    coefficients = torch.zeros_like(start)
+    objective, gap = signs.new_zeros(len(signs)), signs.new_zeros(len(signs))
+    steps = 0
+    for index, fits in _batches(features, signs, weights.to(torch.float64), mean, scale):
+        solved = _solve(fits, strengths[index], penalty, start[index], tolerance, most_steps)
+        coefficients[index], objective[index], gap[index] = solved.coefficients, solved.objective, solved.gap
+        steps = max(steps, solved.steps)
     refuse_unsolved(gap, strengths, tolerance, most_steps)
-    return SparseFits(weight, bias, objective, gap, max(part.steps for _, part in parts))
+    return SparseFits(coefficients[:, :-1], coefficients[:, -1], objective, gap, steps)
 
 
 def sparse_objective(
@@ -132,7 +132,9 @@ def check_fits(features: Tensor, weights: Tensor, strengths: Tensor, l1_ratio: f
     """Refuse what no solver could solve."""
     if not 0 <= l1_ratio <= 1:
         raise InputError(f"l1_ratio is {l1_ratio}; give a number from 0 (L2) to 1 (L1).")
-    bad = (~torch.isfinite(features)).any(dim=1).nonzero().squeeze(1)
+    # A row's sum is finite unless an entry is not or the sum overflows: one cheap pass, and the exact one if in doubt.
+    doubtful = (~torch.isfinite(features.sum(dim=1))).nonzero().squeeze(1)
+    bad = doubtful[(~torch.isfinite(features[doubtful])).any(dim=1)]
     if len(bad):
         raise InputError(f"{len(bad)} rows of features are NaN or infinite (first: row {int(bad[0])}); mend them.")
     if not bool((torch.isfinite(weights) & (weights >= 0)).all()):
@@ -156,60 +158,87 @@ def refuse_unsolved(gap: Tensor, strengths: Tensor, tolerance: float, most_steps
         )
 
 
-def _shared(inside: Bool[Tensor, "fits rows"]) -> list[tuple[Tensor, Tensor]]:
-    """Fits that share a matrix, and its rows: all of them, or each draw by itself."""
+def _batches(
+    features: Tensor, signs: Tensor, weights: Tensor, mean: Tensor | None, scale: Tensor | None
+) -> Iterator[tuple[Tensor, Fits]]:
+    """Fits that are solved together: over one matrix, or over those of some draws."""
+    inside = weights > 0
     used = inside.any(dim=0)
     if int(used.sum()) <= SPREAD * int(inside.sum(dim=1).max()):
-        return [(torch.arange(len(inside)), used)]
+        rows = slice(None) if bool(used.all()) else used.nonzero().squeeze(1)
+        design = make_design(features[rows], mean, scale)
+        yield torch.arange(len(signs)), shared_fits(design, signs[:, rows], weights[:, rows])
+        return
     draws: dict[bytes, list[int]] = {}
     for fit, own in enumerate(inside):
         draws.setdefault(own.numpy().tobytes(), []).append(fit)
-    return [(torch.tensor(fits), inside[fits[0]]) for fits in draws.values()]
+    waiting = list(draws.values())
+    while waiting:
+        most = max(1, NUMBERS // (int(inside.sum(dim=1).max()) * features.shape[1]))
+        some, waiting = waiting[:most], waiting[most:]
+        designs: list[Design] = []
+        some_signs: list[Tensor] = []
+        some_weights: list[Tensor] = []
+        for draw in some:
+            rows = inside[draw[0]].nonzero().squeeze(1)
+            designs += [make_design(features[rows], mean, scale)] * len(draw)
+            some_signs += list(signs[draw][:, rows])
+            some_weights += list(weights[draw][:, rows])
+        yield torch.tensor([fit for draw in some for fit in draw]), drawn_fits(designs, some_signs, some_weights)
 
 
 def _solve(
-    design: Design,
-    signs: Tensor,
-    rows_of: Tensor,
-    strengths: Tensor,
-    penalty: Penalty,
-    start: Tensor,
-    tolerance: float,
-    most_steps: int,
-) -> SparseFits:
-    """All fits over one design, paths in turn; the caller reads the certificates."""
-    kappa = rows_of * strengths[:, None]
+    fits: Fits, strengths: Tensor, penalty: Penalty, start: Tensor, tolerance: float, most_steps: int
+) -> Solved:
+    """Paths in turn; the caller reads the certificates."""
     coefficients = torch.zeros_like(start)
-    objective, gap = signs.new_zeros(len(signs)), signs.new_zeros(len(signs))
+    objective, gap = start.new_zeros(len(fits)), start.new_zeros(len(fits))
     steps = 0
     latest: dict[int, Tensor] = {}
-    for stage in _stages(signs, rows_of, strengths):
+    weighted = fits.scaled(strengths)
+    for stage in _stages(fits, strengths):
         for first in range(0, len(stage), TOGETHER):
             paths = stage[first : first + TOGETHER]
             index = torch.tensor([fit for _, fit in paths])
             begin = torch.stack([latest.get(path, start[fit]) for path, fit in paths])
-            some_signs, some_kappa = signs[index], kappa[index]
-            if penalty.l1_ratio == 0:
-                ridge = ridge_fits(design, some_signs, None, some_kappa, penalty, begin[:, None], tolerance, most_steps)
-                coefficients[index], objective[index], gap[index] = ridge.coefficients[:, 0], ridge.objective, ridge.gap
-                steps = max(steps, ridge.steps)
-            else:
-                solved = newton_fits(design, some_signs, some_kappa, penalty, begin, tolerance, most_steps)
-                coefficients[index], objective[index], gap[index] = solved.coefficients, solved.objective, solved.gap
-                steps = max(steps, solved.steps)
+            some = weighted.take(index)
+            solve = _ridge if penalty.l1_ratio == 0 else newton_fits
+            solved = solve(some, penalty, begin, tolerance, most_steps)
+            coefficients[index], objective[index], gap[index] = solved.coefficients, solved.objective, solved.gap
+            steps = max(steps, solved.steps)
             latest |= {path: coefficients[fit] for path, fit in paths}
-    return SparseFits(coefficients[:, :-1], coefficients[:, -1], objective, gap, steps)
+    return Solved(coefficients, objective, gap, steps)
 
 
-def _stages(signs: Tensor, weights: Tensor, strengths: Tensor) -> list[list[tuple[int, int]]]:
-    """The fits, as (path, fit), in stages: fits equal but for C make a path and take turns, smallest C first."""
-    paths: dict[tuple[bytes, bytes], list[int]] = {}
+def _ridge(fits: Fits, penalty: Penalty, start: Tensor, tolerance: float, most_steps: int) -> Solved:
+    """L2 alone: design by design, on all rows of each."""
+    coefficients = torch.zeros_like(start)
+    objective, gap = start.new_zeros(len(fits)), start.new_zeros(len(fits))
+    steps = 0
+    for design, index in fits.groups():
+        kappa = fits.spread(fits.kappa[index], index, design)
+        signs = fits.spread((fits.signs * (fits.kappa > 0))[index], index, design)
+        solved = ridge_fits(design, signs, None, kappa, penalty, start[index, None], tolerance, most_steps)
+        coefficients[index], objective[index], gap[index] = solved.coefficients[:, 0], solved.objective, solved.gap
+        steps = max(steps, solved.steps)
+    return Solved(coefficients, objective, gap, steps)
+
+
+def _stages(fits: Fits, strengths: Tensor) -> list[list[tuple[int, int]]]:
+    """The fits, as (path, fit), in stages: fits equal but for C make a path and take turns, smallest C first.
+
+    Where there are few paths, several steps of each are taken at once, from the same start.
+    """
+    paths: dict[tuple[int, bytes, bytes, bytes], list[int]] = {}
     for fit in strengths.argsort(stable=True).tolist():
-        paths.setdefault((signs[fit].numpy().tobytes(), weights[fit].numpy().tobytes()), []).append(fit)
+        rows = b"" if fits.rows is None else fits.rows[fit].numpy().tobytes()
+        own = (id(fits.designs[fit]), rows, fits.signs[fit].numpy().tobytes(), fits.kappa[fit].numpy().tobytes())
+        paths.setdefault(own, []).append(fit)
     longest = max(len(path) for path in paths.values())
+    at_once = max(1, ABREAST // len(paths))
     return [
-        [(number, path[turn]) for number, path in enumerate(paths.values()) if turn < len(path)]
-        for turn in range(longest)
+        [(number, fit) for number, path in enumerate(paths.values()) for fit in path[turn : turn + at_once]]
+        for turn in range(0, longest, at_once)
     ]
 
 

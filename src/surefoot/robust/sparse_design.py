@@ -20,11 +20,13 @@ CHUNK = 128
 
 @dataclass(frozen=True)
 class Design:
-    """transposed: Xᵀ in the precision given, made once so that columns are contiguous; mean m and inverse scale s."""
+    """transposed: Xᵀ in the precision given, made once so that columns are contiguous; mean m and inverse scale s;
+    lengths: ‖x_j‖, for bounds on rounding."""
 
     transposed: Float[Tensor, "features rows"]
     mean: Float[Tensor, "features"]
     inverse_scale: Float[Tensor, "features"]
+    lengths: Float[Tensor, "features"]
 
     @property
     def columns(self) -> int:
@@ -44,52 +46,55 @@ class Design:
             torch.mm(dual, some.T, out=answer[:, first : first + len(some)])
         return self._standardise(answer, dual)
 
-    def rough_pull(self, dual: Float[Tensor, "fits rows"]) -> Float[Tensor, "fits columns"]:
-        """Zᵀu in the precision of X: enough to choose a direction, not to certify an optimum."""
+    def rough_pull(
+        self, dual: Float[Tensor, "fits rows"]
+    ) -> tuple[Float[Tensor, "fits columns"], Float[Tensor, "fits columns"]]:
+        """Zᵀu in the precision of X, and how far it may be off: |error| ≤ (n + 2) ε/2 ‖u‖ ‖x_j‖ s_j, n the rows used.
+
+        Source: Higham (2002), section 3.1, and the Cauchy-Schwarz inequality. Where torch may multiply float32 in less
+        than its precision, nothing is known of the error.
+        """
         answer = dual.new_empty(len(dual), self.columns)
         answer[:, :-1] = dual.to(self.transposed.dtype) @ self.transposed.T
-        return self._standardise(answer, dual)
+        error = torch.zeros_like(answer)
+        if self.transposed.dtype != torch.float64:
+            roundoff = ((dual != 0).sum(dim=1) + 2) * (torch.finfo(self.transposed.dtype).eps / 2)
+            if torch.get_float32_matmul_precision() != "highest":
+                roundoff = roundoff + torch.inf
+            # A column made zero by the scaler is zero exactly, whatever its length.
+            reach = (self.lengths * self.inverse_scale).clamp(min=torch.finfo(torch.float64).tiny)
+            torch.outer(roundoff * dual.norm(dim=1), reach, out=error[:, :-1])
+        return self._standardise(answer, dual), error
+
+    def some_pull(self, dual: Float[Tensor, "fits rows"], columns: Int[Tensor, "some"]) -> Float[Tensor, "fits some"]:
+        """Zᵀu in float64, at some features."""
+        answer = dual @ self.transposed.index_select(0, columns).to(torch.float64).T
+        answer -= dual.sum(dim=1, keepdim=True) * self.mean[columns]
+        return answer * self.inverse_scale[columns]
 
     def push(self, point: Float[Tensor, "fits columns"]) -> Float[Tensor, "fits rows"]:
-        """Z w of every fit, in float64."""
-        scaled = point[:, :-1] * self.inverse_scale
-        answer = (point[:, -1] - scaled @ self.mean)[:, None].repeat(1, self.rows)
-        for first in range(0, self.columns - 1, CHUNK):
-            some = self.transposed[first : first + CHUNK].to(torch.float64)
-            answer.addmm_(scaled[:, first : first + len(some)], some)
+        """Z w of every fit, in float64; columns that no fit uses are not read."""
+        used = (point[:, :-1] != 0).any(dim=0).nonzero().squeeze(1)
+        scaled = point[:, used] * self.inverse_scale[used]
+        answer = (point[:, -1] - scaled @ self.mean[used])[:, None].repeat(1, self.rows)
+        for first in range(0, len(used), CHUNK):
+            chosen = slice(first, first + CHUNK)
+            answer.addmm_(scaled[:, chosen], self.transposed.index_select(0, used[chosen]).to(torch.float64))
         return answer
 
     def gather(
-        self,
-        columns: Int[Tensor, "fits some"],
-        sizes: list[int],
-        rows: Int[Tensor, "fits few"] | None,
-        precision: torch.dtype,
-    ) -> Float[Tensor, "fits some few"]:
-        """Columns of Z on a few rows of every fit (None: all rows), transposed and contiguous.
-
-        columns: in rising order, of which `sizes` count; those after are left zero.
-        """
-        fits, some = columns.shape
+        self, columns: Int[Tensor, "some"], rows: Int[Tensor, "few"] | None, precision: torch.dtype
+    ) -> Float[Tensor, "some few"]:
+        """Columns of Z on a few rows (None: all), transposed and contiguous."""
         width = self.columns - 1
-        part = torch.empty(fits, some, self.rows if rows is None else rows.shape[1], dtype=precision)
-        for fit, size in enumerate(sizes):
-            index = columns[fit, :size]
-            with_intercept = size > 0 and int(index[-1]) == width
-            inner = size - with_intercept
-            picked = self.transposed.index_select(0, index[:inner])
-            if rows is None:
-                part[fit, :inner] = picked
-            elif precision == picked.dtype:
-                torch.index_select(picked, 1, rows[fit], out=part[fit, :inner])
-            else:
-                part[fit, :inner] = picked.index_select(1, rows[fit])
-            part[fit, inner:] = 1.0
-        valid = torch.arange(some) < torch.tensor(sizes)[:, None]
-        inside = valid & (columns < width)
-        index = torch.where(inside, columns, 0)
-        part -= torch.where(inside, self.mean[index], 0.0).to(precision)[:, :, None]
-        part *= torch.where(inside, self.inverse_scale[index], valid.to(torch.float64)).to(precision)[:, :, None]
+        index = columns.clamp(max=width - 1)
+        part = self.transposed.index_select(0, index)
+        if rows is not None:
+            part = part.index_select(1, rows)
+        part = part.to(precision)
+        part -= self.mean[index].to(precision)[:, None]
+        part *= self.inverse_scale[index].to(precision)[:, None]
+        part.masked_fill_((columns == width)[:, None], 1.0)
         return part
 
     def _standardise(self, answer: Tensor, dual: Tensor) -> Tensor:
@@ -117,4 +122,7 @@ def make_design(
     wide = features if features.dtype in (torch.float32, torch.float64) else features.to(torch.float32)
     centre = torch.zeros(width, dtype=torch.float64) if mean is None else mean.to(torch.float64)
     inverse = torch.ones(width, dtype=torch.float64) if scale is None else 1.0 / scale.to(torch.float64)
-    return Design(wide.T.contiguous(), centre, inverse)
+    transposed = wide.T.contiguous()
+    # A hair more than the length, which is itself rounded.
+    lengths = torch.linalg.vector_norm(transposed, dim=1).to(torch.float64) * 1.001
+    return Design(transposed, centre, inverse, lengths)

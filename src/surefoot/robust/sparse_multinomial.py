@@ -182,7 +182,7 @@ def _gather(design: Design, pairs: Tensor, classes: int, rows: Tensor) -> Tensor
     """The column of every pair on the fit's rows."""
     parts = [pairs[pairs // design.columns == label] % design.columns for label in range(classes)]
     return torch.cat(
-        [design.gather(part[None], [len(part)], rows[None], torch.float64)[0] for part in parts if len(part)]
+        [design.gather(part, rows, torch.float64) for part in parts if len(part)]
     )
 
 

@@ -1,13 +1,14 @@
-"""Many penalised logistic fits over one design, solved together by proximal Newton steps, each with a certificate.
+"""Many penalised logistic fits solved together by proximal Newton steps, each with a certificate.
 
     minimise over w   Σ_i κ_i log(1 + exp(−ỹ_i zᵢᵀw)) + Σ_j (λ_j |w_j| + ½ μ_j w_j²),   κ_i = C r_i
 
-All open fits take a step in turn. Their gradients over all columns are one product; each then gathers the columns that
-are nonzero or pull hardest (a working set renewed at every step), builds their Hessian on its own rows, solves the
-quadratic (`surefoot.robust.sparse_quadratic`) and halves the step until the objective falls enough. Fits are padded to
-one shape, so that every operation serves all of them. Far from the optimum everything is in the precision of the
-features; from a gap of `NEAR` on gradients and margins are float64, and only such a gap ends a fit. The Hessian only
-steers: it becomes float64 where a step did not shrink the gap by `SHRINK`.
+All open fits take a step in turn. Their gradients over all columns are one product for every matrix they share
+(`surefoot.robust.sparse_fits`); each fit keeps a working set of the columns that are nonzero or pull hardest, with
+their Hessian (`surefoot.robust.sparse_working`), solves the quadratic (`surefoot.robust.sparse_quadratic`) and halves
+the step until the objective falls enough. Working sets are padded to one size, so that every operation serves all fits.
+Far from the optimum everything is in the precision of the features; from a gap of `NEAR` on gradients and margins are
+float64, and only such a gap ends a fit. The Hessian only steers: it may be of an earlier point, and becomes float64
+where a step did not shrink the gap by `SHRINK`.
 
 Source: Yuan, Ho and Lin (2012), newGLMNET; Johnson and Guestrin (2015), working sets.
 """
@@ -15,13 +16,14 @@ Source: Yuan, Ho and Lin (2012), newGLMNET; Johnson and Guestrin (2015), working
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from surefoot.robust.sparse_certificate import Penalty, logistic_certificate
-from surefoot.robust.sparse_design import Design
+from surefoot.robust.sparse_fits import Fits
 from surefoot.robust.sparse_quadratic import guess_quadratic, minimise_quadratic
+from surefoot.robust.sparse_working import WorkingSets
 
 __all__ = ["Solved", "newton_fits"]
 
@@ -31,17 +33,15 @@ SHRINK = 0.3
 """A step near the optimum that leaves more of the gap than this is followed by one with a float64 Hessian."""
 FAR, CLOSE, EXACT = 0, 1, 2
 """How much of a fit's step is float64: nothing, all but the Hessian, all."""
+STALE = (0.1, 0.05, 0.0)
+"""By how large a share the loss's curvature may have changed since the Hessian was made, at each of these levels."""
 RIDGE = 1e-10
 """Added to each Hessian's diagonal, relative to its largest entry: collinear columns stay solvable."""
-ENTER, ENTER_SHARE = 30, 0.2
-"""Columns that may enter the working set at a step: at least, and as a share of the support."""
 GUESSES = 2
 """Active sets tried far from the optimum."""
 HALVINGS = 40
-BLOCKED = 192
-"""The working set from which on a Hessian is built by blocks."""
-TILE = 8_000_000
-"""Numbers gathered at a time: some fits' working columns on their rows."""
+UNUSED = 1e30
+"""The penalty of a slot without a column: none ever enters."""
 
 
 @dataclass(frozen=True)
@@ -55,49 +55,33 @@ class Solved:
 
 
 @dataclass(frozen=True)
-class _Fits:
-    """What stays the same within fits: their rows (None: all), signs and κ there; padded rows have κ = 0."""
-
-    rows: Int[Tensor, "fits few"] | None
-    signs: Float[Tensor, "fits few"]
-    kappa: Float[Tensor, "fits few"]
-
-    def take(self, index: Tensor) -> "_Fits":
-        rows = None if self.rows is None else self.rows[index]
-        return _Fits(rows, self.signs[index], self.kappa[index])
-
-
-@dataclass(frozen=True)
 class _State:
-    """Where fits stand. lost: a float64 step found no way down."""
+    """Where fits stand."""
 
     point: Float[Tensor, "fits columns"]
     margins: Float[Tensor, "fits few"]
 
 
 def newton_fits(
-    design: Design,
-    signs: Float[Tensor, "fits rows"],
-    kappa: Float[Tensor, "fits rows"],
+    fits: Fits,
     penalty: Penalty,
     start: Float[Tensor, "fits columns"],
     tolerance: float,
     most_steps: int,
 ) -> Solved:
     """Step until every relative gap is at most `tolerance`, or `most_steps` are taken: the caller reads the gaps."""
-    count = len(kappa)
-    fits = _compact(signs, kappa)
-    coefficients, objective = start.clone(), kappa.new_zeros(count)
-    gap = kappa.new_full((count,), torch.inf)
+    count = len(fits)
+    coefficients, objective = start.clone(), start.new_zeros(count)
+    gap, last_gap = start.new_full((count,), torch.inf), start.new_full((count,), torch.inf)
     level = torch.full((count,), FAR)
-    last_gap = kappa.new_full((count,), torch.inf)
-    state = _State(start.clone(), _margins(design, fits, start))
+    state = _State(start.clone(), fits.margins(start))
+    working = WorkingSets(fits, start.shape[1], fits.designs[0].transposed.dtype)
     remaining = torch.arange(count)
     for step in range(most_steps + 1):
         if penalty.free:
             state = _centre(state, fits)
         near = level > FAR
-        gradient = _gradient(design, fits, state, near)
+        gradient = fits.gradient(state.margins, state.point, near, penalty)
         value, some_gap = logistic_certificate(penalty, state.point, gradient, fits.kappa, state.margins)
         coefficients[remaining], objective[remaining] = state.point, value
         gap[remaining] = torch.where(near, some_gap, torch.inf)
@@ -108,66 +92,20 @@ def newton_fits(
             remaining, fits, level, some_gap = remaining[left], fits.take(left), level[left], some_gap[left]
             state, gradient = _State(state.point[left], state.margins[left]), gradient[left]
             last_gap = last_gap[left]
+            working.take(left)
         slope = gradient + penalty.square * state.point
         level = torch.where((level == CLOSE) & (some_gap > SHRINK * last_gap), EXACT, level)
         last_gap = torch.where(level > FAR, some_gap, torch.inf)
-        state, found = _steps(design, fits, penalty, state, slope, level)
+        state, found = _step(fits, penalty, state, working, slope, level)
         fresh = ((level == FAR) & ((some_gap < NEAR) | ~found)).nonzero().squeeze(1)
         if len(fresh):
-            state.margins[fresh] = _margins(design, fits.take(fresh), state.point[fresh])
+            state.margins[fresh] = fits.take(fresh).margins(state.point[fresh])
         level = torch.where(~found, EXACT, level)
         level[fresh] = CLOSE
     raise AssertionError("unreachable: the loop returns at its last step")
 
 
-def _compact(signs: Tensor, kappa: Tensor) -> _Fits:
-    """Each fit's own rows side by side, padded with rows of κ = 0 to the longest."""
-    inside = kappa > 0
-    counts = inside.sum(dim=1)
-    most = int(counts.max())
-    if most == kappa.shape[1]:
-        return _Fits(None, signs, kappa)
-    rows = _pack(inside, most)
-    valid = torch.arange(most) < counts[:, None]
-    return _Fits(rows, signs.gather(1, rows), torch.where(valid, kappa.gather(1, rows), 0.0))
-
-
-def _pack(inside: Bool[Tensor, "fits all"], most: int) -> Int[Tensor, "fits most"]:
-    """The numbers of the true entries of every row, in rising order, padded with zeros."""
-    fit, index = inside.nonzero(as_tuple=True)
-    place = inside.cumsum(dim=1)[fit, index] - 1
-    packed = torch.zeros(len(inside), most, dtype=torch.int64)
-    packed[fit, place] = index
-    return packed
-
-
-def _gradient(design: Design, fits: _Fits, state: _State, near: Tensor) -> Tensor:
-    """Of the loss, over all columns: one product for the fits far from their optimum, one in float64 for those near."""
-    pulled = -fits.kappa * fits.signs * torch.sigmoid(-state.margins)
-    dual = pulled
-    if fits.rows is not None:
-        dual = pulled.new_zeros(len(pulled), design.rows).scatter_add_(1, fits.rows, pulled)
-    if bool(near.all()):
-        return design.pull(dual)
-    if not bool(near.any()):
-        return design.rough_pull(dual)
-    gradient = dual.new_empty(len(dual), design.columns)
-    gradient[near], gradient[~near] = design.pull(dual[near]), design.rough_pull(dual[~near])
-    return gradient
-
-
-def _margins(design: Design, fits: _Fits, point: Tensor) -> Tensor:
-    """ỹ zᵀw in float64, fit by fit."""
-    margins = torch.zeros_like(fits.signs)
-    for fit in (point != 0).any(dim=1).nonzero().squeeze(1).tolist():
-        support = point[fit].nonzero().squeeze(1)
-        rows = None if fits.rows is None else fits.rows[fit : fit + 1]
-        columns = design.gather(support[None], [len(support)], rows, torch.float64)[0]
-        margins[fit] = (point[fit, support] @ columns) * fits.signs[fit]
-    return margins
-
-
-def _centre(state: _State, fits: _Fits) -> _State:
+def _centre(state: _State, fits: Fits) -> _State:
     """Each free intercept moved to its optimum for the weights: Newton's method in one dimension."""
     shift = state.margins.new_zeros(len(state.margins))
     for _ in range(50):
@@ -182,88 +120,98 @@ def _centre(state: _State, fits: _Fits) -> _State:
     return _State(point, state.margins + shift[:, None] * fits.signs)
 
 
-def _steps(
-    design: Design, fits: _Fits, penalty: Penalty, state: _State, slope: Tensor, level: Tensor
+def _step(
+    fits: Fits, penalty: Penalty, state: _State, working: WorkingSets, slope: Tensor, level: Tensor
 ) -> tuple[_State, Bool[Tensor, "fits"]]:
-    """One Newton step of every fit, tile by tile; which found a way down."""
-    point, margins = state.point.clone(), state.margins.clone()
-    found = torch.zeros(len(point), dtype=torch.bool)
-    working = _working_sets(state.point, slope, penalty)
-    sizes = working.sum(dim=1)
+    """One Newton step of every fit; which found a way down."""
+    miss = torch.sigmoid(-state.margins)
+    diagonal = fits.kappa * miss * (1 - miss)
+    working.renew(fits, penalty, state.point, slope, diagonal, torch.tensor(STALE, dtype=torch.float64)[level])
+    chosen, valid = working.chosen, working.valid
+    here = torch.where(valid, state.point.gather(1, chosen), 0.0)
+    some_slope = torch.where(valid, slope.gather(1, chosen), 0.0)
+    bound = torch.where(valid, penalty.bound[chosen], UNUSED)
+    square = torch.where(valid, penalty.square[chosen], 0.0)
+    proposed, turn = torch.zeros_like(here), torch.zeros_like(state.margins)
     for each_level in (FAR, CLOSE, EXACT):
         some = (level == each_level).nonzero().squeeze(1)
-        while len(some):
-            most = max(1, TILE // max(1, int(sizes[some].max()) * margins.shape[1]))
-            tile, some = some[:most], some[most:]
-            point[tile], margins[tile], found[tile] = _step(
-                design,
-                fits.take(tile),
-                penalty,
-                state.point[tile],
-                state.margins[tile],
-                slope[tile],
-                working[tile],
-                each_level,
-            )
-    return _State(point, margins), found
+        if not len(some):
+            continue
+        hessian = working.hessian[some] if each_level < EXACT else _exact(fits, working, diagonal, some)
+        _brace(hessian, square[some], valid[some])
+        proposed[some] = _propose(hessian, some_slope[some], here[some], bound[some], each_level)
+    change = proposed - here
+    far = level == FAR
+    if bool(far.any()):
+        turn = working.turn(change) * fits.signs
+    if not bool(far.all()):
+        close = (~far).nonzero().squeeze(1)
+        wide = torch.zeros_like(state.point[close])
+        fit, place = valid[close].nonzero(as_tuple=True)
+        wide[fit, chosen[close][fit, place]] = change[close][fit, place]
+        turn[close] = fits.take(close).margins(wide)
+    promised = _promise(some_slope, here, proposed, bound)
+    reached, moved, found = _halve(fits, here, state.margins, proposed, turn, promised, bound, square)
+    point = state.point.clone()
+    fit, place = valid.nonzero(as_tuple=True)
+    point[fit, chosen[fit, place]] = reached[fit, place]
+    return _State(point, moved), found
 
 
-def _step(
-    design: Design,
-    fits: _Fits,
-    penalty: Penalty,
-    point: Tensor,
-    margins: Tensor,
-    slope: Tensor,
-    working: Tensor,
-    level: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """New points and margins of one tile, and which fits found a way down; the others stay."""
-    precision = torch.float64 if level == EXACT else design.transposed.dtype
-    sizes = working.sum(dim=1)
-    most = int(sizes.max())
-    if not most:
-        return point, margins, torch.zeros(len(point), dtype=torch.bool)
-    chosen = _pack(working, most)
-    valid = torch.arange(most) < sizes[:, None]
-    columns = design.gather(chosen, sizes.tolist(), fits.rows, precision)
-    miss = torch.sigmoid(-margins)
-    half = columns * (fits.kappa * miss * (1 - miss)).sqrt().to(precision)[:, None, :]
-    hessian = _gram(half)
+def _exact(fits: Fits, working: WorkingSets, diagonal: Tensor, some: Tensor) -> Tensor:
+    """Hessians in float64, at the present point."""
+    size = working.chosen.shape[1]
+    hessian = diagonal.new_zeros(len(some), size, size)
+    for number, fit in enumerate(some.tolist()):
+        slots = working.valid[fit].nonzero().squeeze(1)
+        columns = fits.columns(fit, working.chosen[fit, slots], torch.float64)
+        half = columns * diagonal[fit, : columns.shape[1]].sqrt()
+        hessian[number, slots[:, None], slots] = half @ half.T
+    return hessian
+
+
+def _brace(hessian: Tensor, square: Tensor, valid: Tensor) -> None:
+    """Add the penalty's curvature and a floor to the diagonal; slots without a column get ones."""
     diagonal = hessian.diagonal(dim1=1, dim2=2)
-    floor = max(RIDGE, 4 * torch.finfo(precision).eps) * diagonal.amax(dim=1, keepdim=True)
-    diagonal += torch.where(valid, penalty.square[chosen].to(precision) + floor + torch.finfo(precision).tiny, 1.0)
+    kept = torch.where(valid, diagonal, 0.0)
+    roundoff = torch.finfo(hessian.dtype)
+    floor = max(RIDGE, 4 * roundoff.eps) * kept.amax(dim=1, keepdim=True) + roundoff.tiny
+    diagonal.copy_(torch.where(valid, kept + square.to(hessian.dtype) + floor, 1.0))
+
+
+def _propose(hessian: Tensor, slope: Tensor, here: Tensor, bound: Tensor, level: int) -> Tensor:
+    """The minimum of the quadratic around `here`; far from the optimum a guess, if it promises to go down."""
     if level == CLOSE:
-        precision = torch.float64
-        hessian = hessian.to(precision)
-    here = torch.where(valid, point.gather(1, chosen), 0.0)
-    some_slope = torch.where(valid, slope.gather(1, chosen), 0.0)
-    bound = torch.where(valid, penalty.bound[chosen], 1.0)
-    square = torch.where(valid, penalty.square[chosen], 0.0)
+        hessian = hessian.to(torch.float64)
+    precision = hessian.dtype
     start, limit = here.to(precision), bound.to(precision)
-    linear = some_slope.to(precision) - (hessian @ start[:, :, None])[:, :, 0]
-
-    def promise(proposed: Tensor) -> Tensor:
-        return (some_slope * (proposed - here) + bound * (proposed.abs() - here.abs())).sum(dim=1)
-
+    linear = slope.to(precision) - (hessian @ start[:, :, None])[:, :, 0]
     if level > FAR:
-        proposed = minimise_quadratic(hessian, linear, start, limit)
-        promised = promise(proposed)
-    else:
-        proposed = guess_quadratic(hessian, linear, start, limit, GUESSES)[0].to(torch.float64)
-        promised = promise(proposed)
-        wrong = (~(promised < 0)).nonzero().squeeze(1)
-        if len(wrong):
-            better = minimise_quadratic(hessian[wrong], linear[wrong], start[wrong], limit[wrong])
-            proposed[wrong] = better.to(torch.float64)
-            promised = promise(proposed)
-    if level == CLOSE:
-        change = torch.zeros_like(point)
-        fit, place = valid.nonzero(as_tuple=True)
-        change[fit, chosen[valid]] = (proposed - here)[fit, place]
-        turn = _margins(design, fits, change)
-    else:
-        turn = ((proposed - here).to(precision)[:, None, :] @ columns)[:, 0].to(torch.float64) * fits.signs
+        return minimise_quadratic(hessian, linear, start, limit)
+    proposed = guess_quadratic(hessian, linear, start, limit, GUESSES)[0].to(torch.float64)
+    wrong = (~(_promise(slope, here, proposed, bound) < 0)).nonzero().squeeze(1)
+    if len(wrong):
+        better = minimise_quadratic(hessian[wrong], linear[wrong], start[wrong], limit[wrong])
+        proposed[wrong] = better.to(torch.float64)
+    return proposed
+
+
+def _promise(slope: Tensor, here: Tensor, proposed: Tensor, bound: Tensor) -> Tensor:
+    """By how much the objective falls to first order, negative where it does."""
+    return (slope * (proposed - here) + bound * (proposed.abs() - here.abs())).sum(dim=1)
+
+
+def _halve(
+    fits: Fits,
+    here: Tensor,
+    margins: Tensor,
+    proposed: Tensor,
+    turn: Tensor,
+    promised: Tensor,
+    bound: Tensor,
+    square: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The largest of the steps 1, 1/2, 1/4, … after which the objective has fallen enough, and which fits have one."""
 
     def value(at: Tensor, with_margins: Tensor) -> Tensor:
         return (bound * at.abs() + 0.5 * square * at.square()).sum(dim=1) + (fits.kappa * softplus(-with_margins)).sum(
@@ -286,33 +234,4 @@ def _step(
         if bool(settled.all()):
             break
         share = torch.where(settled[:, None], share, share / 2)
-    # Padding points at column 0: what it would write there is what stands there.
-    new = point.clone()
-    fit = torch.arange(len(point))[:, None].expand_as(chosen)
-    new[fit[valid], chosen[valid]] = reached[valid]
-    return new, moved, found
-
-
-def _gram(half: Float[Tensor, "fits size few"]) -> Float[Tensor, "fits size size"]:
-    """AAᵀ of every fit; of large ones the lower blocks alone are multiplied, which saves three eighths."""
-    size = half.shape[1]
-    if size < BLOCKED:
-        return half @ half.transpose(1, 2)
-    gram = half.new_empty(len(half), size, size)
-    for first in range(0, size, (size + 3) // 4):
-        last = min(size, first + (size + 3) // 4)
-        gram[:, first:last, :last] = half[:, first:last] @ half[:, :last].transpose(1, 2)
-        gram[:, :first, first:last] = gram[:, first:last, :first].transpose(1, 2)
-    return gram
-
-
-def _working_sets(point: Tensor, slope: Tensor, penalty: Penalty) -> Bool[Tensor, "fits columns"]:
-    """Every nonzero column and those that break the optimality conditions most."""
-    excess = slope.abs() - penalty.bound
-    support = point != 0
-    entering = max(ENTER, int(ENTER_SHARE * int(support.sum(dim=1).max())))
-    outside = excess.masked_fill(support, -1.0)
-    if entering >= point.shape[1]:
-        return support | (outside > 0)
-    least = outside.topk(entering, dim=1, sorted=True).values[:, -1:]
-    return support | ((outside >= least) & (outside > 0))
+    return reached, moved, found
