@@ -59,7 +59,7 @@ def residual_of(
 class ByFeatures:
     """States are Δ, bias behind the features: X is read once a step, a block for its turn and for what it adds to S."""
 
-    parts: tuple[tuple[Float[Tensor, "block features"], Residual], ...]
+    parts: tuple[tuple[Float[Tensor, "_ features"], Residual], ...]
     pull: Float[Tensor, "vectors 1"]
     steepness: Vectors
 

@@ -187,9 +187,7 @@ def _batches(
         yield torch.tensor([fit for draw in some for fit in draw]), drawn_fits(designs, some_signs, some_weights)
 
 
-def _solve(
-    fits: Fits, strengths: Tensor, penalty: Penalty, start: Tensor, tolerance: float, most_steps: int
-) -> Solved:
+def _solve(fits: Fits, strengths: Tensor, penalty: Penalty, start: Tensor, tolerance: float, most_steps: int) -> Solved:
     """Paths in turn; the caller reads the certificates."""
     coefficients = torch.zeros_like(start)
     objective, gap = start.new_zeros(len(fits)), start.new_zeros(len(fits))

@@ -68,7 +68,10 @@ class Design:
 
     def some_pull(self, dual: Float[Tensor, "fits rows"], columns: Int[Tensor, "some"]) -> Float[Tensor, "fits some"]:
         """Zᵀu in float64, at some features."""
-        answer = dual @ self.transposed.index_select(0, columns).to(torch.float64).T
+        answer = dual.new_empty(len(dual), len(columns))
+        for first in range(0, len(columns), CHUNK):
+            some = self.transposed.index_select(0, columns[first : first + CHUNK]).to(torch.float64)
+            torch.mm(dual, some.T, out=answer[:, first : first + len(some)])
         answer -= dual.sum(dim=1, keepdim=True) * self.mean[columns]
         return answer * self.inverse_scale[columns]
 
@@ -94,7 +97,7 @@ class Design:
         part = part.to(precision)
         part -= self.mean[index].to(precision)[:, None]
         part *= self.inverse_scale[index].to(precision)[:, None]
-        part.masked_fill_((columns == width)[:, None], 1.0)
+        part[(columns == width).nonzero().squeeze(1)] = 1.0
         return part
 
     def _standardise(self, answer: Tensor, dual: Tensor) -> Tensor:

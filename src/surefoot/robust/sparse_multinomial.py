@@ -181,9 +181,7 @@ def _pairs(flat: Tensor, slope: Tensor, bound: Tensor) -> Tensor:
 def _gather(design: Design, pairs: Tensor, classes: int, rows: Tensor) -> Tensor:
     """The column of every pair on the fit's rows."""
     parts = [pairs[pairs // design.columns == label] % design.columns for label in range(classes)]
-    return torch.cat(
-        [design.gather(part, rows, torch.float64) for part in parts if len(part)]
-    )
+    return torch.cat([design.gather(part, rows, torch.float64) for part in parts if len(part)])
 
 
 def _hessian(stacked: Tensor, label: Tensor, probabilities: Tensor, kappa: Tensor, square: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch.nn.functional import softplus
 
 from surefoot.robust.sparse_certificate import Penalty, logistic_certificate
 from surefoot.robust.sparse_fits import Fits
-from surefoot.robust.sparse_quadratic import guess_quadratic, minimise_quadratic
+from surefoot.robust.sparse_quadratic import guess_quadratic, minimise_quadratic, times
 from surefoot.robust.sparse_working import WorkingSets
 
 __all__ = ["Solved", "newton_fits"]
@@ -185,7 +185,7 @@ def _propose(hessian: Tensor, slope: Tensor, here: Tensor, bound: Tensor, level:
         hessian = hessian.to(torch.float64)
     precision = hessian.dtype
     start, limit = here.to(precision), bound.to(precision)
-    linear = slope.to(precision) - (hessian @ start[:, :, None])[:, :, 0]
+    linear = slope.to(precision) - times(hessian, start)
     if level > FAR:
         return minimise_quadratic(hessian, linear, start, limit)
     proposed = guess_quadratic(hessian, linear, start, limit, GUESSES)[0].to(torch.float64)

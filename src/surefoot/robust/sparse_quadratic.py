@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["guess_quadratic", "minimise_quadratic"]
+__all__ = ["guess_quadratic", "minimise_quadratic", "times"]
 
 GUESSES = 15
 """Active sets tried before the monotone search."""
@@ -54,7 +54,7 @@ def guess_quadratic(
 
     Coordinates whose sign did not come out as guessed are zero.
     """
-    slope = linear + (hessian @ start[:, :, None])[:, :, 0]
+    slope = linear + times(hessian, start)
     signs = torch.where(start != 0, start.sign(), torch.where(slope.abs() > bound, -slope.sign(), 0.0))
     free = bound == 0
     answer, exact = start.clone(), torch.zeros(len(start), dtype=torch.bool)
@@ -66,9 +66,11 @@ def guess_quadratic(
         square *= keep[:, None, :]
         square.diagonal(dim1=1, dim2=2).add_(1 - keep)
         factor, failed = torch.linalg.cholesky_ex(square)
-        point = torch.cholesky_solve((-(linear + bound * signs) * keep)[:, :, None], factor)
-        slope = linear + (hessian @ point)[:, :, 0]
-        point = point[:, :, 0].masked_fill(((point[:, :, 0] * signs) <= 0) & ~free, 0.0)
+        # Two triangular solves: several times faster than cholesky_solve on a batch.
+        half = torch.linalg.solve_triangular(factor, (-(linear + bound * signs) * keep)[:, :, None], upper=False)
+        point = torch.linalg.solve_triangular(factor.mT, half, upper=True)[:, :, 0]
+        slope = linear + times(hessian, point)
+        point = point.masked_fill(((point * signs) <= 0) & ~free, 0.0)
         entering = torch.where((slope.abs() > bound) & ~active, -slope.sign(), 0.0)
         guess = torch.where(free, 0.0, point.sign() + entering)
         sound = failed == 0
@@ -83,6 +85,11 @@ def guess_quadratic(
             guess, open_fits = guess[left], open_fits[left]
         signs = guess
     return answer, exact
+
+
+def times(hessian: Tensor, point: Tensor) -> Tensor:
+    """Hu of every fit; as uᵀH, because torch multiplies a batch of rows many times faster than one of columns."""
+    return torch.bmm(point[:, None, :], hessian)[:, 0]
 
 
 def _search(hessian: Tensor, linear: Tensor, start: Tensor, bound: Tensor) -> Tensor:

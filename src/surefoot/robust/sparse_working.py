@@ -24,8 +24,8 @@ BLOCKED = 192
 
 
 class WorkingSets:
-    """chosen: the column in each slot; valid: slots in use, the first ones of every fit; the last slot never is, so that
-    padding can go there. Slots are padded to the fit with most, the columns held are not."""
+    """chosen: the column in each slot; valid: slots in use, the first ones of every fit, never the last: padding goes
+    there. Slots are padded to the fit with most, the columns held are not."""
 
     chosen: Int[Tensor, "fits slots"]
     valid: Bool[Tensor, "fits slots"]
