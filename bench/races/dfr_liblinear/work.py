@@ -2,8 +2,8 @@
 
 Features are ReLU-like, max(0, latent · mix − 0.3 + noise): 64 latent directions, of which one per class tells the class
 and one more tells a shortcut; the mixing is random, each of those directions reaching three features in ten. Groups are
-class × shortcut. The work is DFR's: 7 values of C on one balanced draw of half the rows, then 20 fits (MultiNLI: 4, to
-keep the race short) at one C on fresh balanced draws of all rows; three classes one against the rest. Peers get the
+class × shortcut. The work is DFR's: 7 values of C on one balanced draw of half the rows, then 20 fits at one C on
+fresh balanced draws of all rows; three classes one against the rest. Peers get the
 standardised float64 matrix ready made; ours gets raw float32 and a scaler.
 """
 
