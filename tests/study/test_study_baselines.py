@@ -1,5 +1,6 @@
 """Every baseline in a study: what a file may say of them, what their cells read, and one run of all of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from surefoot.card.markdown import markdown
 from surefoot.card.serialise import card_digest
 from surefoot.errors import InputError
 from surefoot.files import read_json
+from surefoot.rows.rows import Groups
 from surefoot.rows.worlds import gaussian_world
 from surefoot.study.graph import emphasis_of, graph_of, training_of
 from surefoot.study.mitigations import methods
@@ -166,6 +168,38 @@ def test_upweighting_counts_mistakes_more_and_says_when_there_are_none() -> None
     nothing = emphasise(FIT, {"upweight": 9.0}, 0, torch.zeros(400, dtype=torch.bool))
     assert bool((nothing.rows.weights == 1).all())
     assert "right on all 400 fit rows" in nothing.notes[0]
+
+
+def test_weights_that_a_training_replaces_are_said_and_those_it_reads_are_not() -> None:
+    told = "The weights of the fit rows were not used"
+    weighted = replace(FIT, weights=torch.linspace(0.5, 2.0, 400))
+    wrong = torch.arange(400) < 40
+    for emphasis, mistakes in (
+        ({"balance": "groups", "how": "sampling"}, None),
+        ({"balance": "classes", "how": "weights"}, None),
+        ({"remove_minority": 1, "balance": "groups", "how": "weights"}, None),
+        ({"upweight": 9.0}, wrong),
+    ):
+        assert emphasise(weighted, emphasis, 0, mistakes).notes[-1].startswith(told)
+        assert not any(note.startswith(told) for note in emphasise(FIT, emphasis, 0, mistakes).notes)
+    subset = emphasise(weighted, {"balance": "groups", "how": "subset"}, 0, None)
+    assert not any(note.startswith(told) for note in subset.notes)
+    assert len(subset.rows.weights.unique()) > 1  # they still count
+
+
+def test_a_subset_of_overlapping_groups_speaks_of_draws() -> None:
+    """All 100 rows are in "all" and the last 60 in "late" too, so 60 draws for each group share many rows."""
+    members = torch.stack([torch.ones(100, dtype=torch.bool), torch.arange(100) >= 40], dim=1)
+    rows = replace(FIT.take(torch.arange(100)), groups=Groups(("all", "late"), members))
+    made = emphasise(rows, {"balance": "groups", "how": "subset"}, 0, None)
+    different = len(set(made.rows.ids.tolist()))
+    assert different < 120
+    assert made.notes == (
+        f"Trained on 120 draws, 60 for each group, of {different} of 100 fit rows: "
+        "a row drawn for several groups counts as often.",
+    )
+    apart = emphasise(FIT, {"balance": "groups", "how": "subset"}, 0, None)
+    assert apart.notes == ("Trained on 80 of 400 fit rows: 20 of each.",)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class Repair(Part):
 
 
 class Retrained(Repair):
-    """A sparse last layer from scratch, on draws with equally many of each class, or (dfr) of each group."""
+    """A last layer from scratch, sparse unless `l1_ratio` is 0, on draws balanced over classes or (dfr) groups."""
 
     method: Literal["class_balanced", "dfr"]
     learn: Learn = Field("repair", description="choose is DFR-Val, the others DFR-Tr")

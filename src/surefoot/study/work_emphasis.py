@@ -80,7 +80,12 @@ def _balanced(made: Emphasised, emphasis: Mapping[str, Any], seed: int) -> Empha
         raise InputError("A training balanced over groups needs groups on the fit rows, and they have none; name some.")
     if emphasis["how"] == "subset":
         draw = balanced_draw(groups, rows.ids, torch.Generator().manual_seed(seed), role="fit", method="a subset")
-        note = f"Trained on {len(draw):,} of {len(rows):,} fit rows: {int(counts.min())} of each."
+        note = f"Trained on {len(draw):,} of {len(rows):,} fit rows: {int(counts.min()):,} of each."
+        if (different := len(draw.unique())) < len(draw):
+            note = (
+                f"Trained on {len(draw):,} draws, {int(counts.min()):,} for each group, of {different:,} of "
+                f"{len(rows):,} fit rows: a row drawn for several groups counts as often."
+            )
         return replace(made, rows=rows.take(draw), notes=(*made.notes, note))
     if not bool((counts > 0).all()):
         empty = groups.names[int((counts == 0).nonzero()[0])]
@@ -88,6 +93,7 @@ def _balanced(made: Emphasised, emphasis: Mapping[str, Any], seed: int) -> Empha
             f"'{empty}' has no fit rows, so nothing can make it weigh as much as the others; leave it out."
         )
     weights = balancing_weights(groups)
+    made = replace(made, notes=(*made.notes, *_replaced(rows, "balancing")))
     weighted = replace(rows, weights=(weights * len(rows) / weights.sum()).to(rows.weights.dtype))
     if emphasis["how"] == "sampling":
         return replace(made, rows=weighted, draw="weighted")
@@ -104,4 +110,11 @@ def _upweighted(made: Emphasised, by: float, wrong: Bool[Tensor, "rows"]) -> Emp
             "second plain training; train the first model less."
         )
     rows = replace(made.rows, weights=(weights / weights.mean()).to(made.rows.weights.dtype))
-    return Emphasised(rows, "weighted", made.pool, (*made.notes, note))
+    return Emphasised(rows, "weighted", made.pool, (*made.notes, note, *_replaced(made.rows, "upweighting mistakes")))
+
+
+def _replaced(rows: Rows, by: str) -> tuple[str, ...]:
+    """Says that weights the fit rows came with are gone."""
+    if bool((rows.weights == 1).all()):
+        return ()
+    return (f"The weights of the fit rows were not used: {by} sets its own.",)
