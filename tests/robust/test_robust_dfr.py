@@ -247,6 +247,21 @@ def test_unknown_groups_are_left_out_and_counted() -> None:
     )
 
 
+def test_choose_rows_in_no_group_are_counted_where_they_do_nothing_but_choose() -> None:
+    members = CHOOSE.groups.members.clone()
+    members[::10] = False
+    partial = replace(CHOOSE, groups=Groups(CHOOSE.groups.names, members))
+    given = {"repair": REPAIR, "choose": partial}
+    told = "30 of 300 choose rows are in no group: they did not count in the worst."
+    assert dfr(given, DFRSettings(strengths=(0.1,)), 0).notes == (told,)
+    head = LinearHead(torch.zeros(2, 6), torch.zeros(2))
+    assert class_balanced(given, head, BalancedSettings(strengths=(0.1,)), 0).notes == (told,)
+    # Learned on themselves they are told of once, as rows that were not drawn.
+    learned = dfr({"choose": partial}, DFRSettings(learn="choose", strengths=(0.1,), retrains=1), 0).notes
+    assert told not in learned
+    assert "30 of 300 choose rows are in no group and were not drawn." in learned
+
+
 def test_a_group_too_small_to_halve_is_refused() -> None:
     # Guards trap 5 of DFR: the group would be empty in the half that scores.
     lone = CHOOSE.groups.members[:, 1].nonzero().squeeze(1)[1:]

@@ -252,6 +252,8 @@ def retrain(
     averaged = _average_head(_fit(pool, whole, draws, [final] * retrains, settings, heads[won]))
     folded = fold_scaler(averaged, whole.mean, whole.scale)
     precision = pool.features.dtype
+    if settings.learn != "choose":
+        notes += _unscored(judged)
     notes += _notes(pool, groups, averaged, final, len(draws[0]), settings)
     return Repaired(
         head=LinearHead(folded.weight.to(precision), folded.bias.to(precision)),
@@ -353,6 +355,14 @@ def _refuse_empty_half(groups: Groups, role: str, method: str) -> None:
                 f"The group '{name}' is missing from one half of the {role} rows, and {method} fits on one half and "
                 f"scores on the other; give more {role} rows of it from other sources, or learn on the repair rows."
             )
+
+
+def _unscored(judged: Groups) -> list[str]:
+    """Says how many choose rows have no group by which a setting could be scored."""
+    unknown, count = int((~judged.members.any(dim=1)).sum()), len(judged.members)
+    if not unknown:
+        return []
+    return [f"{unknown:,} of {count:,} choose rows are in no group: they did not count in the worst."]
 
 
 def _notes(
