@@ -82,6 +82,20 @@ def test_the_mean_weighs_groups_alike_where_judge_rows_are_correlated() -> None:
     assert found(core, "core", "shortcut_decodability_mean").value < 0.6
 
 
+def test_a_group_without_judge_rows_has_no_share_of_the_mean() -> None:
+    """Three groups are left, each weighs a third, and the mean is that of their accuracies."""
+    roles = world().roles
+    judge = roles["judge"].take(~roles["judge"].groups.members[:, 1])
+    assert (judge.groups.counts() > 0).tolist() == [True, False, True, True]
+    settings = DFRSettings(learn="choose")
+    found_mean = found(
+        probe([Representation("three", ({**roles, "judge": judge},))], settings), "three", "core_decodability_mean"
+    ).value
+    answers = dfr({"choose": roles["choose"]}, settings, seed=0).head.logits(judge.inputs[:]).argmax(dim=1)
+    each = [float((answers == judge.targets)[judge.groups.members[:, group]].double().mean()) for group in (0, 2, 3)]
+    assert found_mean == pytest.approx(sum(each) / 3, abs=1e-6)
+
+
 def test_the_core_probe_is_dfr_and_the_shortcut_probe_dfr_of_the_attribute(probing: Probing) -> None:
     roles = world().roles
     settings = DFRSettings(learn="choose")
