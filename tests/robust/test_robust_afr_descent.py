@@ -12,6 +12,7 @@ from surefoot.errors import InputError
 from surefoot.robust import afr_descent
 from surefoot.robust.afr import afr_weights
 from surefoot.robust.afr_descent import Descent, Path, Span, cheaper_span, descend
+from surefoot.robust.afr_spans import by_features, by_rows, products
 from surefoot.robust.head import LinearHead
 from surefoot.robust.protocol import Material
 from surefoot.rows.rows import cross_groups, make_rows
@@ -123,6 +124,32 @@ def gradient(repair: Material, base: LinearHead, weights: Tensor, change: Tensor
     losses = cross_entropy(repair.features @ moved[:, :-1].T + moved[:, -1], repair.targets, reduction="none")
     (found,) = torch.autograd.grad((weights * losses).sum(), moved)
     return found
+
+
+@pytest.mark.parametrize("span", SPANS)
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_the_norm_of_a_slope_counts_every_class_the_last_one_too(classes: int, span: Span) -> None:
+    """Only K − 1 classes are stored; the norm is that of all K vectors of the gradient, at zero and away from it."""
+    repair, base = rows_of(40, 9, classes, 0), base_of(9, classes)
+    weights, penalty, length = weights_of(repair, base, (4.0,)), 0.3, -0.7
+    free = classes - 1
+    pull = torch.full((free, 1), 2 * penalty, dtype=torch.float64)
+    shared = (base.logits(repair.features), repair.targets, weights.T.contiguous(), pull)
+    if span == "features":
+        ways = by_features(repair.features, *shared)
+    else:
+        ways = by_rows(products(repair.features, repair.features), *shared)
+    at_zero = torch.zeros_like(ways.steepness)
+    change = torch.zeros(classes, 10, dtype=torch.float64)
+    found = ways.slope(at_zero, free)
+    whole = gradient(repair, base, weights[:, 0], change)
+    torch.testing.assert_close(found, whole.square().sum()[None], rtol=1e-10, atol=0)
+    moved = torch.zeros_like(at_zero)
+    ways.move(at_zero, torch.full((free, 1), length, dtype=torch.float64), moved)
+    change = length * whole
+    found = ways.slope(moved, free)
+    whole = gradient(repair, base, weights[:, 0], change) + 2 * penalty * change
+    torch.testing.assert_close(found, whole.square().sum()[None], rtol=1e-10, atol=0)
 
 
 def last_after(steps: int, penalty: float, clip: float) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
