@@ -13,6 +13,7 @@ from surefoot.robust.balanced import BalancedSettings, class_balanced
 from surefoot.robust.dfr import DFRSettings, dfr
 from surefoot.robust.head import LinearHead, fold_scaler
 from surefoot.robust.retrain import fit_heads, fit_scaler
+from surefoot.rows.roles import Roles
 from surefoot.rows.rows import Groups, Rows, cross_groups, make_rows
 
 GRID = (1.0, 0.1, 0.03)
@@ -290,6 +291,41 @@ def test_a_draw_that_misses_a_class_is_refused() -> None:
     message = str(caught.value)
     assert message.startswith("20 balanced draws of repair rows for DFR all missed a class (last: '")
     assert message.endswith("'); the smallest group has too few rows: merge groups, drop it (drop_groups) or add rows.")
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "sentence"),
+    [
+        (
+            {"repair": 2, "choose": 30},
+            DFRSettings(),
+            "DFR fits 3 classes, but none of the 2 repair rows that it can draw from is of class 'c2'; add repair rows "
+            "of it, or leave it out of the classes.",
+        ),
+        (
+            {"choose": 2},
+            DFRSettings(learn="choose", multiclass="multinomial"),
+            "DFR fits 3 classes, but none of the 1 choose rows that it can draw from is of class 'c1'; add choose rows "
+            "of it, or leave it out of the classes.",
+        ),
+    ],
+)
+def test_fewer_rows_than_classes_are_refused_by_the_class_that_has_none(
+    given: dict[str, int], settings: DFRSettings, sentence: str
+) -> None:
+    """No group is empty, so only the class can be named; drawing again or dropping a group would not help."""
+    roles: Roles = {
+        role: make_rows(
+            torch.randn(count, 4, generator=torch.Generator().manual_seed(count)),
+            torch.arange(count) % 3,
+            classes=["c0", "c1", "c2"],
+            groups=Groups(("everywhere",), torch.ones(count, 1, dtype=torch.bool)),
+        )
+        for role, count in given.items()
+    }
+    with pytest.raises(InputError) as caught:
+        dfr(roles, settings, 0)
+    assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize("learn", ["repair", "choose"])

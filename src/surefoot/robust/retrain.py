@@ -282,16 +282,23 @@ def _draw(
 ) -> Int[Tensor, "drawn"]:
     """A balanced draw from the rows at `index` that holds every class, as row numbers of the pool."""
     ids, some = pool.rows.ids[index.numpy()], groups.take(index)
-    missing: list[int] = []
+    classes = pool.rows.classes
+    within = pool.targets[index[some.members.any(dim=1)]]
+    missing = (within.bincount(minlength=len(classes)) == 0).nonzero().squeeze(1).tolist()
+    if missing:
+        raise InputError(
+            f"{method} fits {len(classes)} classes, but none of the {len(within)} {pool.role} rows that it can draw "
+            f"from is of class '{classes[missing[0]]}'; add {pool.role} rows of it, or leave it out of the classes."
+        )
     for _ in range(REDRAWS):
         draw = index[balanced_draw(some, ids, generator, role=pool.role, method=method)]
-        present = pool.targets[draw].bincount(minlength=len(pool.rows.classes))
+        present = pool.targets[draw].bincount(minlength=len(classes))
         missing = (present == 0).nonzero().squeeze(1).tolist()
         if not missing:
             return draw
     raise InputError(
         f"{REDRAWS} balanced draws of {pool.role} rows for {method} all missed a class (last: "
-        f"'{pool.rows.classes[missing[0]]}'); the smallest group has too few rows: merge groups, drop it (drop_groups) "
+        f"'{classes[missing[0]]}'); the smallest group has too few rows: merge groups, drop it (drop_groups) "
         "or add rows."
     )
 
