@@ -10,6 +10,7 @@ from hub_examples import WORDS, save_image_model, save_text_model, some_texts, t
 from PIL import Image
 from safetensors import safe_open
 
+from surefoot.card.serialise import read_card
 from surefoot.cli.app import main
 from surefoot.errors import InputError
 from surefoot.hub import repaired as repaired_module
@@ -185,6 +186,22 @@ def test_the_command_repairs_a_model_of_texts_into_a_folder(
     changed = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
     head = open_encoder(str(folder)).module.get_submodule("classifier")
     assert torch.equal(changed.classifier.weight, head.weight)  # type: ignore[arg-type]
+
+
+def test_the_command_tries_the_methods_it_is_given_on_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_text_model(tmp_path / "model")
+    write_comments(tmp_path / "comments.csv")
+    asked = ["repair", "comments.csv", "--model", "model", "--text", "text", "--groups", "place", "-q", "--methods"]
+    assert main([*asked, "rwg,class_balancd"]) == 2
+    assert "There is no repair 'class_balancd'; did you mean 'class_balanced'?" in capsys.readouterr().err
+    assert not Path("runs").exists()  # said before any feature is taken
+    assert main([*asked, "rwg,class_balanced"]) in (0, 10, 11)
+    (kept,) = Path("runs").glob("repair-*")
+    assert [each.name for each in read_card(kept / "card.json").subjects] == ["base", "base+rwg", "base+class_balanced"]
+    assert (kept / "repaired" / "config.json").is_file()
 
 
 def test_image_files_named_in_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from surefoot.progress import Progress, silent
 from surefoot.rows.published import Published, describe_published, image_rows, text_rows
 from surefoot.rows.reading import UNLABELLED, Reading
 from surefoot.study.columns import USUAL, Columns
-from surefoot.study.once_repair import KeptRepair, repair_features
+from surefoot.study.once_repair import KeptRepair, refuse_unknown_methods, repair_features
 
 __all__ = [
     "MadeFeatures",
@@ -247,7 +247,11 @@ def repair_model(
 
     The repaired model is the folder `repaired` of the run, which `from_pretrained` loads; where the head cannot be put
     back, a sentence says why, and the surefoot model that reads features is what is left.
+
+    methods: as `repair_features` takes them; names that are none are refused before any feature is taken.
     """
+    if methods is not None:
+        refuse_unknown_methods(methods)
     encoder = open_encoder(model, trust_code=trust_code, weights=weights)
     name = f"{data.stem}-{digest_json([model, str(data.resolve())])[:8]}"
     made = features_of(

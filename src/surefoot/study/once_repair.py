@@ -39,7 +39,7 @@ from surefoot.study.once import summary_of_role
 from surefoot.study.once_predict import encoder_of, seen_by
 from surefoot.study.stored import COLUMNS, save_seen
 
-__all__ = ["SHARES", "KeptRepair", "Parted", "give_roles", "repair_features"]
+__all__ = ["SHARES", "KeptRepair", "Parted", "give_roles", "refuse_unknown_methods", "repair_features"]
 
 SHARES: Mapping[Role, float] = {"fit": 0.4, "repair": 0.2, "choose": 0.2, "judge": 0.2}
 """How rows are shared out where the file has no split."""
@@ -214,6 +214,18 @@ def give_roles(reading: Reading, seed: int) -> Parted:
     return Parted(ordered, f"{words}; {REPAIR_SHARE:.0%} of its training rows were kept for repair, with seed {seed}.")
 
 
+def refuse_unknown_methods(methods: Sequence[str]) -> None:
+    """Raise `InputError` unless these are names of repairs, at least one and each once."""
+    known = list(LABELS)
+    for name in methods:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"the methods are {', '.join(known)}."
+            raise InputError(f"There is no repair {name!r}; {advice}")
+    if not methods or len(set(methods)) != len(methods):
+        raise InputError(f"methods are {', '.join(methods) or 'none'}; give at least one, and each once.")
+
+
 def _single(head: LinearHead) -> LinearHead:
     return LinearHead(head.weight.float(), head.bias.float())
 
@@ -298,18 +310,12 @@ def _wanted(methods: Sequence[str] | None, roles: Roles) -> tuple[str, ...]:
     grouped = bool(roles["choose"].groups.names)
     if methods is None:
         return USUAL_WITH_GROUPS if grouped else USUAL_WITHOUT
-    known = list(LABELS)
+    refuse_unknown_methods(methods)
     for name in methods:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            advice = f"did you mean {near[0]!r}?" if near else f"the methods are {', '.join(known)}."
-            raise InputError(f"There is no repair {name!r}; {advice}")
         if not grouped and name in WITH_GROUPS:
             raise InputError(
                 f"The repair {name!r} fits with groups, and the rows have none; name columns with --groups."
             )
-    if not methods or len(set(methods)) != len(methods):
-        raise InputError(f"methods are {', '.join(methods) or 'none'}; give at least one, and each once.")
     return tuple(methods)
 
 
