@@ -11,6 +11,7 @@ from surefoot.card.diff import diff_cards, diff_page, diff_text
 from surefoot.card.gate import EXIT_CODES, gate
 from surefoot.card.junit import junit
 from surefoot.card.markdown import markdown, pull_request
+from surefoot.card.page import page
 from surefoot.errors import InputError
 
 
@@ -38,6 +39,24 @@ def test_the_front_matter_is_what_the_hub_reads() -> None:
     assert worst["name"] == "Worst-group accuracy, 95% interval [88.2, 93.8]"
     assert body.startswith("\n# Digits with a shortcut\n")
     assert "tags" in read
+
+
+def test_a_claim_on_a_difference_is_told_with_the_labels_of_both_models() -> None:
+    card = usual()
+    pair, words = "converged+dfr_train − converged", "CNN, converged → DFR, learns on repair rows − CNN, converged"
+    labels = {each.name: each.label for each in card.subjects}
+    claim = Claim("worst_group_accuracy", pair, at_least=0.05)
+    claims = judge_claims([claim], card.differences, labels=labels)
+    assert claims[0].sentence.startswith(f"Worst-group accuracy of “{words}” is ")
+    card = replace(card, claims=claims, sentence=claims[0].sentence)
+    assert f"Worst-group accuracy of “{words}” is at least" in markdown(card)
+    assert f"Worst-group accuracy of “{words}” is at least" in pull_request(card)
+    assert f'<p class="whom">{words}</p>' in page(card)
+    (case,) = ElementTree.fromstring(junit(card)).iter("testcase")
+    assert case.attrib["name"].startswith(f"Worst-group accuracy of “{words}” is at least")
+    assert case.attrib["classname"] == f"surefoot.{pair}"  # programs find it by its name
+    for text in (markdown(card), pull_request(card), page(card), diff_text(diff_cards(card, usual()))):
+        assert pair not in text
 
 
 def test_markdown_tables_keep_their_columns_whatever_the_names() -> None:

@@ -18,6 +18,7 @@ from surefoot.card.words import (
     show_count,
     show_finding,
     show_level,
+    show_subject,
     show_value,
 )
 from surefoot.errors import InputError
@@ -117,7 +118,7 @@ def describe_claim(claim: Claim, unit: str, label: str | None = None) -> str:
 def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels: Mapping[str, str]) -> Judged:
     sign, bound = _bound(claim)
     finding = _named(claim, findings, chosen)
-    what = _what(finding.name, finding.slice, labels.get(finding.subject, finding.subject))
+    what = _what(finding.name, finding.slice, show_subject(finding.subject, labels))
     limit = "minimum" if sign == "at least" else "maximum"
     if finding.interval is None:
         reason = (

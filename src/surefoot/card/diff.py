@@ -13,7 +13,7 @@ from surefoot.card.markup import Child, Markup, element
 from surefoot.card.page import WORDS, document, icon
 from surefoot.card.serialise import card_digest
 from surefoot.card.tables import table
-from surefoot.card.words import finding_title, show_count, show_finding
+from surefoot.card.words import finding_title, show_count, show_finding, show_subject
 from surefoot.findings.finding import Finding
 
 __all__ = ["CardDiff", "Change", "ClaimChange", "diff_cards", "diff_page", "diff_text"]
@@ -156,7 +156,7 @@ def _apart(before: Finding | None, after: Finding | None) -> bool:
 def _claims(diff: CardDiff) -> list[list[str]]:
     return [
         [
-            describe_claim(each.claim, each.unit, _label(diff, each.claim.subject)),
+            describe_claim(each.claim, each.unit, show_subject(each.claim.subject, diff.labels)),
             *_statuses(each),
         ]
         for each in diff.claims
@@ -165,12 +165,7 @@ def _claims(diff: CardDiff) -> list[list[str]]:
 
 def _where(diff: CardDiff, change: Change) -> str:
     part = "" if change.slice == "all" else f" on “{change.slice}”"
-    return f"{finding_title(change.name)} of {_label(diff, change.subject)}{part}"
-
-
-def _label(diff: CardDiff, subject: str) -> str:
-    """What readers call a subject, or both subjects of a difference."""
-    return " − ".join(diff.labels.get(name, name) for name in subject.split(" − "))
+    return f"{finding_title(change.name)} of {show_subject(change.subject, diff.labels)}{part}"
 
 
 def _numbers(change: Change) -> list[str]:

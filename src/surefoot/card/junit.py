@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 
 from surefoot.card.card import Card
 from surefoot.card.claims import describe_claim
+from surefoot.card.words import show_subject
 
 __all__ = ["junit"]
 
@@ -23,7 +24,7 @@ def junit(card: Card) -> str:
     for judged in card.claims:
         subject = judged.finding.subject if judged.finding else judged.claim.subject
         unit = judged.finding.unit if judged.finding else ""
-        name = describe_claim(judged.claim, unit, labels.get(subject, subject))
+        name = describe_claim(judged.claim, unit, show_subject(subject, labels))
         case = ElementTree.SubElement(
             suite, "testcase", {"name": _printable(name), "classname": _printable(f"surefoot.{subject}"), "time": "0"}
         )

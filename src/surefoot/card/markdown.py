@@ -9,7 +9,15 @@ import yaml
 
 from surefoot.card.card import Card, base_of
 from surefoot.card.claims import Status, describe_claim
-from surefoot.card.words import finding_title, show_bounds, show_finding, show_level, show_seconds, show_value
+from surefoot.card.words import (
+    finding_title,
+    show_bounds,
+    show_finding,
+    show_level,
+    show_seconds,
+    show_subject,
+    show_value,
+)
 from surefoot.findings.finding import Finding
 
 __all__ = ["markdown", "pull_request"]
@@ -88,7 +96,7 @@ def _claims(card: Card) -> str:
         unit = "" if judged.finding is None else judged.finding.unit
         measured = "–" if judged.finding is None else show_finding(judged.finding)
         needed = f"about {judged.needed:,} clusters" if judged.needed is not None else "–"
-        claimed = describe_claim(judged.claim, unit, labels.get(subject, subject))
+        claimed = describe_claim(judged.claim, unit, show_subject(subject, labels))
         rows.append([WORDS[judged.status], claimed, measured, needed])
     return _table(["Verdict", "Claim", "Measured", "What would decide"], rows)
 
@@ -115,9 +123,7 @@ def _changes(card: Card) -> str:
     rows: list[list[str]] = []
     for each in card.differences:
         if each.name in SUMMARIES and each.slice not in card.groups:
-            after, _, before = each.subject.partition(" − ")
-            pair = f"{labels.get(after, after)} − {labels.get(before, before)}"
-            rows.append([pair, finding_title(each.name), show_finding(each)])
+            rows.append([show_subject(each.subject, labels), finding_title(each.name), show_finding(each)])
     return _table(["Models", "Measure", "Change"], rows)
 
 

@@ -14,7 +14,7 @@ from surefoot.card.panels import calibration_panel, changes_panel, confusion_pan
 from surefoot.card.plots import Lane, Scale, claim_plot, symbols
 from surefoot.card.serialise import card_digest
 from surefoot.card.tables import differences_section, findings_section, making_section
-from surefoot.card.words import is_difference, show_apart, show_count, show_finding
+from surefoot.card.words import is_difference, show_apart, show_count, show_finding, show_subject
 
 __all__ = ["WORDS", "document", "icon", "page"]
 
@@ -152,7 +152,7 @@ def _claim(card: Card, judged: Judged) -> Markup:
     parts: list[Child] = [
         element("p", {"class": f"status {judged.status}"}, icon(judged.status), WORDS[judged.status]),
         element("h3", {}, claimed),
-        element("p", {"class": "whom"}, labels.get(subject, subject)),
+        element("p", {"class": "whom"}, show_subject(subject, labels)),
     ]
     if finding is not None:
         parts.append(element("p", {"class": "value"}, show_finding(finding)))

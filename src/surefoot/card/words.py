@@ -5,6 +5,7 @@ stand in brackets behind the value without repeating the unit.
 """
 
 import math
+from collections.abc import Mapping
 
 from surefoot.findings.finding import Finding
 
@@ -17,6 +18,7 @@ __all__ = [
     "show_finding",
     "show_level",
     "show_seconds",
+    "show_subject",
     "show_value",
 ]
 
@@ -91,6 +93,17 @@ def show_finding(finding: Finding, *, value: str | None = None) -> str:
 def is_difference(finding: Finding) -> bool:
     """Whether the finding compares two subjects ("after − before")."""
     return " − " in finding.subject
+
+
+def show_subject(subject: str, labels: Mapping[str, str]) -> str:
+    """What readers call a subject, or both subjects of a difference.
+
+    >>> show_subject("erm+dfr − erm", {"erm": "CNN", "erm+dfr": "CNN + DFR"})
+    'CNN + DFR − CNN'
+    """
+    if subject in labels:
+        return labels[subject]
+    return " − ".join(labels.get(name, name) for name in subject.split(" − "))
 
 
 def show_apart(value: float, bound: float, unit: str, *, signed: bool = False) -> tuple[str, str]:
