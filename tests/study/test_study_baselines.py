@@ -10,10 +10,11 @@ from surefoot.card.markdown import markdown
 from surefoot.card.serialise import card_digest
 from surefoot.errors import InputError
 from surefoot.files import read_json
+from surefoot.robust.dfr import DFRSettings, dfr
 from surefoot.rows.rows import Groups
 from surefoot.rows.worlds import gaussian_world
 from surefoot.study.graph import emphasis_of, graph_of, training_of
-from surefoot.study.mitigations import methods
+from surefoot.study.mitigations import Retrained, methods
 from surefoot.study.numerics import numerics_of
 from surefoot.study.plan import plan_study
 from surefoot.study.run import Outcome, run_study
@@ -255,6 +256,22 @@ def test_settings_the_method_refuses_are_refused_by_the_plan(tmp_path: Path) -> 
     text = ALL.replace("rwg: {method: rwg, penalties: [0.1]", "rwg: {method: rwg, draws: 3, penalties: [0.1]")
     with pytest.raises(InputError, match="draws is 3 with how 'weights'"):
         plan_study(study_of(text, tmp_path), tmp_path, out=tmp_path / "runs", product="default")
+
+
+def test_groups_dropped_by_a_study_s_list_are_those_of_the_method_s_tuple() -> None:
+    roles = gaussian_world(sizes={"repair": 300, "choose": 300}).roles
+    rarest = FIT.groups.names[int(FIT.groups.counts().argmin())]
+    told = Retrained(method="dfr", strengths=[0.3], retrains=2, drop_groups=[rarest])
+    settings = settings_of(told.model_dump(mode="json", exclude={"label", "bases"}))
+    assert isinstance(settings, DFRSettings)
+    by_list, by_tuple = (
+        dfr(roles, each, 0) for each in (settings, DFRSettings(strengths=(0.3,), retrains=2, drop_groups=(rarest,)))
+    )
+    assert torch.equal(by_list.head.weight, by_tuple.head.weight)
+    assert (by_list.trials, by_list.notes) == (by_tuple.trials, by_tuple.notes)
+    assert by_list.notes[0] == f"Rows of {rarest} were left out of learning and selection."
+    everyone = dfr(roles, DFRSettings(strengths=(0.3,), retrains=2), 0)
+    assert not torch.equal(by_list.head.weight, everyone.head.weight)
 
 
 def test_every_mitigation_becomes_its_methods_settings(tmp_path: Path) -> None:
