@@ -21,26 +21,22 @@ from pathlib import Path
 
 import torch
 from pictures import (
+    PARTS,
     TEXTURES,
     Pictures,
     as_bytes,
     contact_sheet,
     digits_of_each_class,
-    extract,
     on_background,
-    rows_of,
+    rows_of_sets,
     texture,
 )
-from refits import SETTINGS, accuracy, refit, table, words
+from refits import accuracy, refits, table, words
 
 from surefoot.rows.digits import load_digits
 
-SEEDS = 5
-EACH = 36
 JUDGED = ("original", "mixed", "foreground", "background")
 HEADS = {"baseline (Og)": ("original",), "DFR on MR": ("mixed",), "DFR on MR + Og": ("mixed", "original")}
-
-PARTS = {"learn": (0, 48), "choose": (1, 10), "judge": (2, 20)}
 
 
 def compose(seed: int) -> dict[str, Pictures]:
@@ -77,14 +73,10 @@ def main() -> None:
     sets = compose(seed=0)
     if arguments.sheet:
         contact_sheet([sets[f"judge {kind}"] for kind in JUDGED], arguments.sheet)
-    rows = {
-        name: rows_of(pictures, extract(pictures, f"background-{name.replace(' ', '-')}"), name)
-        for name, pictures in sets.items()
-    }
+    rows = rows_of_sets(sets, "background")
     lines = []
     for name, kinds in HEADS.items():
-        learn, choose = [rows[f"learn {kind}"] for kind in kinds], [rows[f"choose {kind}"] for kind in kinds]
-        heads = [refit(learn, choose, EACH, seed, SETTINGS) for seed in range(SEEDS)]
+        heads = refits(rows, kinds)
         lines.append([name, *(words(accuracy(heads, rows[f"judge {kind}"], name)) for kind in JUDGED)])
     print(table(["head", *JUDGED], lines))
 
@@ -92,9 +84,7 @@ def main() -> None:
     for each in (6, 12, 24, 36, 48):
         line = [f"{each} digits a class"]
         for kinds in HEADS.values():
-            learn, choose = [rows[f"learn {kind}"] for kind in kinds], [rows[f"choose {kind}"] for kind in kinds]
-            heads = [refit(learn, choose, each, seed, SETTINGS) for seed in range(SEEDS)]
-            line.append(words(accuracy(heads, rows["judge mixed"], "")))
+            line.append(words(accuracy(refits(rows, kinds, each), rows["judge mixed"], "")))
         lines.append(line)
     print(table(["accuracy on mixed pictures", *HEADS], lines))
 

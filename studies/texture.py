@@ -24,30 +24,26 @@ from pathlib import Path
 
 import torch
 from pictures import (
+    PARTS,
     TEXTURES,
     Pictures,
     as_bytes,
     contact_sheet,
     digits_of_each_class,
-    extract,
     filled,
     other_texture,
-    rows_of,
+    rows_of_sets,
     texture,
 )
-from refits import SETTINGS, accuracy, refit, table, words
+from refits import accuracy, refits, table, words
 from torch import Tensor
 
 from surefoot.robust.head import LinearHead
 from surefoot.rows.digits import load_digits
 from surefoot.rows.rows import Rows
 
-SEEDS = 5
-EACH = 36
 JUDGED = ("agreeing", "conflict", "white")
 HEADS = {"agreeing (IN)": ("agreeing",), "DFR on SIN": ("stylized",), "DFR on IN + SIN": ("agreeing", "stylized")}
-
-PARTS = {"learn": (0, 48), "choose": (1, 10), "judge": (2, 20)}
 
 
 def compose(seed: int) -> dict[str, Pictures]:
@@ -99,14 +95,10 @@ def main() -> None:
     sets = compose(seed=1)
     if arguments.sheet:
         contact_sheet([sets[f"judge {kind}"] for kind in JUDGED], arguments.sheet)
-    rows = {
-        name: rows_of(pictures, extract(pictures, f"texture-{name.replace(' ', '-')}"), name)
-        for name, pictures in sets.items()
-    }
+    rows = rows_of_sets(sets, "texture")
     lines = []
     for name, kinds in HEADS.items():
-        learn, choose = [rows[f"learn {kind}"] for kind in kinds], [rows[f"choose {kind}"] for kind in kinds]
-        heads = [refit(learn, choose, EACH, seed, SETTINGS) for seed in range(SEEDS)]
+        heads = refits(rows, kinds)
         bias = shape_bias(heads, rows["judge conflict"], sets["judge conflict"].textures)
         judged = (words(accuracy(heads, rows[f"judge {kind}"], name)) for kind in JUDGED)
         lines.append([name, "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * value for value in bias)), *judged])
