@@ -142,3 +142,21 @@ def test_draws_with_matrices_of_their_own_equal_draws_that_share_one() -> None:
         )
         torch.testing.assert_close(apart.weight[fit], alone.weight[0], rtol=0, atol=1e-5)
         torch.testing.assert_close(apart.objective[fit], alone.objective[0], rtol=1e-11, atol=0)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_columns_that_are_nearly_combinations_of_others_take_few_steps(seed: int) -> None:
+    # 50 columns of 3 or 8 directions: guesses of the active set bounce, and steps must notice (once, 37 of them).
+    for directions in (3, 8):
+        latent = numbers(700, directions, seed=seed)
+        features = latent @ numbers(directions, 50, seed=seed + 10) / directions**0.5 + 0.03 * numbers(700, 50)
+        positive = latent[:, 0] + 0.5 * numbers(700, seed=seed + 20) > 0
+        fits = sparse_logistic(
+            features.to(torch.float32),
+            positive[None],
+            torch.ones(1, 700, dtype=torch.float64),
+            torch.tensor([10.0], dtype=torch.float64),
+            mean=features.mean(dim=0),
+            scale=features.std(dim=0),
+        )
+        assert fits.steps <= 20

@@ -56,10 +56,14 @@ class Solved:
 
 @dataclass(frozen=True)
 class _State:
-    """Where fits stand."""
+    """Where fits stand, and whose last step was cut short: guesses do not serve them."""
 
     point: Float[Tensor, "fits columns"]
     margins: Float[Tensor, "fits few"]
+    short: Bool[Tensor, "fits"]
+
+    def take(self, index: Tensor) -> "_State":
+        return _State(self.point[index], self.margins[index], self.short[index])
 
 
 def newton_fits(
@@ -74,7 +78,7 @@ def newton_fits(
     coefficients, objective = start.clone(), start.new_zeros(count)
     gap, last_gap = start.new_full((count,), torch.inf), start.new_full((count,), torch.inf)
     level = torch.full((count,), FAR)
-    state = _State(start.clone(), fits.margins(start))
+    state = _State(start.clone(), fits.margins(start), torch.zeros(count, dtype=torch.bool))
     working = WorkingSets(fits, start.shape[1], fits.designs[0].transposed.dtype)
     remaining = torch.arange(count)
     for step in range(most_steps + 1):
@@ -90,8 +94,7 @@ def newton_fits(
             return Solved(coefficients, objective, gap, step)
         if len(left) < len(near):
             remaining, fits, level, some_gap = remaining[left], fits.take(left), level[left], some_gap[left]
-            state, gradient = _State(state.point[left], state.margins[left]), gradient[left]
-            last_gap = last_gap[left]
+            state, gradient, last_gap = state.take(left), gradient[left], last_gap[left]
             working.take(left)
         slope = gradient + penalty.square * state.point
         level = torch.where((level == CLOSE) & (some_gap > SHRINK * last_gap), EXACT, level)
@@ -117,7 +120,7 @@ def _centre(state: _State, fits: Fits) -> _State:
             break
     point = state.point.clone()
     point[:, -1] += shift
-    return _State(point, state.margins + shift[:, None] * fits.signs)
+    return _State(point, state.margins + shift[:, None] * fits.signs, state.short)
 
 
 def _step(
@@ -139,7 +142,8 @@ def _step(
             continue
         hessian = working.hessian[some] if each_level < EXACT else _exact(fits, working, diagonal, some)
         _brace(hessian, square[some], valid[some])
-        proposed[some] = _propose(hessian, some_slope[some], here[some], bound[some], each_level)
+        guess = ~state.short[some] if each_level == FAR else torch.zeros_like(some, dtype=torch.bool)
+        proposed[some] = _propose(hessian, some_slope[some], here[some], bound[some], each_level, guess)
     change = proposed - here
     far = level == FAR
     if bool(far.any()):
@@ -151,11 +155,11 @@ def _step(
         wide[fit, chosen[close][fit, place]] = change[close][fit, place]
         turn[close] = fits.take(close).margins(wide)
     promised = _promise(some_slope, here, proposed, bound)
-    reached, moved, found = _halve(fits, here, state.margins, proposed, turn, promised, bound, square)
+    reached, moved, found, short = _halve(fits, here, state.margins, proposed, turn, promised, bound, square)
     point = state.point.clone()
     fit, place = valid.nonzero(as_tuple=True)
     point[fit, chosen[fit, place]] = reached[fit, place]
-    return _State(point, moved), found
+    return _State(point, moved, short), found
 
 
 def _exact(fits: Fits, working: WorkingSets, diagonal: Tensor, some: Tensor) -> Tensor:
@@ -179,17 +183,17 @@ def _brace(hessian: Tensor, square: Tensor, valid: Tensor) -> None:
     diagonal.copy_(torch.where(valid, kept + square.to(hessian.dtype) + floor, 1.0))
 
 
-def _propose(hessian: Tensor, slope: Tensor, here: Tensor, bound: Tensor, level: int) -> Tensor:
-    """The minimum of the quadratic around `here`; far from the optimum a guess, if it promises to go down."""
+def _propose(hessian: Tensor, slope: Tensor, here: Tensor, bound: Tensor, level: int, guess: Tensor) -> Tensor:
+    """The minimum of the quadratic around `here`; where `guess` a mere guess, if it promises to go down."""
     if level == CLOSE:
         hessian = hessian.to(torch.float64)
     precision = hessian.dtype
     start, limit = here.to(precision), bound.to(precision)
     linear = slope.to(precision) - times(hessian, start)
-    if level > FAR:
-        return minimise_quadratic(hessian, linear, start, limit)
+    if not bool(guess.any()):
+        return minimise_quadratic(hessian, linear, start, limit).to(torch.float64)
     proposed = guess_quadratic(hessian, linear, start, limit, GUESSES)[0].to(torch.float64)
-    wrong = (~(_promise(slope, here, proposed, bound) < 0)).nonzero().squeeze(1)
+    wrong = (~(guess & (_promise(slope, here, proposed, bound) < 0))).nonzero().squeeze(1)
     if len(wrong):
         better = minimise_quadratic(hessian[wrong], linear[wrong], start[wrong], limit[wrong])
         proposed[wrong] = better.to(torch.float64)
@@ -210,8 +214,9 @@ def _halve(
     promised: Tensor,
     bound: Tensor,
     square: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The largest of the steps 1, 1/2, 1/4, … after which the objective has fallen enough, and which fits have one."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The largest of the steps 1, 1/2, 1/4, … after which the objective has fallen enough; which fits have one, and
+    for which it is not the whole."""
 
     def value(at: Tensor, with_margins: Tensor) -> Tensor:
         return (bound * at.abs() + 0.5 * square * at.square()).sum(dim=1) + (fits.kappa * softplus(-with_margins)).sum(
@@ -234,4 +239,4 @@ def _halve(
         if bool(settled.all()):
             break
         share = torch.where(settled[:, None], share, share / 2)
-    return reached, moved, found
+    return reached, moved, found, share[:, 0] < 1

@@ -96,7 +96,7 @@ def _search(hessian: Tensor, linear: Tensor, start: Tensor, bound: Tensor) -> Te
     """Feature-sign search from `start`: settle the support, take in the worst zero, until none is left."""
     point = start.clone()
     scale = hessian.diagonal()
-    tolerance = 1e-12 * float(linear.abs().max())
+    tolerance = max(1e-12, 8 * torch.finfo(linear.dtype).eps) * float(linear.abs().max())
     for _ in range(SEARCHES):
         point = _settle(hessian, linear, point, bound)
         slope = linear + hessian @ point
