@@ -9,7 +9,7 @@ float32 or float64. Counted: rows of 10,000 (five seeds) whose argmax differs fr
 import torch
 
 from surefoot.robust.head import LinearHead, fold_scaler
-from surefoot.robust.retrain import fit_scaler
+from surefoot.robust.scaler import fit_scaler
 
 
 def changed(classes: int, spread: float, dtype: torch.dtype) -> int:

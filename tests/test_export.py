@@ -21,7 +21,7 @@ from surefoot.networks.build import build_cnn, build_mlp, build_resnet
 from surefoot.networks.network import forward, head_of, parameters_of
 from surefoot.networks.weights import ModelRecord, open_model, save_model
 from surefoot.robust.head import LinearHead, fold_scaler
-from surefoot.robust.retrain import fit_scaler
+from surefoot.robust.scaler import fit_scaler
 from surefoot.sklearn import logistic_regression
 
 

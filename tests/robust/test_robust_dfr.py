@@ -11,8 +11,9 @@ from surefoot.errors import InputError
 from surefoot.robust.balance import balanced_draw, source_halves
 from surefoot.robust.balanced import BalancedSettings, class_balanced
 from surefoot.robust.dfr import DFRSettings, dfr
+from surefoot.robust.fit_heads import fit_heads
 from surefoot.robust.head import LinearHead, fold_scaler
-from surefoot.robust.retrain import fit_heads, fit_scaler
+from surefoot.robust.scaler import fit_scaler
 from surefoot.rows.roles import Roles
 from surefoot.rows.rows import Groups, Rows, cross_groups, make_rows
 

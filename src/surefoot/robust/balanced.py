@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy
 from surefoot.errors import InputError
 from surefoot.robust.head import LinearHead, Repaired, fold_scaler
 from surefoot.robust.protocol import check_head, class_groups, material, material_of, selection_groups
-from surefoot.robust.retrain import RetrainSettings, fit_scaler, retrain
+from surefoot.robust.retrain import RetrainSettings, retrain
+from surefoot.robust.scaler import fit_scaler
 from surefoot.rows.roles import Roles
 from surefoot.rows.rows import Rows
 

@@ -26,7 +26,7 @@ from surefoot.errors import InputError
 from surefoot.robust.convex import fit_softmax, weighted_mean
 from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.protocol import Material, check_head, class_groups, material_of
-from surefoot.robust.retrain import fit_scaler
+from surefoot.robust.scaler import fit_scaler
 from surefoot.robust.selecting import Selection, check_selection
 from surefoot.robust.tuning import PENALTIES, Fit, Learn, Setting, check_grid, check_penalties, strongest_first, tuned
 from surefoot.rows.roles import Roles

@@ -5,12 +5,9 @@
    source. With `tune_repeats` above one, draws (and halves) are renewed and the scores averaged.
 2. Retrain: with the chosen setting fit on `retrains` fresh balanced draws of the whole pool and average the heads.
 
-Each fit is L1-penalised logistic regression with liblinear's semantics (`surefoot.robust.sparse`; elastic nets, L2 and
-a free intercept on request) on standardised features; the scaler is folded into the head. Two classes give logits
-∓½(wᵀz + b), so that their softmax is the sigmoid of the fit. More than two are fitted one against the rest; the logits
-are those of the K fits, whose argmax is the one-versus-rest decision, and the head's softmax over them replaces the
-usual normalised sigmoids. Or they are fitted as one softmax (`surefoot.robust.sparse_multinomial`), whose logits they
-are. The whole grid of a tuning draw is one call of the solver, and so are all retrains, which start from the tuned fit.
+Each fit is L1-penalised logistic regression (`surefoot.robust.fit_heads`; elastic nets, L2 and a free intercept on
+request) on standardised features; the scaler is folded into the head. The whole grid of a tuning draw is one call of
+the solver, and so are all retrains, which start from the tuned fit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +15,12 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from surefoot.errors import InputError
 from surefoot.robust.balance import balanced_draw, source_halves
+from surefoot.robust.fit_heads import fit_heads
 from surefoot.robust.head import LinearHead, Repaired, Trial, fold_scaler
 from surefoot.robust.protocol import (
     Material,
@@ -33,12 +31,12 @@ from surefoot.robust.protocol import (
     seen_by,
     trial_of,
 )
-from surefoot.robust.sparse import Intercept, sparse_logistic
-from surefoot.robust.sparse_multinomial import sparse_multinomial
+from surefoot.robust.scaler import Scaler, fit_scaler
+from surefoot.robust.sparse import Intercept
 from surefoot.rows.roles import Roles
 from surefoot.rows.rows import Groups, Rows
 
-__all__ = ["GroupsOf", "RetrainSettings", "Scaler", "fit_heads", "fit_scaler", "retrain"]
+__all__ = ["GroupsOf", "RetrainSettings", "retrain"]
 
 GroupsOf: TypeAlias = Callable[[Material, str], Groups]
 """Checked rows and a method's name → the groups it balances, or selects, over."""
@@ -105,90 +103,12 @@ class RetrainSettings:
 
 
 @dataclass(frozen=True)
-class Scaler:
-    """Standardisation. Features constant where it was fitted are exactly zero after it, and so get no weight."""
-
-    mean: Float[Tensor, "features"]
-    scale: Float[Tensor, "features"]
-    constant: Tensor
-
-    def apply(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, "rows features"]:
-        """(z − mean) / scale in float64; constant features become 0."""
-        return ((features.to(torch.float64) - self.mean) / self.scale).masked_fill(self.constant, 0.0)
-
-    @property
-    def divisor(self) -> Float[Tensor, "features"]:
-        """The scale, infinite where constant: dividing by it is zero."""
-        return self.scale.masked_fill(self.constant, torch.inf)
-
-
-@dataclass(frozen=True)
 class _Setting:
     """One point of the grid: C, and the weight of each class."""
 
     strength: float
     weights: tuple[float, ...]
     name: Mapping[str, float]
-
-
-def fit_scaler(features: Float[Tensor, "rows features"]) -> Scaler:
-    """Mean and standard deviation (divisor n) over the rows; constant features are marked, their scale is 1.
-
-    >>> scaler = fit_scaler(torch.tensor([[1.0, 0.1], [3.0, 0.1]]))
-    >>> scaler.apply(torch.tensor([[5.0, 9.0]])).tolist()
-    [[3.0, 0.0]]
-    """
-    wide = features.to(torch.float64)
-    constant = wide.amax(dim=0) == wide.amin(dim=0)
-    return Scaler(wide.mean(dim=0), wide.std(dim=0, correction=0).masked_fill(constant, 1.0), constant)
-
-
-def fit_heads(
-    features: Float[Tensor, "rows features"],
-    targets: Int[Tensor, "rows"],
-    weights: Float[Tensor, "heads rows"],
-    strengths: Float[Tensor, "heads"],
-    classes: int,
-    *,
-    scaler: Scaler | None = None,
-    multiclass: Literal["one_versus_rest", "multinomial"] = "one_versus_rest",
-    intercept: Intercept = "penalised",
-    l1_ratio: float = 1.0,
-    start: LinearHead | None = None,
-) -> list[LinearHead]:
-    """One head on standardised features per row of `weights`, all in one call; see the module's text for K > 2.
-
-    start: a head near which they are expected, as this function returned it; it changes the time alone.
-    """
-    heads = len(weights)
-    mean, scale = (None, None) if scaler is None else (scaler.mean, scaler.divisor)
-    if classes > 2 and multiclass == "multinomial":
-        joint = sparse_multinomial(
-            features, targets, weights, strengths, classes,
-            l1_ratio=l1_ratio, intercept=intercept, mean=mean, scale=scale,
-        )  # fmt: skip
-        return [LinearHead(weight, bias) for weight, bias in zip(joint.weight, joint.bias, strict=True)]
-    each = 1 if classes == 2 else classes
-    labels = torch.ones(1, dtype=torch.int64) if classes == 2 else torch.arange(classes)
-    begin = None
-    if start is not None:
-        begin = torch.cat([start.weight, start.bias[:, None]], dim=1)
-        begin = (begin if classes > 2 else begin[1:] - begin[:1]).repeat(heads, 1)
-    fits = sparse_logistic(
-        features,
-        (targets == labels[:, None]).repeat(heads, 1),
-        weights.repeat_interleave(each, dim=0),
-        strengths.repeat_interleave(each),
-        l1_ratio=l1_ratio, intercept=intercept, mean=mean, scale=scale, start=begin,
-    )  # fmt: skip
-    if classes == 2:
-        pairs = torch.tensor([-0.5, 0.5], dtype=torch.float64)
-        return [
-            LinearHead(pairs[:, None] * weight, pairs * bias)
-            for weight, bias in zip(fits.weight, fits.bias, strict=True)
-        ]
-    by_head = zip(fits.weight.split(classes), fits.bias.split(classes), strict=True)
-    return [LinearHead(weight, bias) for weight, bias in by_head]
 
 
 def retrain(
@@ -312,16 +232,12 @@ def _fit(
     start: LinearHead | None = None,
 ) -> list[LinearHead]:
     """One head, on standardised features, per draw and setting; a row drawn twice counts twice."""
-    used = torch.cat(list(draws)).unique()
-    place = torch.full((len(pool.rows),), -1, dtype=torch.int64)
-    place[used] = torch.arange(len(used))
-    targets = pool.targets[used]
-    weights = torch.zeros(len(draws), len(used), dtype=torch.float64)
+    weights = torch.zeros(len(draws), len(pool.rows), dtype=torch.float64)
     for fit, (draw, setting) in enumerate(zip(draws, grid, strict=True)):
-        weights[fit].index_add_(0, place[draw], torch.tensor(setting.weights, dtype=torch.float64)[pool.targets[draw]])
+        weights[fit].index_add_(0, draw, torch.tensor(setting.weights, dtype=torch.float64)[pool.targets[draw]])
     strengths = torch.tensor([setting.strength for setting in grid], dtype=torch.float64)
     return fit_heads(
-        pool.features[used], targets, weights, strengths, len(pool.rows.classes),
+        pool.features, pool.targets, weights, strengths, len(pool.rows.classes),
         scaler=scaler, multiclass=settings.multiclass, intercept=settings.intercept, l1_ratio=settings.l1_ratio,
         start=start,
     )  # fmt: skip

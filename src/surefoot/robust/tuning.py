@@ -22,7 +22,7 @@ from surefoot.robust.protocol import (
     seen_by,
     trial_of,
 )
-from surefoot.robust.retrain import fit_scaler
+from surefoot.robust.scaler import fit_scaler
 from surefoot.robust.selecting import Selection, selecting
 from surefoot.rows.roles import Roles
 from surefoot.rows.rows import Groups
