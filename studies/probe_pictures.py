@@ -95,7 +95,7 @@ def methods(record: Mapping[str, Any]) -> str:
         found = {(each["subject"], each["name"]): each for each in block["findings"]}
         for subject in dict.fromkeys(each["subject"] for each in block["findings"]):
             rows.append((subject, [_of(found[subject, name], name) for name in SERIES]))
-    words = {"dominoes": "Dominoes", "coloured": "Coloured digits"}[record["rows"]]
+    words = {"dominoes": "Dominoes", "coloured": "Coloured digits", "text": "Remarks"}[record["rows"]]
     seeds = record["seeds"]
     return chart(f"{words}: worst groups on judge rows, {seeds} seeds, 95 % intervals", rows, list(SERIES.values()))
 
