@@ -29,6 +29,7 @@ __all__ = [
     "measure_product",
     "onednn_is_available",
     "product_in_use",
+    "products_are_float32",
     "use_product",
 ]
 
@@ -133,6 +134,17 @@ def product_in_use() -> ProductName:
     """The path that fp32 matrix products of this process take now."""
     switch = _switch()
     return "onednn" if switch is not None and switch.fp32_precision == "bf16" else "default"
+
+
+def products_are_float32() -> bool:
+    """Whether torch is told to keep float32's precision in CPU products, so that bounds on their rounding hold.
+
+    False for "onednn" too: its error was measured, not proved.
+    """
+    switch = _switch()
+    if switch is None:
+        return torch.get_float32_matmul_precision() == "highest"
+    return switch.fp32_precision in ("none", "ieee")
 
 
 def onednn_is_available() -> bool:

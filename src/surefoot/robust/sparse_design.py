@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from surefoot.networks.product import products_are_float32
+
 __all__ = ["Design", "make_design"]
 
 CHUNK = 128
@@ -59,7 +61,7 @@ class Design:
         error = torch.zeros_like(answer)
         if self.transposed.dtype != torch.float64:
             roundoff = ((dual != 0).sum(dim=1) + 2) * (torch.finfo(self.transposed.dtype).eps / 2)
-            if torch.get_float32_matmul_precision() != "highest":
+            if not products_are_float32():
                 roundoff = roundoff + torch.inf
             # A column made zero by the scaler is zero exactly, whatever its length.
             reach = (self.lengths * self.inverse_scale).clamp(min=torch.finfo(torch.float64).tiny)
