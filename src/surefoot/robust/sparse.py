@@ -37,7 +37,9 @@ __all__ = ["Intercept", "SparseFits", "check_fits", "refuse_unsolved", "sparse_l
 Intercept: TypeAlias = Literal["penalised", "free"]
 
 TOGETHER = 64
-"""Fits solved in one batch: enough to share the products, few enough to bound the memory."""
+"""Fits solved in one batch: enough to share the products."""
+HELD, WIDE = 128_000_000, 512
+"""Numbers that the working sets of a batch may hold, if each is no wider than this: fewer fits where they have many rows."""
 ABREAST = 8
 """Fits solved in one batch where paths are too few to fill it: below this, starting all from one point costs less than
 taking turns."""
@@ -78,7 +80,7 @@ def sparse_logistic(
     positive: which rows are the positive class of each fit. weights: r_i ≥ 0; a zero leaves the row out.
     strengths: C > 0 of each fit. mean, scale: the scaler (weights are those of scaled features); a scale of infinity
     makes a column zero. start: weights and bias of each fit near which its optimum is expected; they change the time
-    alone, and a path starts from that of its smallest C.
+    alone, and only the first fits of a path use theirs.
 
     Raises `InputError` when a fit has no rows, a number is not finite, one class with a free intercept, or the
     certificate is not reached.
@@ -194,9 +196,10 @@ def _solve(fits: Fits, strengths: Tensor, penalty: Penalty, start: Tensor, toler
     steps = 0
     latest: dict[int, Tensor] = {}
     weighted = fits.scaled(strengths)
+    together = max(1, min(TOGETHER, HELD // (fits.kappa.shape[1] * min(start.shape[1], WIDE))))
     for stage in _stages(fits, strengths):
-        for first in range(0, len(stage), TOGETHER):
-            paths = stage[first : first + TOGETHER]
+        for first in range(0, len(stage), together):
+            paths = stage[first : first + together]
             index = torch.tensor([fit for _, fit in paths])
             begin = torch.stack([latest.get(path, start[fit]) for path, fit in paths])
             some = weighted.take(index)
