@@ -39,7 +39,7 @@ Intercept: TypeAlias = Literal["penalised", "free"]
 TOGETHER = 64
 """Fits solved in one batch: enough to share the products."""
 HELD, WIDE = 128_000_000, 512
-"""Numbers that the working sets of a batch may hold, if each is no wider than this: fewer fits where they have many rows."""
+"""Numbers that a batch's working sets may hold, if each is no wider than this: fewer fits where they have many rows."""
 ABREAST = 8
 """Fits solved in one batch where paths are too few to fill it: below this, starting all from one point costs less than
 taking turns."""
