@@ -55,6 +55,23 @@ def test_a_card_from_predictions_counts_as_by_hand(tmp_path: Path) -> None:
     assert value(card, "nll") == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_card_from_predicted_classes_says_nothing_of_confidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "p.csv"
+    lines = [f"{label},{place},{int(p > 0.5)}" for label, place, p in PREDICTIONS]
+    path.write_text("\n".join(["label,group,said", *lines]) + "\n")
+    card = card_from_predictions(path, prediction="said", out=tmp_path).card
+    assert value(card, "worst_group_accuracy") == pytest.approx(1 / 2)
+    assert {each.name for each in card.findings} == {"accuracy", "worst_group_accuracy"}
+    assert not card.reliability
+    assert not card.gallery
+    assert card.confusion
+    assert any("not how sure the model was" in line for line in card.not_shown)
+    assert main(["card", str(path), "--prediction", "said", "--claim", "nll <= 1", "--out", str(tmp_path)]) == 2
+    assert "nll" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("claim", "code"),
     [("accuracy[a] >= 0.5", 0), ("accuracy[a] >= 90%", 10), ("worst_group_accuracy >= 0.5", 11)],

@@ -49,6 +49,22 @@ def test_one_probability_of_class_one_and_ready_groups(tmp_path):
     assert read.clusters.tolist() == [[0], [1], [2]]
 
 
+def test_predicted_classes_without_probabilities_are_decisions(tmp_path):
+    path = written(
+        tmp_path / "p.csv", "id,label,seed,prediction", "a,cat,1,cat", "b,dog,1,eel", "b,dog,2,dog", "a,cat,2,eel"
+    )
+    read = read_predictions(path)
+    assert read.decisions
+    assert read.classes == ("cat", "dog", "eel")
+    assert read.probabilities.tolist() == [[[1, 0, 0], [0, 0, 1]], [[0, 0, 1], [0, 1, 0]]]
+    assert read.correct().tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    # Whole numbers are class numbers, as they are for labels; probabilities win where there are any.
+    numbers = written(tmp_path / "n.csv", "label,said,prediction,p", "0,1.0,0,.25", "1,1.0,0,.75")
+    assert read_predictions(numbers, prediction="said").probabilities.tolist() == [[[0, 1], [0, 1]]]
+    assert read_predictions(numbers).probabilities.tolist() == [[[0.75, 0.25], [0.25, 0.75]]]
+    assert not read_predictions(numbers).decisions
+
+
 def test_seeds_are_stacked_whatever_the_order_of_the_lines(tmp_path):
     lines = [f"r{row},{row % 2},{seed},{(row + 1) / (seed + 5)}" for seed in (10, 2) for row in range(4)]
     shuffled = [lines[place] for place in np.random.default_rng(0).permutation(8)]
@@ -96,7 +112,9 @@ def test_parquet_agrees_with_csv(tmp_path):
          "{path} has no column 'label' (did you mean 'labels'?); its columns are: id, labels, p."),
         (["id,label,score", "a,0,.5"],
          "{path} has no columns of probabilities; expected one per class called p_<class>, or 'probability' for "
-         "class 1 of 0 and 1 (its columns are: id, label, score)."),
+         "class 1 of 0 and 1, or predicted classes in 'prediction' (its columns are: id, label, score)."),
+        (["id,label,prediction", "a,0,1", "b,0,"],
+         "1 rows have no class in the column 'prediction' (first: b); give every row one."),
         (["id,label,p_1", "a,0,.5"],
          "{path} has probabilities of one class alone (p_1); give one column per class."),
         (["id,label,p", "a,0,.5", "a,0,.6"],

@@ -66,6 +66,7 @@ def assemble_card(
             judged[each.claim] = each
     in_order = tuple(judged[claim] for claim in claims)
     shown = _shown(subjects, chosen)
+    sure = [name for name in shown if not predictions[name].decisions]
     first = predictions[names[0]]
     return Card(
         title=title,
@@ -79,9 +80,9 @@ def assemble_card(
         differences=differences,
         classes=first.classes,
         groups=first.groups.names,
-        reliability={name: reliability(predictions[name]) for name in shown},
+        reliability={name: reliability(predictions[name]) for name in sure},
         confusion={name: confusion(predictions[name]) for name in shown},
-        gallery={name: worst_errors(predictions[name], images) for name in shown},
+        gallery={name: worst_errors(predictions[name], images) for name in sure},
         roles=tuple(roles_summary),
         not_shown=(*not_shown, *_about_groups(first.groups)),
         record=record,

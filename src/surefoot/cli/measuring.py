@@ -94,6 +94,10 @@ def card(
     seed: Annotated[
         str | None, typer.Option("--seed", metavar="COLUMN", help="The column of training seeds, if there are several.")
     ] = None,
+    prediction: Annotated[
+        str | None,
+        typer.Option("--prediction", metavar="COLUMN", help="The column of predicted classes, without probabilities."),
+    ] = None,
     claim: ClaimsOption = None,
     confidence: ConfidenceOption = 0.95,
     out: OutOption = Path("runs"),
@@ -105,7 +109,8 @@ def card(
     """A card from predictions alone: no model needed.
 
     The table has a column `label`, one column of probabilities per class (`p_cat`, `p_dog`) or a single
-    one (`p`) of class 1 when the labels are 0 and 1, and any columns that name groups. Other columns are left alone.
+    one (`p`) of class 1 when the labels are 0 and 1, or predicted classes (`prediction`), and any columns that name
+    groups. Other columns are left alone.
     """
     from surefoot.study.once import card_from_predictions
 
@@ -117,6 +122,7 @@ def card(
         cluster=cluster,
         id_column=id_column,
         seed=seed,
+        prediction=prediction,
         confidence=confidence,
         out=out,
         command=command_line(),

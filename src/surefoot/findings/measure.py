@@ -19,7 +19,7 @@ from surefoot.findings.intervals import (
 )
 from surefoot.findings.predictions import Predictions
 from surefoot.findings.scores import BRIER_UNIT, brier_scores, log_losses
-from surefoot.findings.slices import group_weights, slices_of, to_finding, with_note
+from surefoot.findings.slices import Slices, group_weights, slices_of, to_finding, with_note
 
 __all__ = ["measure"]
 
@@ -38,7 +38,8 @@ def measure(
     - `worst_group_accuracy`: min over groups of the accuracy expected over seeds. If some groups have no row, it speaks
       of the others only, and its slice says so ("all groups but …"): a claim about "all" then finds nothing.
     - `weighted_accuracy` Σ_g π_g · accuracy_g, where `proportions` (π, from the training rows) are given.
-    - `nll` (nats), `brier` (0 to 2), `calibration_error` (15 bins of equal width), `calibration_error_equal_mass`.
+    - `nll` (nats), `brier` (0 to 2), `calibration_error` (15 bins of equal width), `calibration_error_equal_mass`,
+      unless the predictions are decisions alone.
     - `accuracy_seed_sd`, `worst_group_accuracy_seed_sd`: how far single seeds lie apart (with two seeds or more).
 
     Every other interval is for the expectation over training seeds and over rows drawn cluster by cluster; `count` are
@@ -92,21 +93,8 @@ def measure(
             higher(everything, name="weighted_accuracy", slice_="all", per_seed=mixed.per_seed, interval=interval)
         )
 
-    lower = partial(finding, everything, slice_="all", direction="lower")
-    loss = log_losses(predictions)
-    for name, values, unit, most in (
-        ("nll", loss.losses, "nats", math.inf),
-        ("brier", brier_scores(predictions), BRIER_UNIT, 2.0),
-    ):
-        of = spread(design, [(1.0, influence(design, everything, values))])
-        interval = mean_interval(of, confidence, low=0.0, high=most)
-        findings.append(lower(name=name, per_seed=of.per_seed, interval=interval, unit=unit))
-        if name == "nll" and loss.note:
-            findings[-1] = with_note(findings[-1], loss.note)
-    for name, equal_mass in (("calibration_error", False), ("calibration_error_equal_mass", True)):
-        error = calibration_error(predictions, design, equal_mass=equal_mass)
-        interval = calibration_interval(error, confidence)
-        findings.append(lower(name=name, per_seed=error.spread.per_seed, interval=interval))
+    if not predictions.decisions:
+        findings.extend(_of_probabilities(predictions, slices, subject, source, confidence))
 
     if len(correct) > 1:
         for name, (values, rows, where) in seeds.items():
@@ -122,3 +110,27 @@ def measure(
             )
             findings.append(replace(found, per_seed=()))
     return tuple(findings)
+
+
+def _of_probabilities(
+    predictions: Predictions, slices: Slices, subject: str, source: str, confidence: float
+) -> list[Finding]:
+    """Losses and calibration: what needs more than the most probable class."""
+    design, everything = slices.design, slices.everything
+    lower = partial(to_finding, slices, everything, subject=subject, source=source, slice_="all", direction="lower")
+    findings: list[Finding] = []
+    loss = log_losses(predictions)
+    for name, values, unit, most in (
+        ("nll", loss.losses, "nats", math.inf),
+        ("brier", brier_scores(predictions), BRIER_UNIT, 2.0),
+    ):
+        of = spread(design, [(1.0, influence(design, everything, values))])
+        interval = mean_interval(of, confidence, low=0.0, high=most)
+        findings.append(lower(name=name, per_seed=of.per_seed, interval=interval, unit=unit))
+        if name == "nll" and loss.note:
+            findings[-1] = with_note(findings[-1], loss.note)
+    for name, equal_mass in (("calibration_error", False), ("calibration_error_equal_mass", True)):
+        error = calibration_error(predictions, design, equal_mass=equal_mass)
+        interval = calibration_interval(error, confidence)
+        findings.append(lower(name=name, per_seed=error.spread.per_seed, interval=interval))
+    return findings

@@ -18,7 +18,11 @@ ROUNDING = 0.02
 
 @dataclass(frozen=True)
 class Predictions:
-    """Class probabilities (each row sums to one) for the same rows, one layer per training seed."""
+    """Class probabilities (each row sums to one) for the same rows, one layer per training seed.
+
+    decisions: only the predicted classes are known; the probabilities are their zeros and ones, and say nothing of how
+    sure the model is.
+    """
 
     probabilities: Float[Tensor, "seeds rows classes"]
     targets: Int[Tensor, "rows"]
@@ -27,6 +31,7 @@ class Predictions:
     clusters: Int[Tensor, "rows ways"]
     ids: Names
     sources: Names
+    decisions: bool = False
 
     def __post_init__(self) -> None:
         seeds, rows, classes = self.probabilities.shape

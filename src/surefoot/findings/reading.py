@@ -22,6 +22,7 @@ __all__ = ["read_predictions"]
 
 PREFIXES = ("p_", "prob_", "probability_")
 SINGLE = ("probability", "prob", "p")
+DECISIONS = ("prediction", "predicted", "pred", "y_pred")
 GROUPS = ("group", "groups")
 IDS = ("id", "ids")
 SEEDS = ("seed", "seeds")
@@ -37,12 +38,14 @@ def read_predictions(
     id_column: str | None = None,
     seed: str | None = None,
     probability_prefix: str | None = None,
+    prediction: str | None = None,
 ) -> Predictions:
     """Read a `.csv` or `.parquet` file with one row per prediction.
 
     target: the column of the true labels. Probabilities are one column per class, `p_<class>` (or `prob_`,
     `probability_`, or the prefix given), in the order of the classes; or one column `probability`, `prob` or `p`
-    of class 1 when the labels are 0 and 1.
+    of class 1 when the labels are 0 and 1. Without any of these a column `prediction`, `predicted`, `pred` or `y_pred`
+    (or the one named by `prediction`) is read as predicted classes, and nothing is said of confidence.
     groups: attributes to cross with the class, and with one another where * stands between them; a column called
     `group` and columns called `group:NAME` (yes or no) are taken as they are, and are used when no other is named.
     cluster: rows that share it count as one piece of evidence. `cluster`, `id` and `seed` columns are found by these
@@ -62,7 +65,11 @@ def read_predictions(
     behind = [name for each in grouping for name in columns_behind(table, each)]
     ids = [f"row:{row}" for row in range(len(labels))] if identity is None else texts(table, identity)
     used = {target, *behind, *(name for name in (identity, seeded, clustered) if name is not None)}
-    probabilities, classes = _probabilities(table, labels, probability_prefix, used, ids)
+    decided = _column_of_decisions(table, prediction, probability_prefix, used)
+    if decided is None:
+        probabilities, classes = _probabilities(table, labels, probability_prefix, used, ids)
+    else:
+        probabilities, classes = _certain(table, decided, labels, ids)
     targets, classes = class_numbers(labels, classes, ids)
     if seeded is not None and identity is None:
         raise InputError(f"{path} has the column {seeded!r} but no id; name each row, so that seeds can be matched.")
@@ -80,6 +87,7 @@ def read_predictions(
         clusters=cluster_numbers(names if clustered is None else np.array(texts(table, clustered), np.str_)[first]),
         ids=names,
         sources=names[:, None],
+        decisions=decided is not None,
     )
 
 
@@ -88,6 +96,33 @@ def _found(table: Table, given: str | None, usual: Sequence[str]) -> str | None:
         column(table, given)
         return given
     return next((name for name in usual if name in table.columns), None)
+
+
+def _column_of_decisions(table: Table, given: str | None, prefix: str | None, used: set[str]) -> str | None:
+    """The column of predicted classes: the one given, or one of the usual names where nothing tells probabilities."""
+    if given is not None:
+        column(table, given)
+        return given
+    free = [name for name in table.columns if name not in used]
+    prefixes = PREFIXES if prefix is None else (prefix,)
+    if any(name.startswith(prefixes) or name in SINGLE for name in free):
+        return None
+    return next((name for name in free if name.lower() in DECISIONS), None)
+
+
+def _certain(
+    table: Table, decided: str, labels: Sequence[str], ids: Sequence[str]
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Zeros and ones `[rows, classes]` of predicted classes; the classes are those of labels and predictions."""
+    said = texts(table, decided)
+    missing = [name for name, value in zip(ids, said, strict=True) if not value]
+    if missing:
+        raise InputError(
+            f"{len(missing)} rows have no class in the column {decided!r} (first: {missing[0]}); give every row one."
+        )
+    numbered, classes = class_numbers([*labels, *said], None, [*ids, *ids])
+    values = np.eye(len(classes))[numbered[len(labels) :].numpy()]
+    return values, classes
 
 
 def _probabilities(
@@ -122,7 +157,8 @@ def _probabilities(
         expected = PREFIXES[0] if prefix is None else prefix
         raise InputError(
             f"{table.name} has no columns of probabilities; expected one per class called {expected}<class>, or "
-            f"{SINGLE[0]!r} for class 1 of 0 and 1 (its columns are: {', '.join(list(table.columns)[:20])})."
+            f"{SINGLE[0]!r} for class 1 of 0 and 1, or predicted classes in {DECISIONS[0]!r} (its columns are: "
+            f"{', '.join(list(table.columns)[:20])})."
         )
     _refuse_improbable(values, ids)
     return values, classes

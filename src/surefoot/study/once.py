@@ -33,6 +33,10 @@ __all__ = ["card_from_predictions", "look", "summary_of_role"]
 
 MODEL = "model"
 """The name of the one subject on a card of a single model."""
+DECIDED = (
+    "The file tells the predicted classes, not how sure the model was: losses, calibration and the surest errors are "
+    "unknown."
+)
 
 
 @one_thread()
@@ -45,6 +49,7 @@ def card_from_predictions(
     cluster: str | None = None,
     id_column: str | None = None,
     seed: str | None = None,
+    prediction: str | None = None,
     confidence: float = 0.95,
     out: Path = Path("runs"),
     command: str = "",
@@ -55,7 +60,9 @@ def card_from_predictions(
     that a column `seen` marks with "yes" (`predict` writes it); no card is written then.
     """
     began = time.perf_counter()
-    predictions = read_predictions(path, target=target, groups=groups, cluster=cluster, id_column=id_column, seed=seed)
+    predictions = read_predictions(
+        path, target=target, groups=groups, cluster=cluster, id_column=id_column, seed=seed, prediction=prediction
+    )
     told = read_table(path).columns.get(SEEN, [])
     if (count := sum(value == "yes" for value in told)) > 0:
         raise InputError(
@@ -69,7 +76,14 @@ def card_from_predictions(
         data=f"{len(predictions.ids):,} predictions from {path.name}",
         settings={
             "predictions": digest_file(path),
-            "columns": {"target": target, "groups": list(groups), "cluster": cluster, "id": id_column, "seed": seed},
+            "columns": {
+                "target": target,
+                "groups": list(groups),
+                "cluster": cluster,
+                "id": id_column,
+                "seed": seed,
+                "prediction": prediction,
+            },
             "claims": list(claims),
             "confidence": confidence,
         },
@@ -95,6 +109,7 @@ def card_from_predictions(
                 "Which rows the model was trained on is unknown here: nothing could check that these rows were kept "
                 "apart from training and from choosing.",
                 "A group that the file does not name was not looked at.",
+                *((DECIDED,) if predictions.decisions else ()),
                 *(() if len(predictions.probabilities) > 1 else (ONE_RUN,)),
             ),
             confidence=confidence,
