@@ -76,6 +76,19 @@ def test_columns_that_tell_the_answer_explain_nothing(tmp_path: Path, capsys: py
     assert "correct=0" in capsys.readouterr().out
 
 
+def test_predicted_classes_are_predictions_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, classes = predictions(tmp_path / "p.csv", planted=0.4), tmp_path / "classes.csv"
+    with table.open(newline="") as opened, classes.open("w", newline="") as to:
+        writer = csv.writer(to)
+        writer.writerow(["id", "label", "prediction", "score", "light", "age"])
+        for row in csv.DictReader(opened):
+            told = int(float(row["p_1"]) > 0.5)
+            writer.writerow([row["id"], row["label"], told, row["p_1"], row["light"], row["age"]])
+    assert main(["discover", str(classes), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in found["slices"]["candidates"] if each["confirmed"]] == ["light=night"]
+
+
 def test_nothing_is_a_normal_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = predictions(tmp_path / "p.csv", planted=0.12)
     assert main(["discover", str(table), "--columns", "light", "--to", str(tmp_path / "out.csv")]) == 0

@@ -70,7 +70,7 @@ def discover(
     from surefoot.study.once_discover import (
         discover_in_features,
         discover_in_predictions,
-        has_probabilities,
+        has_predictions,
         write_found,
     )
 
@@ -80,7 +80,7 @@ def discover(
     names = comma_separated(metadata)
     if not slices and not clusters:
         raise InputError("--no-slices leaves nothing to look for; add --clusters.")
-    if has_probabilities(data):
+    if has_predictions(data):
         if clusters or head or split:
             raise InputError(
                 f"{data} holds predictions; --clusters, --head and --split are for features: leave them out."

@@ -23,7 +23,7 @@ from surefoot.errors import InputError
 from surefoot.files import write_text
 from surefoot.findings.predictions import predictions_for
 from surefoot.findings.reading import IDS as PREDICTION_IDS
-from surefoot.findings.reading import PREFIXES, SEEDS, SINGLE, read_predictions
+from surefoot.findings.reading import DECISIONS, PREFIXES, SEEDS, SINGLE, read_predictions
 from surefoot.networks.network import head_of
 from surefoot.networks.weights import open_model
 from surefoot.robust.balanced import erm_head
@@ -42,9 +42,9 @@ from surefoot.study.numerics import one_thread
 from surefoot.study.once_predict import SEEN
 from surefoot.study.once_repair import give_roles
 
-__all__ = ["Found", "discover_in_features", "discover_in_predictions", "has_probabilities", "write_found"]
+__all__ = ["Found", "discover_in_features", "discover_in_predictions", "has_predictions", "write_found"]
 
-ANSWERS = ("prediction", "predicted", "pred", "y_pred", "yhat", "correct", "right", "wrong", "error", "loss")
+ANSWERS = (*DECISIONS, "yhat", "score", "confidence", "correct", "right", "wrong", "error", "loss")
 """Columns that say what the model said, or whether it was right: with them every slice is found and none explains."""
 MOST_COLUMNS = 60
 """With more columns than this, those of numbers are taken for features and only those of text for metadata."""
@@ -73,12 +73,12 @@ class Found:
         return (*(() if self.slices is None else (self.slices,)), *clusters)
 
 
-def has_probabilities(path: Path) -> bool:
+def has_predictions(path: Path) -> bool:
     """Whether a file is a table of predictions rather than of features."""
     if path.suffix.lower() in FEATURE_FILES:
         return False
     names = read_table(path).columns
-    return any(name in SINGLE or name.startswith(PREFIXES) for name in names)
+    return any(name in SINGLE or name.lower() in DECISIONS or name.startswith(PREFIXES) for name in names)
 
 
 @one_thread()
