@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from surefoot.errors import InputError
 from surefoot.files import write_text
 from surefoot.findings.predictions import predictions_for
-from surefoot.findings.reading import IDS as PREDICTION_IDS
 from surefoot.findings.reading import DECISIONS, PREFIXES, SEEDS, SINGLE, read_predictions
+from surefoot.findings.reading import IDS as PREDICTION_IDS
 from surefoot.networks.network import head_of
 from surefoot.networks.weights import open_model
 from surefoot.robust.balanced import erm_head
