@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from surefoot.errors import InputError
 from surefoot.robust.sparse import sparse_logistic
 from surefoot.robust.sparse_certificate import logistic_certificate, make_penalty
 from surefoot.robust.sparse_design import make_design
@@ -52,7 +53,7 @@ def test_nothing_is_known_of_a_rough_slope_where_products_may_be_rougher_than_fl
     assert bool(torch.isinf(error[:, :-1]).all()) == (precision in ("tf32", "bf16"))
 
 
-@pytest.mark.parametrize("centre", [0.0, 1.0, 1e4])
+@pytest.mark.parametrize("centre", [0.0, 1.0, 1e4, 1e5])
 @pytest.mark.parametrize("ratio", [1.0, 0.5])
 def test_the_certificate_is_that_of_exact_slopes(centre: float, ratio: float) -> None:
     # Float32 features far from zero: their float32 products are all rounding, and must not certify anything.
@@ -165,3 +166,97 @@ def test_columns_that_are_nearly_combinations_of_others_take_few_steps(seed: int
             scale=features.std(dim=0),
         )
         assert fits.steps <= 20
+
+
+def _hard(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Features: binary, heavy-tailed, nearly duplicates or combinations of few; signs, weights, C and a start."""
+    generator = torch.Generator().manual_seed(seed)
+    rows, columns, fits = (
+        int(torch.randint(*between, (), generator=generator)) for between in ((8, 250), (2, 90), (1, 9))
+    )
+    features = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
+    kind = seed % 4
+    if kind == 0:
+        features = (features > 0.5).to(torch.float64)
+    elif kind == 1:
+        features = features**3
+    elif kind == 2:
+        features[:, columns // 2 :] = features[:, : columns - columns // 2] + 1e-4 * features[:, columns // 2 :]
+    else:
+        features = features[:, :2] @ torch.randn(2, columns, generator=generator, dtype=torch.float64) + 1e-3 * features
+    features = (features + [0.0, 10.0, 1e4][seed % 3]).to(torch.float32)
+    positive = torch.rand(fits, rows, generator=generator) < 0.4
+    weights = (torch.rand(fits, rows, generator=generator) < [0.2, 0.9][seed % 2]).to(torch.float64)
+    weights[:, 0] = 1.0
+    strengths = 10 ** (5 * torch.rand(fits, generator=generator, dtype=torch.float64) - 3)
+    start = [0.0, 30.0][seed // 3 % 2] * torch.randn(fits, columns + 1, generator=generator, dtype=torch.float64)
+    return features, positive, weights, strengths, start
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.5])
+@pytest.mark.parametrize("seed", range(48))
+def test_hard_problems_are_solved_and_truly_certified(seed: int, ratio: float) -> None:
+    features, positive, weights, strengths, start = _hard(seed)
+    wide = features.to(torch.float64)
+    mean, scale = wide.mean(dim=0), wide.std(dim=0)
+    scale = scale.masked_fill(scale < 1e-9 * (1 + mean.abs()), torch.inf)
+    fits = sparse_logistic(
+        features, positive, weights, strengths, l1_ratio=ratio, mean=mean, scale=scale, start=start, tolerance=1e-7
+    )
+    ready = torch.cat([(wide - mean) / scale, torch.ones(len(wide), 1)], dim=1)
+    point = torch.cat([fits.weight, fits.bias[:, None]], dim=1)
+    signs, kappa = positive.to(torch.float64) * 2 - 1, weights * strengths[:, None]
+    margins = point @ ready.T * signs
+    gradient = -(kappa * signs * torch.sigmoid(-margins)) @ ready
+    penalty = make_penalty(ready.shape[1], ratio, free=False)
+    objective, gap = logistic_certificate(penalty, point, gradient, kappa, margins)
+    torch.testing.assert_close(fits.objective, objective, rtol=1e-9, atol=0)
+    assert float(gap.max()) <= 1e-7 + 1e-9
+    assert fits.steps < 100
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.5, 0.0])
+def test_a_start_far_off_on_the_wrong_side_changes_the_time_alone(ratio: float) -> None:
+    features, weights = numbers(100, 5), torch.ones(1, 100, dtype=torch.float64)
+    positive, strength = features[None, :, 0] > 0, torch.tensor([1.0], dtype=torch.float64)
+    start = torch.zeros(1, 6, dtype=torch.float64)
+    start[0, 0] = -1000.0
+    away = sparse_logistic(features, positive, weights, strength, l1_ratio=ratio, start=start)
+    plain = sparse_logistic(features, positive, weights, strength, l1_ratio=ratio)
+    torch.testing.assert_close(away.objective, plain.objective, rtol=2e-7, atol=0)
+    assert away.steps <= plain.steps + 1
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.5, 0.0])
+def test_a_column_that_the_scaler_makes_zero_is_zero_whatever_stands_there(ratio: float) -> None:
+    features = numbers(40, 3).to(torch.float32)
+    positive, weights, strength = features[None, :, 0] > 0, torch.ones(1, 40), torch.tensor([1.0])
+    scale, start = torch.tensor([1.0, 1.0, torch.inf]), torch.ones(1, 4)
+    before = features.clone()
+    features[:, 2] = before[:, 2] = 3e38
+    fits = sparse_logistic(features, positive, weights, strength, l1_ratio=ratio, scale=scale, start=start)
+    without = sparse_logistic(features[:, :2], positive, weights, strength, l1_ratio=ratio)
+    assert float(fits.weight[0, 2]) == 0
+    torch.testing.assert_close(fits.objective, without.objective, rtol=2e-7, atol=0)
+    assert torch.equal(features, before)
+
+
+def test_scalers_and_starts_that_cannot_be_used_are_refused() -> None:
+    features, positive, weights, strength = (
+        numbers(6, 2),
+        torch.arange(6)[None] % 2 > 0,
+        torch.ones(1, 6),
+        torch.ones(1),
+    )
+    nan = torch.tensor([1.0, torch.nan])
+    with pytest.raises(InputError, match="mean holds NaN"):
+        sparse_logistic(features, positive, weights, strength, mean=nan)
+    for bad, said in ((0.0, "is 0 at"), (-1.0, "is -1 at"), (torch.nan, "is nan at")):
+        with pytest.raises(InputError, match=f"scale {said} feature 1"):
+            sparse_logistic(features, positive, weights, strength, scale=torch.tensor([1.0, bad]))
+    with pytest.raises(InputError, match="start holds NaN"):
+        sparse_logistic(features, positive, weights, strength, start=torch.full((1, 3), torch.nan))
+    with pytest.raises(InputError, match="0 fits of 2 features"):
+        sparse_logistic(features, positive[:0], weights[:0], strength[:0])
+    with pytest.raises(InputError, match="1 fits of 0 features"):
+        sparse_logistic(features[:, :0], positive, weights, strength)

@@ -8,9 +8,10 @@ do. Row weights r carry everything that differs between fits on the same feature
 class weight multiplies it. Standardisation z = (x − mean)/scale happens inside the products. Draws that overlap share
 one matrix; the rows of each are copied, once, only where sharing would not pay.
 
-Fits that differ in C alone are a path: they are solved from the smallest C up, each from the one before. All paths
-advance together, so that their gradients are one product. L1 and elastic net take proximal Newton steps
-(`surefoot.robust.sparse_newton`), ρ = 0 takes Newton steps by conjugate gradients (`surefoot.robust.sparse_ridge`).
+Fits that differ in C alone are a path: they are solved from the smallest C up, each from the one before; where there
+are few paths, several C of each at once, from one point. All advance together, so that their gradients are one product.
+L1 and elastic net take proximal Newton steps (`surefoot.robust.sparse_newton`), ρ = 0 takes Newton steps by conjugate
+gradients (`surefoot.robust.sparse_ridge`).
 A fit ends by its relative duality gap (`surefoot.robust.sparse_certificate`): how far from the optimum it can be.
 
 Source: Fan et al. (2008), LIBLINEAR, for the problem; the modules named above for the method.
@@ -18,6 +19,7 @@ Source: Fan et al. (2008), LIBLINEAR, for the problem; the modules named above f
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import log
 from typing import Literal, TypeAlias
 
 import torch
@@ -32,7 +34,15 @@ from surefoot.robust.sparse_fits import Fits, drawn_fits, shared_fits
 from surefoot.robust.sparse_newton import Solved, newton_fits
 from surefoot.robust.sparse_ridge import ridge_fits
 
-__all__ = ["Intercept", "SparseFits", "check_fits", "refuse_unsolved", "sparse_logistic", "sparse_objective"]
+__all__ = [
+    "Intercept",
+    "SparseFits",
+    "check_fits",
+    "check_scaler",
+    "refuse_unsolved",
+    "sparse_logistic",
+    "sparse_objective",
+]
 
 Intercept: TypeAlias = Literal["penalised", "free"]
 
@@ -92,12 +102,16 @@ def sparse_logistic(
     (True, True, True)
     """
     check_fits(features, weights, strengths, l1_ratio)
+    check_scaler(mean, scale)
+    if start is not None and not bool(torch.isfinite(start).all()):
+        raise InputError("The start holds NaN or infinite numbers; give finite weights and biases, or no start.")
     signs, strengths = positive.to(torch.float64) * 2 - 1, strengths.to(torch.float64)
     if intercept == "free":
         _refuse_one_class(signs, weights)
     penalty = make_penalty(features.shape[1] + 1, l1_ratio, free=intercept == "free")
     start = signs.new_zeros(len(signs), features.shape[1] + 1) if start is None else start.to(torch.float64)
-    signs = signs.contiguous()
+    if scale is not None:
+        start = start.masked_fill(torch.cat([torch.isinf(scale), torch.tensor([False])]), 0.0)
     coefficients = torch.zeros_like(start)
     objective, gap = signs.new_zeros(len(signs)), signs.new_zeros(len(signs))
     steps = 0
@@ -134,6 +148,10 @@ def check_fits(features: Tensor, weights: Tensor, strengths: Tensor, l1_ratio: f
     """Refuse what no solver could solve."""
     if not 0 <= l1_ratio <= 1:
         raise InputError(f"l1_ratio is {l1_ratio}; give a number from 0 (L2) to 1 (L1).")
+    if not len(weights) or not features.shape[1]:
+        raise InputError(
+            f"There are {len(weights)} fits of {features.shape[1]} features; give at least one fit and one feature."
+        )
     # A row's sum is finite unless an entry is not or the sum overflows: one cheap pass, and the exact one if in doubt.
     doubtful = (~torch.isfinite(features.sum(dim=1))).nonzero().squeeze(1)
     bad = doubtful[(~torch.isfinite(features[doubtful])).any(dim=1)]
@@ -146,6 +164,18 @@ def check_fits(features: Tensor, weights: Tensor, strengths: Tensor, l1_ratio: f
     empty = (~(weights > 0).any(dim=1)).nonzero().squeeze(1)
     if len(empty):
         raise InputError(f"Fit {int(empty[0])} has no rows of positive weight; give each fit some rows.")
+
+
+def check_scaler(mean: Tensor | None, scale: Tensor | None) -> None:
+    """Refuse a mean or a scale that features cannot be standardised by; an infinite scale makes a column zero."""
+    if mean is not None and not bool(torch.isfinite(mean).all()):
+        raise InputError("The scaler's mean holds NaN or infinite numbers; fit it on finite features.")
+    if scale is not None and not bool((scale > 0).all()):
+        bad = int((~(scale > 0)).nonzero()[0])
+        raise InputError(
+            f"The scaler's scale is {float(scale[bad]):g} at feature {bad}; give positive numbers, infinity for a "
+            "constant feature."
+        )
 
 
 def refuse_unsolved(gap: Tensor, strengths: Tensor, tolerance: float, most_steps: int) -> None:
@@ -203,12 +233,21 @@ def _solve(fits: Fits, strengths: Tensor, penalty: Penalty, start: Tensor, toler
             index = torch.tensor([fit for _, fit in paths])
             begin = torch.stack([latest.get(path, start[fit]) for path, fit in paths])
             some = weighted.take(index)
+            begin = torch.where(_better_than_zero(some, penalty, begin)[:, None], begin, 0.0)
             solve = _ridge if penalty.l1_ratio == 0 else newton_fits
             solved = solve(some, penalty, begin, tolerance, most_steps)
             coefficients[index], objective[index], gap[index] = solved.coefficients, solved.objective, solved.gap
             steps = max(steps, solved.steps)
             latest |= {path: coefficients[fit] for path, fit in paths}
     return Solved(coefficients, objective, gap, steps)
+
+
+def _better_than_zero(fits: Fits, penalty: Penalty, start: Tensor) -> Bool[Tensor, "fits"]:
+    """Which starts are worth beginning at: far off, the loss may have no curvature left to step by."""
+    if not bool((start != 0).any()):
+        return torch.ones(len(fits), dtype=torch.bool)
+    here = penalty.of(start) + (fits.kappa * softplus(-fits.margins(start))).sum(dim=1)
+    return here < fits.kappa.sum(dim=1) * log(2)
 
 
 def _ridge(fits: Fits, penalty: Penalty, start: Tensor, tolerance: float, most_steps: int) -> Solved:
@@ -228,7 +267,7 @@ def _ridge(fits: Fits, penalty: Penalty, start: Tensor, tolerance: float, most_s
 def _stages(fits: Fits, strengths: Tensor) -> list[list[tuple[int, int]]]:
     """The fits, as (path, fit), in stages: fits equal but for C make a path and take turns, smallest C first.
 
-    Where there are few paths, several steps of each are taken at once, from the same start.
+    Where there are few paths, several fits of each are taken at once; in the first stage from starts of their own.
     """
     paths: dict[tuple[int, bytes, bytes, bytes], list[int]] = {}
     for fit in strengths.argsort(stable=True).tolist():

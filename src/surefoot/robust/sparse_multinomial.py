@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.robust.sparse import Intercept, check_fits, refuse_unsolved
+from surefoot.robust.sparse import Intercept, check_fits, check_scaler, refuse_unsolved
 from surefoot.robust.sparse_certificate import Penalty, make_penalty, softmax_certificate
 from surefoot.robust.sparse_design import Design, make_design
 from surefoot.robust.sparse_quadratic import minimise_quadratic
@@ -73,6 +73,7 @@ def sparse_multinomial(
     [0, 0, 1, 1, 2, 2]
     """
     check_fits(features, weights, strengths, l1_ratio)
+    check_scaler(mean, scale)
     used = (weights > 0).any(dim=0)
     design = make_design(features[used], mean, scale)
     labels, rows_of = targets[used], weights[:, used].to(torch.float64)

@@ -35,6 +35,11 @@ FAR, CLOSE, EXACT = 0, 1, 2
 """How much of a fit's step is float64: nothing, all but the Hessian, all."""
 STALE = (0.1, 0.05, 0.0)
 """By how large a share the loss's curvature may have changed since the Hessian was made, at each of these levels."""
+CRAWL = 1e-3
+"""A step far from the optimum that gains less than this share of what the gap still promises ends float32: rounding,
+not distance, holds such a fit back."""
+STUCK = 5
+"""Steps in float64 without a way down, each with new columns, after which a fit is given up; its gap tells."""
 RIDGE = 1e-10
 """Added to each Hessian's diagonal, relative to its largest entry: collinear columns stay solvable."""
 GUESSES = 2
@@ -76,8 +81,8 @@ def newton_fits(
     """Step until every relative gap is at most `tolerance`, or `most_steps` are taken: the caller reads the gaps."""
     count = len(fits)
     coefficients, objective = start.clone(), start.new_zeros(count)
-    gap, last_gap = start.new_full((count,), torch.inf), start.new_full((count,), torch.inf)
-    level = torch.full((count,), FAR)
+    gap, last_gap, last_value = start.new_full((3, count), torch.inf)
+    level, stuck = torch.full((count,), FAR), torch.zeros(count, dtype=torch.int64)
     state = _State(start.clone(), fits.margins(start), torch.zeros(count, dtype=torch.bool))
     working = WorkingSets(fits, start.shape[1], fits.designs[0].transposed.dtype)
     remaining = torch.arange(count)
@@ -88,19 +93,22 @@ def newton_fits(
         gradient = fits.gradient(state.margins, state.point, near, penalty)
         value, some_gap = logistic_certificate(penalty, state.point, gradient, fits.kappa, state.margins)
         coefficients[remaining], objective[remaining] = state.point, value
-        gap[remaining] = torch.where(near, some_gap, torch.inf)
-        left = (~(near & (some_gap <= tolerance))).nonzero().squeeze(1)
+        gap[remaining] = torch.where(near | (some_gap > tolerance), some_gap, torch.inf)
+        left = (~(near & (some_gap <= tolerance)) & (stuck < STUCK)).nonzero().squeeze(1)
         if not len(left) or step == most_steps:
             return Solved(coefficients, objective, gap, step)
         if len(left) < len(near):
-            remaining, fits, level, some_gap = remaining[left], fits.take(left), level[left], some_gap[left]
-            state, gradient, last_gap = state.take(left), gradient[left], last_gap[left]
+            remaining, fits, level, stuck = remaining[left], fits.take(left), level[left], stuck[left]
+            state, gradient, value, some_gap = state.take(left), gradient[left], value[left], some_gap[left]
+            last_gap, last_value = last_gap[left], last_value[left]
             working.take(left)
         slope = gradient + penalty.square * state.point
         level = torch.where((level == CLOSE) & (some_gap > SHRINK * last_gap), EXACT, level)
-        last_gap = torch.where(level > FAR, some_gap, torch.inf)
+        crawling = last_value - value <= CRAWL * some_gap * value
+        last_gap, last_value = torch.where(level > FAR, some_gap, torch.inf), value
         state, found = _step(fits, penalty, state, working, slope, level)
-        fresh = ((level == FAR) & ((some_gap < NEAR) | ~found)).nonzero().squeeze(1)
+        stuck = torch.where((level == EXACT) & ~found, stuck + 1, 0)
+        fresh = ((level == FAR) & ((some_gap < NEAR) | ~found | crawling)).nonzero().squeeze(1)
         if len(fresh):
             state.margins[fresh] = fits.take(fresh).margins(state.point[fresh])
         level = torch.where(~found, EXACT, level)
@@ -129,7 +137,9 @@ def _step(
     """One Newton step of every fit; which found a way down."""
     miss = torch.sigmoid(-state.margins)
     diagonal = fits.kappa * miss * (1 - miss)
-    working.renew(fits, penalty, state.point, slope, diagonal, torch.tensor(STALE, dtype=torch.float64)[level])
+    # A Hessian that led to a step cut short is never used again, however little the curvature has moved since.
+    stale = torch.tensor(STALE, dtype=torch.float64)[level].masked_fill(state.short, 0.0)
+    working.renew(fits, penalty, state.point, slope, diagonal, stale)
     chosen, valid = working.chosen, working.valid
     here = torch.where(valid, state.point.gather(1, chosen), 0.0)
     some_slope = torch.where(valid, slope.gather(1, chosen), 0.0)
@@ -150,10 +160,11 @@ def _step(
         turn = working.turn(change) * fits.signs
     if not bool(far.all()):
         close = (~far).nonzero().squeeze(1)
-        wide = torch.zeros_like(state.point[close])
+        wide = state.point[close].clone()
         fit, place = valid[close].nonzero(as_tuple=True)
-        wide[fit, chosen[close][fit, place]] = change[close][fit, place]
-        turn[close] = fits.take(close).margins(wide)
+        wide[fit, chosen[close][fit, place]] = proposed[close][fit, place]
+        # From the margins of the whole proposal, so that what rounding did to earlier ones does not last.
+        turn[close] = fits.take(close).margins(wide) - state.margins[close]
     promised = _promise(some_slope, here, proposed, bound)
     reached, moved, found, short = _halve(fits, here, state.margins, proposed, turn, promised, bound, square)
     point = state.point.clone()

@@ -145,6 +145,7 @@ def _search(
     promised = (slope * direction).sum(dim=(1, 2))
     share = torch.ones(len(point), 1, 1, dtype=torch.float64)
     rounding = 1e-14 * before
+    enough = torch.zeros(len(point), dtype=torch.bool)
     for _ in range(HALVINGS):
         reached = point + share * direction
         value = loss.value(scores + share * turn) + 0.5 * (penalty.square * reached.square()).sum(dim=(1, 2))
@@ -152,6 +153,7 @@ def _search(
         if bool(enough.all()):
             break
         share = torch.where(enough[:, None, None], share, share / 2)
+    share = torch.where(enough[:, None, None], share, 0.0)
     return point + share * direction, scores + share * turn
 
 
