@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Literal, TypeAlias
 
 from surefoot.card.words import (
+    evidence,
     finding_title,
     is_difference,
     show_apart,
@@ -122,8 +123,8 @@ def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels
     limit = "minimum" if sign == "at least" else "maximum"
     if finding.interval is None:
         reason = (
-            f"it was measured on {show_count(finding.clusters, 'independent cluster')} without an interval, so the "
-            f"claimed {limit} can be neither confirmed nor refuted; judge on more independent rows, or claim a "
+            f"it was measured on {show_count(finding.clusters, f'independent {evidence(finding)}')} without an interval, "
+            f"so the claimed {limit} can be neither confirmed nor refuted; judge on more independent rows, or claim a "
             "finding that has an interval."
         )
         return Judged(claim, "undecided", finding, None, f"{what} is {show_finding(finding)}: {reason}", reason)
@@ -203,10 +204,10 @@ def _deciding(finding: Finding, needed: int) -> str:
     seeds = len(finding.per_seed)
     if seeds < 2:
         there = f"{finding.clusters:,} {'was' if finding.clusters == 1 else 'were'} judged"
-        return f"About {needed:,} independent clusters would decide it; {there}."
+        return f"About {needed:,} independent {evidence(finding)}s would decide it; {there}."
     more = math.ceil(seeds * needed / finding.clusters)
     return (
-        f"About {needed:,} independent clusters with {more:,} training seeds would decide it; there were "
+        f"About {needed:,} independent {evidence(finding)}s with {more:,} training seeds would decide it; there were "
         f"{finding.clusters:,} with {seeds:,}."
     )
 

@@ -10,6 +10,7 @@ import yaml
 from surefoot.card.card import Card, base_of
 from surefoot.card.claims import Status, describe_claim
 from surefoot.card.words import (
+    evidence,
     finding_title,
     show_bounds,
     show_finding,
@@ -95,7 +96,9 @@ def _claims(card: Card) -> str:
         subject = judged.claim.subject if judged.finding is None else judged.finding.subject
         unit = "" if judged.finding is None else judged.finding.unit
         measured = "–" if judged.finding is None else show_finding(judged.finding)
-        needed = f"about {judged.needed:,} clusters" if judged.needed is not None else "–"
+        needed = "–"
+        if judged.needed is not None and judged.finding is not None:
+            needed = f"about {judged.needed:,} {evidence(judged.finding)}s"
         claimed = describe_claim(judged.claim, unit, show_subject(subject, labels))
         rows.append([WORDS[judged.status], claimed, measured, needed])
     return _table(["Verdict", "Claim", "Measured", "What would decide"], rows)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from surefoot.card.card import Card, Mistake, Subject, families
 from surefoot.card.markup import Child, Markup, element, together
 from surefoot.card.plots import Lane, Scale, axis, lanes, marker, reliability_plot, scale_for
-from surefoot.card.words import finding_title, show_count, show_finding, show_level, show_value
+from surefoot.card.words import evidence, finding_title, show_count, show_finding, show_level, show_value
 from surefoot.findings.finding import Finding
 
 __all__ = ["calibration_panel", "changes_panel", "confusion_panel", "gallery_panel", "groups_panel", "short_label"]
@@ -175,7 +175,7 @@ def _row(card: Card, family: Sequence[Subject], scale: Scale, having: Sequence[t
     ]
     group = first.slice in card.groups
     label = first.slice if group else SHORT[first.name]
-    below = f"{first.clusters:,} clusters" + ("" if group or first.slice == "all" else f", {first.slice}")
+    below = show_count(first.clusters, evidence(first)) + ("" if group or first.slice == "all" else f", {first.slice}")
     return forest_row(label, below, drawn, numbers, summary=not group)
 
 

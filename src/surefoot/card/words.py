@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from surefoot.findings.finding import Finding
 
 __all__ = [
+    "evidence",
     "finding_title",
     "is_difference",
     "show_apart",
@@ -127,6 +128,11 @@ def show_count(count: int, thing: str) -> str:
     ('1 seed', '1,200 rows')
     """
     return f"{count:,} {thing}" + ("" if count == 1 else "s")
+
+
+def evidence(finding: Finding) -> str:
+    """What counts as one piece of evidence behind a number: a row, where none hangs together with others."""
+    return "row" if finding.clusters == finding.count else "cluster"
 
 
 def show_level(confidence: float) -> str:
