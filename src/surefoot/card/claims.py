@@ -122,10 +122,10 @@ def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels
     what = _what(finding.name, finding.slice, show_subject(finding.subject, labels))
     limit = "minimum" if sign == "at least" else "maximum"
     if finding.interval is None:
+        alone = show_count(finding.clusters, f"independent {evidence(finding)}")
         reason = (
-            f"it was measured on {show_count(finding.clusters, f'independent {evidence(finding)}')} without an interval, "
-            f"so the claimed {limit} can be neither confirmed nor refuted; judge on more independent rows, or claim a "
-            "finding that has an interval."
+            f"it was measured on {alone} without an interval, so the claimed {limit} can be neither "
+            "confirmed nor refuted; judge on more independent rows, or claim a finding that has an interval."
         )
         return Judged(claim, "undecided", finding, None, f"{what} is {show_finding(finding)}: {reason}", reason)
     interval = finding.interval
