@@ -7,11 +7,11 @@ Run it after a change of the method: `limit_fraction` divides these by the time.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 
+from side import load
 from torch.utils.flop_counter import FlopCounterMode
 
 HERE = Path(__file__).resolve().parent
@@ -23,12 +23,7 @@ def main(races: list[str]) -> None:
         folder = HERE / "races" / name
         plan = json.loads((folder / "race.json").read_text())
         script = folder.parent / plan.get("ours", name) / "ours.py"
-        sys.path.insert(0, str(script.parent))
-        spec = importlib.util.spec_from_file_location("contestant", script)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = load(script)
         for case in plan["cases"]:
             # Peers' tolerances do not change what ours does.
             key = json.dumps(case["parameters"] | {"tolerance": None}, sort_keys=True)

@@ -5,17 +5,24 @@ import json
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 
-def main(script: Path, parameters: str, threads: int) -> None:
+def load(script: Path) -> ModuleType:
+    """A contestant's module; it finds its neighbours (`work.py`)."""
     sys.path.insert(0, str(script.parent))
     spec = importlib.util.spec_from_file_location("contestant", script)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def main(script: Path, parameters: str, threads: int) -> None:
+    module = load(script)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     work = module.prepare(json.loads(parameters))

@@ -1,7 +1,7 @@
 """Do robust training methods learn better features, or only a better head? ERM, RWG and group DRO under one probe.
 
-    python studies/probe_methods.py --rows dominoes        (9 minutes of processor time on a busy machine)
-    python studies/probe_methods.py --rows coloured        (4 minutes)
+    python studies/probe_methods.py --rows dominoes        (4 minutes of processor time)
+    python studies/probe_methods.py --rows coloured        (1 minute)
     python studies/probe_methods.py --rows text --features runs/text.safetensors   (studies/text.yaml says what it is)
 
 Trains the whole network five times by each method at each correlation of shortcut and class, and probes what enters

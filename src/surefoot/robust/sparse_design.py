@@ -2,7 +2,8 @@
 
     Z = (X − 1mᵀ) diag(s),   Zᵀu = s∘(Xᵀu − m Σu),   columns of Z as (x_j − m_j) s_j
 
-with m the mean and s the inverse scale: a shift of rank one. A column of s = 0 (constant where the scaler was fitted)
+with m the mean and s the inverse scale: a shift of rank one, made after a product, or before it where means are so many
+spreads away that it would cancel. A column of s = 0 (constant where the scaler was fitted)
 is exactly zero, so it can get no weight. The intercept is one more column, of ones, at the end.
 """
 
@@ -18,7 +19,6 @@ __all__ = ["Design", "make_design"]
 
 CHUNK = 128
 """Columns turned to float64 at a time: a chunk of some thousand rows stays in the cache."""
-
 DISTANT = 100.0
 """From a mean of so many spreads on, columns are centred before their products are made, not after."""
 SHIFT = 1e-6

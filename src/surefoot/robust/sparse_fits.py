@@ -13,7 +13,7 @@ from torch import Tensor
 from surefoot.robust.sparse_certificate import Penalty
 from surefoot.robust.sparse_design import Design
 
-__all__ = ["Fits", "drawn_fits", "pack", "shared_fits"]
+__all__ = ["Fits", "drawn_fits", "shared_fits"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Fits:
         return scores * self.signs
 
     def columns(self, fit: int, columns: Int[Tensor, "some"], precision: torch.dtype) -> Float[Tensor, "some few"]:
-        """Columns of Z on the rows of one fit, without its padding."""
+        """Columns of Z on the rows of one fit; only where it names its rows are they padded."""
         return self.designs[fit].gather(columns, None if self.rows is None else self.rows[fit], precision)
 
     def groups(self) -> list[tuple[Design, Tensor]]:
@@ -88,7 +88,7 @@ class Fits:
     def spread(
         self, pulled: Float[Tensor, "some few"], index: Int[Tensor, "some"], design: Design
     ) -> Float[Tensor, "some rows"]:
-        """From the rows of some fits to all rows of their design; zero at padding and zero elsewhere."""
+        """From the rows of some fits to all rows of their design: zero on those that a fit leaves out."""
         if self.rows is None:
             return pulled[:, : design.rows]
         return pulled.new_zeros(len(index), design.rows).scatter_add_(1, self.rows[index], pulled)
@@ -102,7 +102,7 @@ def shared_fits(design: Design, signs: Float[Tensor, "fits rows"], weights: Floa
     designs = [design] * len(signs)
     if most == design.rows:
         return Fits(designs, None, signs, weights)
-    rows = pack(inside, most)
+    rows = _pack(inside, most)
     valid = torch.arange(most) < counts[:, None]
     return Fits(designs, rows, signs.gather(1, rows), torch.where(valid, weights.gather(1, rows), 0.0))
 
@@ -113,7 +113,7 @@ def drawn_fits(designs: list[Design], signs: list[Tensor], weights: list[Tensor]
     return Fits(designs, None, padded[0], padded[1])
 
 
-def pack(inside: Bool[Tensor, "fits all"], most: int) -> Int[Tensor, "fits most"]:
+def _pack(inside: Bool[Tensor, "fits all"], most: int) -> Int[Tensor, "fits most"]:
     """The numbers of the true entries of every row, in rising order, padded with zeros."""
     fit, index = inside.nonzero(as_tuple=True)
     place = inside.cumsum(dim=1)[fit, index] - 1

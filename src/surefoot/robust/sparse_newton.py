@@ -152,8 +152,10 @@ def _step(
             continue
         hessian = working.hessian[some] if each_level < EXACT else _exact(fits, working, diagonal, some)
         _brace(hessian, square[some], valid[some])
-        guess = ~state.short[some] if each_level == FAR else torch.zeros_like(some, dtype=torch.bool)
-        proposed[some] = _propose(hessian, some_slope[some], here[some], bound[some], each_level, guess)
+        if each_level == CLOSE:
+            hessian = hessian.to(torch.float64)
+        guess = ~state.short[some] & (each_level == FAR)
+        proposed[some] = _propose(hessian, some_slope[some], here[some], bound[some], guess)
     change = proposed - here
     far = level == FAR
     if bool(far.any()):
@@ -194,10 +196,8 @@ def _brace(hessian: Tensor, square: Tensor, valid: Tensor) -> None:
     diagonal.copy_(torch.where(valid, kept + square.to(hessian.dtype) + floor, 1.0))
 
 
-def _propose(hessian: Tensor, slope: Tensor, here: Tensor, bound: Tensor, level: int, guess: Tensor) -> Tensor:
-    """The minimum of the quadratic around `here`; where `guess` a mere guess, if it promises to go down."""
-    if level == CLOSE:
-        hessian = hessian.to(torch.float64)
+def _propose(hessian: Tensor, slope: Tensor, here: Tensor, bound: Tensor, guess: Tensor) -> Tensor:
+    """The minimum of the quadratic around `here`; for the fits in `guess` a mere guess, if it promises to go down."""
     precision = hessian.dtype
     start, limit = here.to(precision), bound.to(precision)
     linear = slope.to(precision) - times(hessian, start)
