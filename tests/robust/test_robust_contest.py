@@ -13,9 +13,11 @@ from surefoot.findings.measure import measure
 from surefoot.findings.predictions import predictions_for
 from surefoot.robust.balanced import erm_head
 from surefoot.robust.contest import Contest, contest, group_shares, usual_methods
-from surefoot.robust.disagreement import DisagreementSettings, Rival, disagreement, disagreements
+from surefoot.robust.disagreement import DisagreementSettings, disagreement, disagreements
 from surefoot.robust.group_dro import GroupDROSettings, group_dro
 from surefoot.robust.head import LinearHead, Repaired
+from surefoot.robust.method import Rival
+from surefoot.robust.methods import method_of
 from surefoot.robust.protocol import material_of
 from surefoot.robust.reweighted import ReweightedSettings, reweighted
 from surefoot.rows.roles import Roles
@@ -69,9 +71,7 @@ def test_self_finetunes_on_the_rows_of_largest_divergence() -> None:
     rest = torch.ones(len(rows), dtype=torch.bool)
     rest[odd] = False
     labels = torch.where(rest, rows.targets.flip(0), rows.targets)
-    other = disagreement(
-        {**GIVEN, "repair": rows.with_targets(labels)}, ERM, settings, 0, rival._replace(rows=rival.rows)
-    )
+    other = disagreement({**GIVEN, "repair": rows.with_targets(labels)}, ERM, settings, 0, rival)
     assert torch.allclose(repaired.head.weight, other.head.weight, atol=1e-5)
     assert repaired.notes == ("SELF chose rows by disagreement with an earlier version.",)
 
@@ -227,14 +227,14 @@ def test_a_contest_asks_for_what_it_needs() -> None:
 
 
 @pytest.mark.slow
-def test_every_usual_method_runs_and_those_before_subg_need_no_groups() -> None:
+def test_every_usual_method_runs_and_needs_groups_only_if_it_says_so() -> None:
     small = gaussian_world(sizes={"fit": 200, "repair": 200, "choose": 300, "judge": 200}, correlation=0.9).roles
     bare: Roles = {
         role: rows if role == "judge" else replace(rows, groups=Groups((), torch.zeros(len(rows), 0, dtype=torch.bool)))
         for role, rows in small.items()
     }
     methods = usual_methods("pseudo_groups")
-    free = list(methods)[: list(methods).index("subg")]
+    free = [name for name in methods if not method_of(name).needs_groups]
     kept = contest(bare, erm_head(bare["fit"]), {name: methods[name] for name in free})
     assert list(kept.predictions) == ["erm", *free]
     assert contest(small, erm_head(small["fit"])).table().count("\n") == len(methods) + 2

@@ -1,7 +1,8 @@
 """Every baseline in a study: what a file may say of them, what their cells read, and one run of all of them."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,16 +12,16 @@ from surefoot.card.serialise import card_digest
 from surefoot.errors import InputError
 from surefoot.files import read_json
 from surefoot.robust.dfr import DFRSettings, dfr
+from surefoot.robust.method import Method, described
+from surefoot.robust.methods import METHODS, method_of
 from surefoot.rows.rows import Groups
 from surefoot.rows.worlds import gaussian_world
 from surefoot.study.graph import emphasis_of, graph_of, training_of
-from surefoot.study.mitigations import Retrained, methods
 from surefoot.study.numerics import numerics_of
 from surefoot.study.plan import plan_study
 from surefoot.study.run import Outcome, run_study
 from surefoot.study.schema import Study, load_study
 from surefoot.study.work_emphasis import emphasise
-from surefoot.study.work_repair import settings_of
 
 ALL = """\
 study: all
@@ -68,7 +69,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path, Out
 def test_one_card_measures_every_method_and_says_what_each_cost(finished: tuple[Study, Path, Outcome]) -> None:
     study, _, outcome = finished
     card = outcome.card
-    assert {each.method for each in study.mitigations.values()} == set(methods())
+    assert {each.method for each in study.mitigations.values()} | {"dfr_choose"} == {method.name for method in METHODS}
     assert [subject.name for subject in card.subjects] == list(study.subjects())
     worst = {each.subject: each for each in card.findings if each.name == "worst_group_accuracy"}
     assert set(worst) == set(study.subjects())
@@ -261,8 +262,7 @@ def test_settings_the_method_refuses_are_refused_by_the_plan(tmp_path: Path) -> 
 def test_groups_dropped_by_a_study_s_list_are_those_of_the_method_s_tuple() -> None:
     roles = gaussian_world(sizes={"repair": 300, "choose": 300}).roles
     rarest = FIT.groups.names[int(FIT.groups.counts().argmin())]
-    told = Retrained(method="dfr", strengths=[0.3], retrains=2, drop_groups=[rarest])
-    settings = settings_of(told.model_dump(mode="json", exclude={"label", "bases"}))
+    settings = method_of("dfr").make({"strengths": [0.3], "retrains": 2, "drop_groups": [rarest]})
     assert isinstance(settings, DFRSettings)
     by_list, by_tuple = (
         dfr(roles, each, 0) for each in (settings, DFRSettings(strengths=(0.3,), retrains=2, drop_groups=(rarest,)))
@@ -274,13 +274,14 @@ def test_groups_dropped_by_a_study_s_list_are_those_of_the_method_s_tuple() -> N
     assert not torch.equal(by_list.head.weight, everyone.head.weight)
 
 
-def test_every_mitigation_becomes_its_methods_settings(tmp_path: Path) -> None:
-    """Defaults of the study and of the method are the same, field by field."""
-    study = study_of(ALL, tmp_path)
-    for name, each in study.mitigations.items():
+def test_a_mitigation_without_settings_is_its_method_s_usual_one(tmp_path: Path) -> None:
+    for name, each in study_of(ALL, tmp_path).mitigations.items():
         bare = type(each).model_validate({"method": each.method})
-        settings = settings_of(bare.model_dump(mode="json", exclude={"label", "bases"}))
-        mine = (
-            type(settings)(balance=settings.balance, how=settings.how) if hasattr(settings, "how") else type(settings)()
-        )
-        assert settings == mine, name
+        assert bare.settings() == method_of(each.method).make(), name
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_every_setting_is_described(method: Method[Any]) -> None:
+    told = described(method.settings)
+    assert list(told) == [each.name for each in fields(method.settings)]
+    assert all(text.endswith(".") for text in told.values())

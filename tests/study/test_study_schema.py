@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from surefoot.errors import InputError
-from surefoot.study.mitigations import methods as known_methods
+from surefoot.robust.methods import METHODS
 from surefoot.study.schema import Study, load_study, study_from_json, study_json_schema
 
 GOOD = """\
@@ -75,13 +75,15 @@ def test_the_canonical_form_reads_back(tmp_path: Path) -> None:
         (
             "method: dfr",
             "method: drf",
-            "'mitigations.dfr.method' in study.yaml, line 10 is 'drf'; expected one of 'class_balanced', 'dfr', 'afr', "
+            "'mitigations.dfr.method' in study.yaml, line 10 is 'drf'; expected one of 'class_balanced', 'dfr', "
+            "'dfr_choose', 'afr', "
             "'rwg', 'rwy', 'subg', 'suby', 'group_dro', 'jtt', 'self', 'softmax_head'; did you mean 'dfr'?",
         ),
         (
             "{method: afr}",
             "{steps: 3}",
-            "Key 'mitigations.afr.method' is missing in study.yaml, line 9; add one of class_balanced, dfr, afr, rwg, "
+            "Key 'mitigations.afr.method' is missing in study.yaml, line 9; add one of class_balanced, dfr, "
+            "dfr_choose, afr, rwg, "
             "rwy, subg, suby, group_dro, jtt, self, softmax_head.",
         ),
         ("study: tiny\n", "", "Key 'study' is missing in study.yaml; add it."),
@@ -202,7 +204,7 @@ def test_the_schema_for_editors_names_every_key() -> None:
     assert {"study", "rows", "base"} == set(schema["required"])
     (mitigation,) = schema["properties"]["mitigations"]["patternProperties"].values()
     methods = mitigation["discriminator"]["mapping"]
-    assert set(methods) == set(known_methods())
+    assert set(methods) == {method.name for method in METHODS}
 
 
 def test_every_study_in_the_repository_can_be_read() -> None:

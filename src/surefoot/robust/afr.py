@@ -24,6 +24,7 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.robust.afr_descent import Descent, descend
 from surefoot.robust.head import LinearHead, Repaired, Trial
+from surefoot.robust.method import DESCENT_RATE, Method, Sizes
 from surefoot.robust.protocol import (
     Material,
     check_head,
@@ -35,16 +36,20 @@ from surefoot.robust.protocol import (
 from surefoot.robust.selecting import Selection, check_selection, selecting
 from surefoot.rows.roles import Roles
 
-__all__ = ["AFRSettings", "afr", "afr_weights"]
+__all__ = ["METHODS", "AFRSettings", "afr", "afr_weights"]
 
 
 @dataclass(frozen=True)
 class AFRSettings:
-    """The grid of γ (`gammas`) and λ (`penalties`), γ outermost, and the descent.
+    """The grid of γ (outermost) and λ, and the descent.
 
-    An infinite penalty keeps the base head. clip: bound on the gradient's norm over weights and bias together.
+    gammas: the grid of γ: how much more a row counts that the base model gets wrong.
+    penalties: the grid of λ, the pull to the base head; an infinite one keeps it.
+    steps: of gradient descent.
+    rate: of gradient descent, held fixed.
+    clip: bound on the gradient's norm over weights and bias together.
     class_balance: β_c = 1 / n_c over the repair rows; otherwise β = 1.
-    selection: over which groups of the choose rows the worst is taken; all but "groups" work without group labels.
+    selection: over which groups of the choose rows the worst is taken; all but "groups" need no group labels.
     """
 
     gammas: tuple[float, ...] = tuple(4.0 + 0.5 * number for number in range(33))
@@ -151,3 +156,21 @@ def _notes(repair: Material, base: LinearHead, chosen: Trial) -> list[str]:
     if chosen.setting["step"] == 0:
         notes.append("No step improved the worst group of the choose rows: the base head is kept.")
     return notes
+
+
+def _heads(settings: AFRSettings, sizes: Sizes) -> int:
+    return len(settings.gammas) * len(settings.penalties) * max(1, sizes.classes - 1)
+
+
+def _seconds(settings: AFRSettings, sizes: Sizes) -> float:
+    """Three products a step for the whole grid: two on repair rows, one on choose rows."""
+    rows = 2 * sizes.rows.get("repair", 0) + sizes.rows.get("choose", 0)
+    return 2.0 * rows * sizes.features * _heads(settings, sizes) * settings.steps / DESCENT_RATE
+
+
+def _memory(settings: AFRSettings, sizes: Sizes) -> int:
+    """The logits of the whole grid on repair and choose rows, several times over."""
+    return 4 * 5 * _heads(settings, sizes) * (sizes.rows.get("repair", 0) + sizes.rows.get("choose", 0))
+
+
+METHODS = (Method(name="afr", words="AFR", settings=AFRSettings, run=afr, seconds=_seconds, memory=_memory),)

@@ -14,7 +14,7 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.rows.rows import Groups, Names, Rows
 
-__all__ = ["Halves", "balanced_draw", "source_halves"]
+__all__ = ["Halves", "balanced_draw", "refuse_empty_half", "source_halves", "tuning_halves"]
 
 
 class Halves(NamedTuple):
@@ -99,6 +99,32 @@ def source_halves(rows: Rows, groups: Groups, generator: torch.Generator) -> Hal
         halves[half].append(row)
     first, second = (_in_id_order(torch.tensor(half, dtype=torch.int64), rows.ids) for half in halves)
     return Halves(first, second, len(rows) - len(first) - len(second))
+
+
+def tuning_halves(choose: Rows, groups: Groups, generator: torch.Generator, method: str) -> tuple[Halves, list[str]]:
+    """Choose rows to score settings on (first) and to fit them on (second), for a method that learns on choose rows.
+
+    Raises `InputError` when a group is missing from a half. Also: what a reader must know about rows in neither.
+    """
+    halves = source_halves(choose, groups, generator)
+    for half in (halves.first, halves.second):
+        refuse_empty_half(groups.take(half), method)
+    if not halves.left_out:
+        return halves, []
+    return halves, [
+        f"{halves.left_out} of {len(choose)} choose rows were in neither tuning half: they share sources with both, or "
+        "are in no group."
+    ]
+
+
+def refuse_empty_half(groups: Groups, method: str) -> None:
+    """Raise `InputError` when a group has no row in a half of the choose rows: it would have no mean loss there."""
+    for name, count in zip(groups.names, groups.counts().tolist(), strict=True):
+        if not count:
+            raise InputError(
+                f"The group '{name}' is missing from one half of the choose rows, and {method} fits on one half and "
+                "scores on the other; give more choose rows of it from other sources, or learn on the repair rows."
+            )
 
 
 def _deal(ids: Names, generator: torch.Generator) -> tuple[Tensor, Tensor]:

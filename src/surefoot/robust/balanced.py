@@ -12,13 +12,14 @@ from torch.nn.functional import cross_entropy
 
 from surefoot.errors import InputError
 from surefoot.robust.head import LinearHead, Repaired, fold_scaler
+from surefoot.robust.method import Method
 from surefoot.robust.protocol import check_head, class_groups, material, material_of, selection_groups
 from surefoot.robust.retrain import RetrainSettings, retrain
 from surefoot.robust.scaler import fit_scaler
 from surefoot.rows.roles import Roles
 from surefoot.rows.rows import Rows
 
-__all__ = ["BalancedSettings", "class_balanced", "erm_head"]
+__all__ = ["METHODS", "BalancedSettings", "class_balanced", "erm_head"]
 
 BalancedSettings: TypeAlias = RetrainSettings
 """The same protocol as DFR, with draws balanced over classes."""
@@ -94,3 +95,15 @@ def erm_head(features: Rows, *, strength: float = 1.0, tolerance: float = 1e-6, 
     head = fold_scaler(LinearHead(weight.detach(), bias.detach()), scaler.mean, scaler.scale)
     precision = rows.features.dtype
     return LinearHead(head.weight.to(precision), head.bias.to(precision))
+
+
+METHODS = (
+    Method(
+        name="class_balanced",
+        words="class-balanced head",
+        settings=BalancedSettings,
+        run=class_balanced,
+        learns_from=BalancedSettings.learns_from,
+        seconds=BalancedSettings.seconds,
+    ),
+)

@@ -10,7 +10,7 @@ entry is measured, and compared with the head it repairs, row by row and seed by
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 
@@ -19,53 +19,35 @@ from surefoot.findings.compare import compare
 from surefoot.findings.finding import Finding
 from surefoot.findings.measure import measure
 from surefoot.findings.predictions import Predictions, predictions_for
-from surefoot.robust.afr import AFRSettings, afr
-from surefoot.robust.balanced import BalancedSettings, class_balanced
-from surefoot.robust.dfr import DFRSettings, dfr
-from surefoot.robust.disagreement import DisagreementSettings, disagreement
-from surefoot.robust.group_dro import GroupDROSettings, group_dro
 from surefoot.robust.head import LinearHead, Repaired
+from surefoot.robust.method import Method
+from surefoot.robust.methods import METHODS
 from surefoot.robust.protocol import check_head, material_of
-from surefoot.robust.reweighted import ReweightedSettings, reweighted
 from surefoot.robust.selecting import Selection
-from surefoot.robust.two_stage import TwoStageSettings, two_stage
 from surefoot.rows.roles import Roles, refuse_seen
 from surefoot.rows.rows import Rows
 
-__all__ = ["BASE", "Contest", "Entry", "Method", "contest", "group_shares", "usual_methods"]
+__all__ = ["BASE", "Contest", "Contestant", "Entry", "contest", "group_shares", "usual_methods"]
 
-Method: TypeAlias = Callable[[Roles, LinearHead, int], Repaired]
+Contestant: TypeAlias = Callable[[Roles, LinearHead, int], Repaired]
 """(features without judge rows, the head to repair, seed) → a repaired head."""
 
 BASE = "erm"
 """The name of the head that is repaired."""
 
 
-def usual_methods(selection: Selection = "groups") -> Mapping[str, Method]:
-    """Every repair at its usual settings, by name; those before "subg" fit without groups.
+def usual_methods(selection: Selection = "groups") -> Mapping[str, Contestant]:
+    """Every repair at its usual settings, by name; those that fit with groups come last.
 
     selection: how settings are chosen, see `surefoot.robust.selecting`; `class_balanced` and DFR have their own way.
     """
 
-    def balanced(balance: Literal["classes", "groups"], how: Literal["subset", "weights"]) -> Method:
-        settings = ReweightedSettings(balance, how, selection=selection)
-        return lambda features, erm, seed: reweighted(features, erm, settings, seed)
+    def usual(method: Method[Any]) -> Contestant:
+        settings = method.usual(selection)
+        return lambda features, erm, seed: method.run(features, erm, settings, seed)
 
-    jtt, self_ = TwoStageSettings(selection=selection), DisagreementSettings(selection=selection)
-    feature_reweighting, dro = AFRSettings(selection=selection), GroupDROSettings(selection=selection)
-    return {
-        "class_balanced": lambda features, erm, seed: class_balanced(features, erm, BalancedSettings(), seed),
-        "suby": balanced("classes", "subset"),
-        "rwy": balanced("classes", "weights"),
-        "jtt": lambda features, erm, seed: two_stage(features, erm, jtt, seed),
-        "self": lambda features, erm, seed: disagreement(features, erm, self_, seed),
-        "afr": lambda features, erm, seed: afr(features, erm, feature_reweighting, seed),
-        "subg": balanced("groups", "subset"),
-        "rwg": balanced("groups", "weights"),
-        "group_dro": lambda features, erm, seed: group_dro(features, erm, dro, seed),
-        "dfr": lambda features, erm, seed: dfr(features, DFRSettings(learn="repair"), seed),
-        "dfr_choose": lambda features, erm, seed: dfr(features, DFRSettings(learn="choose"), seed),
-    }
+    compared = [method for method in METHODS if method.compared]
+    return {method.name: usual(method) for method in sorted(compared, key=lambda method: method.needs_groups)}
 
 
 @dataclass(frozen=True)
@@ -119,7 +101,7 @@ class Contest:
 def contest(
     features: Roles,
     erm: LinearHead,
-    methods: Mapping[str, Method] | None = None,
+    methods: Mapping[str, Contestant] | None = None,
     *,
     seeds: Sequence[int] = (0,),
     confidence: float = 0.95,

@@ -8,11 +8,12 @@ one scaler for both phases, ties to the strongest penalty, and tuning halves tha
 from typing import TypeAlias
 
 from surefoot.robust.head import Repaired
+from surefoot.robust.method import Method
 from surefoot.robust.protocol import named_groups
 from surefoot.robust.retrain import RetrainSettings, retrain
 from surefoot.rows.roles import Roles
 
-__all__ = ["DFRSettings", "dfr"]
+__all__ = ["METHODS", "DFRSettings", "dfr"]
 
 DFRSettings: TypeAlias = RetrainSettings
 """learn="choose" is the paper's DFR-Val, learn="repair" (or "fit") its DFR-Tr."""
@@ -34,3 +35,18 @@ def dfr(features: Roles, settings: DFRSettings, seed: int) -> Repaired:
     1.0
     """
     return retrain(features, settings, seed, method="DFR", balance=named_groups, select=named_groups)
+
+
+METHODS = tuple(
+    Method(
+        name=name,
+        words="DFR",
+        settings=DFRSettings,
+        run=lambda features, erm, settings, seed: dfr(features, settings, seed),
+        fixed=fixed,
+        needs_groups=True,
+        learns_from=DFRSettings.learns_from,
+        seconds=DFRSettings.seconds,
+    )
+    for name, fixed in {"dfr": {}, "dfr_choose": {"learn": "choose"}}.items()
+)

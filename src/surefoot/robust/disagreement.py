@@ -15,7 +15,6 @@ we take equally many of each class and solve for the change, with λ where they 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,21 +24,26 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.robust.convex import fit_softmax, weighted_mean
 from surefoot.robust.head import LinearHead, Repaired
+from surefoot.robust.method import Method, Rival, Sizes, softmax_seconds
 from surefoot.robust.protocol import Material, check_head, class_groups, material_of
 from surefoot.robust.scaler import fit_scaler
 from surefoot.robust.selecting import Selection, check_selection
 from surefoot.robust.tuning import PENALTIES, Fit, Learn, Setting, check_grid, check_penalties, strongest_first, tuned
 from surefoot.rows.roles import Roles
-from surefoot.rows.rows import Rows
 
-__all__ = ["DisagreementSettings", "Rival", "disagreement", "disagreements"]
+__all__ = ["METHODS", "DisagreementSettings", "disagreement", "disagreements"]
 
 
 @dataclass(frozen=True)
 class DisagreementSettings:
-    """counts: the grid of n; penalties: of λ, per mean loss. Of equals the strongest λ, then the first n, wins.
+    """How the rows of disagreement are found and learned from. Of equals the strongest λ, then the first n, wins.
 
-    dropout, masks: of the features, where there is no rival. selection: see `surefoot.robust.selecting`.
+    learn: the role the head learns on.
+    counts: the grid of n: rows learned from.
+    penalties: the grid of λ, per mean loss.
+    dropout: the share of the features that is dropped, where there is no rival.
+    masks: how many times, averaged.
+    selection: over which groups of the choose rows the worst is taken; all but "groups" need no group labels.
     """
 
     learn: Learn = "repair"
@@ -57,13 +61,6 @@ class DisagreementSettings:
             raise InputError(
                 f"dropout is {self.dropout} and masks {self.masks}; give a share between 0 and 1, and at least 1 mask."
             )
-
-
-class Rival(NamedTuple):
-    """Another version of the model: its features of the very learn rows, and its head."""
-
-    rows: Rows
-    head: LinearHead
 
 
 def disagreement(
@@ -183,3 +180,19 @@ def _most(scores: Tensor, members: Tensor, index: Tensor, each: int) -> tuple[Te
 
 def _added(head: LinearHead, change: LinearHead) -> LinearHead:
     return LinearHead(head.weight + change.weight, head.bias + change.bias)
+
+
+def _seconds(settings: DisagreementSettings, sizes: Sizes) -> float:
+    return softmax_seconds(settings, sizes, rows=max(settings.counts))
+
+
+METHODS = (
+    Method(
+        name="self",
+        words="SELF",
+        settings=DisagreementSettings,
+        run=disagreement,
+        run_against=disagreement,
+        seconds=_seconds,
+    ),
+)

@@ -30,8 +30,10 @@ from torch import Tensor
 
 from surefoot.density.pools import group_dro_step
 from surefoot.errors import InputError
+from surefoot.robust.balance import refuse_empty_half
 from surefoot.robust.convex import Pooled, fit_softmax, row_losses
 from surefoot.robust.head import LinearHead, Repaired
+from surefoot.robust.method import SOFTMAX_STEPS, Method, Sizes, softmax_seconds
 from surefoot.robust.protocol import Material, named_groups
 from surefoot.robust.selecting import Selection, check_selection
 from surefoot.robust.tuning import (
@@ -40,14 +42,13 @@ from surefoot.robust.tuning import (
     Learn,
     Setting,
     check_penalties,
-    refuse_empty_half,
     strongest_first,
     tuned,
     unknown_rows,
 )
 from surefoot.rows.roles import Roles
 
-__all__ = ["GroupDROSettings", "Solved", "group_dro", "solve_group_dro"]
+__all__ = ["METHODS", "GroupDROSettings", "Solved", "group_dro", "solve_group_dro"]
 
 FIRST_STEP = 4.0  # η of the first round; each round doubles it up to the last
 LAST_STEP = 64.0
@@ -56,10 +57,13 @@ MOST_ROUNDS = 200
 
 @dataclass(frozen=True)
 class GroupDROSettings:
-    """penalties: the grid of λ, per mean loss. adjustments: the grid of C, in nats. Of equals the first C, then the
-    strongest λ, wins.
+    """The grid and the accuracy of the solution. Of equals the first C, then the strongest λ, wins.
 
-    tolerance: the largest duality gap, in nats. selection: see `surefoot.robust.selecting`.
+    learn: the role the head learns on.
+    penalties: the grid of λ, per mean loss.
+    adjustments: the grid of C in C / √n_g, in nats: how much more is asked for small groups.
+    tolerance: the largest duality gap, that is distance from the optimum, in nats.
+    selection: over which groups of the choose rows the worst is taken; all but "groups" need no group labels.
     """
 
     learn: Learn = "repair"
@@ -191,3 +195,19 @@ def _soft_worst(within: Tensor, extra: Tensor, q: Tensor, eta: float) -> Callabl
         return Pooled(scores.logsumexp(dim=0) / eta, within @ scores.softmax(dim=0))
 
     return pool
+
+
+def _seconds(settings: GroupDROSettings, sizes: Sizes) -> float:
+    return softmax_seconds(settings, sizes, steps=6 * SOFTMAX_STEPS)
+
+
+METHODS = (
+    Method(
+        name="group_dro",
+        words="group DRO head",
+        settings=GroupDROSettings,
+        run=group_dro,
+        needs_groups=True,
+        seconds=_seconds,
+    ),
+)

@@ -19,9 +19,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.robust.balance import balanced_draw, source_halves
+from surefoot.robust.balance import balanced_draw, tuning_halves
 from surefoot.robust.fit_heads import fit_heads
 from surefoot.robust.head import LinearHead, Repaired, Trial, fold_scaler
+from surefoot.robust.method import Sizes
 from surefoot.robust.protocol import (
     Material,
     check_same_features,
@@ -33,7 +34,7 @@ from surefoot.robust.protocol import (
 )
 from surefoot.robust.scaler import Scaler, fit_scaler
 from surefoot.robust.sparse import Intercept
-from surefoot.rows.roles import Roles
+from surefoot.rows.roles import Role, Roles
 from surefoot.rows.rows import Groups, Rows
 
 __all__ = ["GroupsOf", "RetrainSettings", "retrain"]
@@ -43,6 +44,8 @@ GroupsOf: TypeAlias = Callable[[Material, str], Groups]
 
 FEW, FEW_SHARE = 10, 5
 """A note names a group of fewer than 10 rows that is less than a fifth of the median group."""
+HEAD_RATE = 1e7
+"""Rows × features × heads a second of sparse last-layer fits on one core; measured in docs/LOG.md."""
 REDRAWS = 20
 """How often a draw that misses a class is drawn again (only groups that cut across classes can miss one)."""
 
@@ -101,6 +104,21 @@ class RetrainSettings:
                 "use 'pool'."
             )
 
+    def heads_averaged(self) -> int:
+        """How many heads are fitted and averaged at the end."""
+        return self.retrains or (20 if self.learn == "choose" else 10)
+
+    def learns_from(self) -> tuple[Role, ...]:
+        """The roles whose features are needed: where it learns, where it tunes, where its scaler comes from."""
+        scaling: tuple[Role, ...] = ("fit",) if self.scaler == "published" else ()
+        return tuple(dict.fromkeys((self.learn, "choose", *scaling)))
+
+    def seconds(self, sizes: Sizes) -> float:
+        """On one core: one sparse fit per setting and per averaged head."""
+        heads = len(self.strengths) * len(self.class_weights) * self.tune_repeats + self.heads_averaged()
+        fits = heads * (1 if sizes.classes == 2 else sizes.classes)
+        return sizes.rows.get(self.learn, 0) * sizes.features * fits / HEAD_RATE
+
 
 @dataclass(frozen=True)
 class _Setting:
@@ -137,14 +155,8 @@ def retrain(
     for _ in range(settings.tune_repeats):
         scored, fitted = torch.arange(len(choose.rows)), torch.arange(len(pool.rows))
         if settings.learn == "choose":
-            scored, fitted, left_out = source_halves(choose.rows, judged, generator)
-            if left_out and not notes:
-                notes.append(
-                    f"{left_out} of {len(choose.rows)} choose rows were in neither tuning half: they share sources "
-                    "with both, or are in no group."
-                )
-            for half in (scored, fitted):
-                _refuse_empty_half(judged.take(half), choose.role, method)
+            (scored, fitted, _), told = tuning_halves(choose.rows, judged, generator, method)
+            notes = notes or told
         draw = _draw(pool, groups, fitted, generator, method)
         tuned_on += len(draw)
         own_scaler = settings.learn == "choose" and settings.scaler != "pool"
@@ -162,7 +174,7 @@ def retrain(
     won = choose_best(trials)
     best = grid[won]
 
-    retrains = settings.retrains or (20 if settings.learn == "choose" else 10)
+    retrains = settings.heads_averaged()
     everything = torch.arange(len(pool.rows))
     draws = [_draw(pool, groups, everything, generator, method) for _ in range(retrains)]
     final = best
@@ -269,15 +281,6 @@ def _average_trial(repeats: Sequence[Trial]) -> Trial:
 def _average_head(heads: Sequence[LinearHead]) -> LinearHead:
     weight = torch.stack([head.weight for head in heads]).mean(dim=0)
     return LinearHead(weight, torch.stack([head.bias for head in heads]).mean(dim=0))
-
-
-def _refuse_empty_half(groups: Groups, role: str, method: str) -> None:
-    for name, count in zip(groups.names, groups.counts().tolist(), strict=True):
-        if not count:
-            raise InputError(
-                f"The group '{name}' is missing from one half of the {role} rows, and {method} fits on one half and "
-                f"scores on the other; give more {role} rows of it from other sources, or learn on the repair rows."
-            )
 
 
 def _unscored(judged: Groups) -> list[str]:

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.robust.balance import balanced_draw
+from surefoot.robust.balance import balanced_draw, refuse_empty_half
 from surefoot.robust.convex import fit_softmax, weighted_mean
 from surefoot.robust.head import LinearHead, Repaired
+from surefoot.robust.method import Method, Sizes, softmax_seconds
 from surefoot.robust.protocol import Material, class_groups, named_groups
 from surefoot.robust.selecting import Selection, check_selection
 from surefoot.robust.tuning import (
@@ -31,7 +32,6 @@ from surefoot.robust.tuning import (
     Learn,
     Setting,
     check_penalties,
-    refuse_empty_half,
     strongest_first,
     tuned,
     unknown_rows,
@@ -39,7 +39,7 @@ from surefoot.robust.tuning import (
 from surefoot.rows.roles import Roles
 from surefoot.rows.rows import Groups
 
-__all__ = ["ReweightedSettings", "balancing_weights", "reweighted"]
+__all__ = ["METHODS", "ReweightedSettings", "balancing_weights", "reweighted"]
 
 TITLES = {
     ("groups", "weights"): "RWG",
@@ -53,8 +53,12 @@ TITLES = {
 class ReweightedSettings:
     """What is balanced, and how.
 
-    penalties: the grid of λ, per mean loss; of equally good ones the strongest wins. draws: subsets whose heads are
-    averaged (the paper takes one); only for how="subset". selection: see `surefoot.robust.selecting`.
+    balance: what weighs the same, "groups" or "classes".
+    how: by "weights" on all rows, or on a balanced "subset".
+    learn: the role the head learns on.
+    penalties: the grid of λ, per mean loss; of equally good ones the strongest wins.
+    draws: subsets whose heads are averaged (the paper takes one); only for subsets.
+    selection: over which groups of the choose rows the worst is taken; all but "groups" need no group labels.
     """
 
     balance: Literal["groups", "classes"] = "groups"
@@ -150,3 +154,21 @@ def _along(inputs: Tensor, targets: Tensor, weights: Tensor, grid: Sequence[Sett
 def _average(heads: Sequence[LinearHead]) -> LinearHead:
     weight = torch.stack([head.weight for head in heads]).mean(dim=0)
     return LinearHead(weight, torch.stack([head.bias for head in heads]).mean(dim=0))
+
+
+def _seconds(settings: ReweightedSettings, sizes: Sizes) -> float:
+    return settings.draws * softmax_seconds(settings, sizes)
+
+
+METHODS = tuple(
+    Method(
+        name=title.lower(),
+        words=f"{title} head",
+        settings=ReweightedSettings,
+        run=reweighted,
+        fixed={"balance": balance, "how": how},
+        needs_groups=balance == "groups",
+        seconds=_seconds,
+    )
+    for (balance, how), title in TITLES.items()
+)

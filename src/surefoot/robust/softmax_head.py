@@ -15,7 +15,6 @@ Source: Kirichenko, Izmailov and Wilson (2023), "Last layer re-training is suffi
 correlations", the ImageNet experiments.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -23,8 +22,9 @@ import torch
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.robust.balance import source_halves
+from surefoot.robust.balance import refuse_empty_half, tuning_halves
 from surefoot.robust.head import LinearHead, Repaired, Trial
+from surefoot.robust.method import Method, Sizes, softmax_seconds
 from surefoot.robust.protocol import (
     Material,
     check_same_features,
@@ -41,9 +41,9 @@ from surefoot.robust.softmax_slopes import Block, fold, measure_scaling
 from surefoot.robust.softmax_stream import StreamSettings, stream_head
 from surefoot.rows.roles import Roles
 
-__all__ = ["SoftmaxSettings", "softmax_head"]
+__all__ = ["METHODS", "SoftmaxSettings", "softmax_head"]
 
-METHOD = "the softmax head"
+TITLE = "the softmax head"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,12 @@ class SoftmaxSettings:
       no source, and the head then fitted on all of them.
     decays: weight decay times rows; the paper's backgrounds: 100, its textures: 0. Equally good: the strongest wins.
     decay_bias: whether the bias is decayed too, as published.
-    solver: see the module's text. steps belong to "descent"; batch, epochs and schedule to "minibatch"; rate to both.
+    solver: all rows at once ("descent", "converged"), or "minibatch".
+    rate: of "descent" and "minibatch".
+    steps: of "descent".
+    batch: rows in a batch of "minibatch".
+    epochs: of "minibatch".
+    schedule: how the rate of "minibatch" falls.
     start: zeros, or "published": a fresh linear layer's random numbers, from the seed.
     selection: over what the worst accuracy is taken on the choose rows. "auto": their groups, or else the classes.
     """
@@ -105,11 +110,11 @@ def softmax_head(features: Roles, settings: SoftmaxSettings, seed: int) -> Repai
     >>> repaired.head.logits(torch.tensor([[2.4], [2.6]])).argmax(dim=1).tolist()
     [0, 1]
     """
-    refuse_judge(features, METHOD)
-    pool = material(features, settings.learn, METHOD)
-    choose = pool if settings.learn == "choose" else material(features, "choose", METHOD)
-    check_same_features(pool, choose, METHOD)
-    class_groups(pool, METHOD)
+    refuse_judge(features, TITLE)
+    pool = material(features, settings.learn, TITLE)
+    choose = pool if settings.learn == "choose" else material(features, "choose", TITLE)
+    check_same_features(pool, choose, TITLE)
+    classes = class_groups(pool, TITLE)
     decays = tuple(sorted(set(settings.decays), reverse=True))
     chosen_by = _selecting(choose, settings)
     notes = list(chosen_by.notes)
@@ -117,14 +122,10 @@ def softmax_head(features: Roles, settings: SoftmaxSettings, seed: int) -> Repai
     if settings.learn == "choose":
         generator = torch.Generator().manual_seed(seed)
         groups = chosen_by.groups
-        scored, fitted, left_out = source_halves(choose.rows, groups, generator)
+        (scored, fitted, _), about = tuning_halves(choose.rows, groups, generator, TITLE)
         for half in (scored, fitted):
-            _refuse_empty(choose, half, groups.take(half).counts().tolist(), groups.names)
-        if left_out:
-            notes.append(
-                f"{left_out} of {len(choose.rows)} choose rows were in neither tuning half: they share sources with "
-                "both, or are in no group."
-            )
+            refuse_empty_half(classes.take(half), TITLE)
+        notes += about
         tuned = _fit(pool, fitted, decays, settings, seed)
         judged = Material("choose", choose.rows.take(scored), choose.features[scored], choose.targets[scored])
         groups = groups.take(scored)
@@ -160,8 +161,8 @@ def _selecting(choose: Material, settings: SoftmaxSettings) -> Selecting:
     classes, width = len(choose.rows.classes), choose.features.shape[1]
     nothing = LinearHead(torch.zeros(classes, width), torch.zeros(classes))
     if settings.selection != "auto":
-        return selecting(choose, nothing, settings.selection, METHOD)
-    return selecting(choose, nothing, "groups" if choose.rows.groups.names else "classes", METHOD)
+        return selecting(choose, nothing, settings.selection, TITLE)
+    return selecting(choose, nothing, "groups" if choose.rows.groups.names else "classes", TITLE)
 
 
 def _fit(
@@ -212,12 +213,17 @@ def _stopped_at(fitted: Fitted, place: int, settings: SoftmaxSettings) -> tuple[
     )
 
 
-def _refuse_empty(choose: Material, half: Tensor, counts: Sequence[int], names: Sequence[str]) -> None:
-    missing = [name for name, count in zip(names, counts, strict=True) if not count]
-    present = choose.targets[half].bincount(minlength=len(choose.rows.classes))
-    missing += [f"class {choose.rows.classes[label]}" for label in (present == 0).nonzero().squeeze(1).tolist()]
-    if missing:
-        raise InputError(
-            f"'{missing[0]}' is missing from one half of the choose rows, and {METHOD} fits on one half and scores on "
-            "the other; give more choose rows of it from other sources, or learn on the repair rows."
-        )
+def _seconds(settings: SoftmaxSettings, sizes: Sizes) -> float:
+    return softmax_seconds(settings, sizes, steps=settings.epochs if settings.solver == "minibatch" else settings.steps)
+
+
+METHODS = (
+    Method(
+        name="softmax_head",
+        words="softmax head",
+        settings=SoftmaxSettings,
+        run=lambda features, erm, settings, seed: softmax_head(features, settings, seed),
+        seconds=_seconds,
+        compared=False,  # it is for rows without groups, and has its own ways to choose
+    ),
+)

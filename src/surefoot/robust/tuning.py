@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.robust.balance import source_halves
+from surefoot.robust.balance import tuning_halves
 from surefoot.robust.head import LinearHead, Repaired, fold_scaler
 from surefoot.robust.protocol import (
     Material,
@@ -34,7 +34,6 @@ __all__ = [
     "Setting",
     "check_grid",
     "check_penalties",
-    "refuse_empty_half",
     "strongest_first",
     "tuned",
     "unknown_rows",
@@ -78,14 +77,8 @@ def tuned(
     told = list(chosen_by.notes)
     fitted, scored = torch.arange(len(pool.rows)), torch.arange(len(choose.rows))
     if learn == "choose":
-        scored, fitted, left_out = source_halves(choose.rows, groups, generator)
-        for half in (scored, fitted):
-            refuse_empty_half(groups.take(half), method)
-        if left_out:
-            told.append(
-                f"{left_out} of {len(choose.rows)} choose rows were in neither tuning half: they share sources with "
-                "both, or are in no group."
-            )
+        (scored, fitted, _), about = tuning_halves(choose.rows, groups, generator, method)
+        told += about
     scaler = fit_scaler(pool.features)
     inputs = scaler.apply(pool.features)
     heads = fit(fitted, inputs, grid, generator)
@@ -109,16 +102,6 @@ def tuned(
         seen=seen_by(pool, choose),
         notes=(*told, *notes(pool, grid[best])),
     )
-
-
-def refuse_empty_half(groups: Groups, method: str) -> None:
-    """Raise `InputError` when a group has no row in a half of the choose rows: it would have no mean loss there."""
-    for name, count in zip(groups.names, groups.counts().tolist(), strict=True):
-        if not count:
-            raise InputError(
-                f"The group '{name}' is missing from one half of the choose rows, and {method} fits on one half "
-                "and scores on the other; give more of it from other sources, or learn on the repair rows."
-            )
 
 
 def unknown_rows(pool: Material, groups: Groups) -> tuple[str, ...]:

@@ -19,20 +19,24 @@ from torch import Tensor
 
 from surefoot.robust.convex import fit_softmax, weighted_mean
 from surefoot.robust.head import LinearHead, Repaired
+from surefoot.robust.method import Method
 from surefoot.robust.protocol import Material, class_groups
 from surefoot.robust.selecting import Selection, check_selection
 from surefoot.robust.tuning import PENALTIES, Fit, Learn, Setting, check_grid, check_penalties, strongest_first, tuned
 from surefoot.rows.roles import Roles
 
-__all__ = ["TwoStageSettings", "mistakes", "two_stage"]
+__all__ = ["METHODS", "TwoStageSettings", "mistakes", "two_stage"]
 
 
 @dataclass(frozen=True)
 class TwoStageSettings:
-    """upweights: the grid of λ_up; penalties: of λ. Of equals the strongest λ, then the first λ_up, wins.
+    """How mistakes are looked for and upweighted. Of equals the strongest λ, then the first λ_up, wins.
 
-    learn: the paper identifies mistakes on its training rows ("fit"); on "repair" rows, which the first model has not
-    memorised, it finds more of them. selection: see `surefoot.robust.selecting`.
+    learn: where mistakes are looked for; the paper's training rows ("fit"), or "repair" rows, which the first model
+      has not memorised, so that it makes more of them.
+    upweights: the grid of λ_up: how much more a mistake counts.
+    penalties: the grid of λ, per mean loss.
+    selection: over which groups of the choose rows the worst is taken; all but "groups" need no group labels.
     """
 
     learn: Learn = "fit"
@@ -105,3 +109,6 @@ def two_stage(features: Roles, erm: LinearHead, settings: TwoStageSettings, seed
 def mistakes(rows: Material, head: LinearHead) -> Bool[Tensor, "rows"]:
     """Which rows `head` gets wrong."""
     return head.logits(rows.features).argmax(dim=1) != rows.targets
+
+
+METHODS = (Method(name="jtt", words="JTT head", settings=TwoStageSettings, run=two_stage),)

@@ -8,20 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import Any
 
+from surefoot.robust.method import Sizes
+from surefoot.robust.methods import method_of
 from surefoot.rows.roles import Role
 from surefoot.study.cells import Cell
+from surefoot.study.mitigations import settings_of
 from surefoot.study.shape import NetworkSpec
 
 __all__ = ["Cost", "Extent", "cost_of"]
 
 TRAINING_RATE = 20e9  # floating-point operations a second, small convolutions forward and backward, one core
 FORWARD_RATE = 15e9  # the same forwards only, with the files around it
-DESCENT_RATE = 20e9  # AFR: tall products on few columns
-HEAD_RATE = 1e7  # rows × features × heads a second of sparse last-layer fits
-SOFTMAX_STEPS = 60  # L-BFGS steps of one softmax head along a path of penalties
-SOFTMAX_STEP_SECONDS = 0.6e-3  # fixed cost of one of them
 STEP_SECONDS = 0.4e-3  # fixed cost of one optimiser step
 CELL_SECONDS = 0.05  # fixed cost of one cell: files, checksums
 ROW_SECONDS = 30e-6  # generating or reading, checking and writing one row
@@ -73,8 +71,10 @@ def cost_of(cell: Cell, network: NetworkSpec | None, extent: Extent) -> Cost:
             memory += rows * (2 * row_bytes + 2 * feature_bytes)
         case "repair":
             rows = sum(extent.rows.get(role, 0) for role in ("repair", "choose", "fit") if role in cell.inputs)
-            seconds += _repair_seconds(cell, features, extent)
-            memory += 6 * rows * feature_bytes + _grid_bytes(cell, extent)
+            method, sizes = method_of(cell.spec["method"]), Sizes(extent.rows, features, extent.classes)
+            settings = settings_of(cell.spec)
+            seconds += method.seconds(settings, sizes)
+            memory += 6 * rows * feature_bytes + method.memory(settings, sizes)
         case "choose":
             rows = extent.rows.get("choose", 0)
             seconds += len(cell.inputs) * CELL_SECONDS / 2
@@ -117,47 +117,3 @@ def _activation_bytes(network: NetworkSpec | None, extent: Extent) -> int:
     """Values kept for the backward pass of one row: about three per output of a layer."""
     operations, _ = _network(network, extent)
     return int(max(12 * operations / 100, 12 * prod(extent.shape)))
-
-
-def _repair_seconds(cell: Cell, features: int, extent: Extent) -> float:
-    """AFR: three products a step for the whole grid. The others: one sparse fit per setting and per averaged head."""
-    spec = cell.spec
-    if spec["method"] == "afr":
-        settings = len(spec["gammas"]) * len(spec["penalties"]) * (extent.classes - 1)
-        rows = 2 * extent.rows.get("repair", 0) + extent.rows.get("choose", 0)
-        return 2.0 * rows * features * settings * int(spec["steps"]) / DESCENT_RATE
-    if spec["method"] not in ("dfr", "class_balanced"):
-        return _softmax_seconds(spec, features, extent)
-    heads = len(spec["strengths"]) * len(spec["class_weights"]) * int(spec["tune_repeats"]) + int(
-        spec["retrains"] or 20
-    )
-    fits = heads * (1 if extent.classes == 2 else extent.classes)
-    return extent.rows.get(spec["learn"], 0) * features * fits / HEAD_RATE
-
-
-def _softmax_seconds(spec: Mapping[str, Any], features: int, extent: Extent) -> float:
-    """Softmax heads by L-BFGS: two products a step, for every setting of the grid."""
-    rows = extent.rows.get(spec["learn"], 0)
-    settings, steps = len(spec.get("penalties", spec.get("decays", ()))), SOFTMAX_STEPS
-    match spec["method"]:
-        case "group_dro":
-            settings, steps = settings * len(spec["adjustments"]), 6 * SOFTMAX_STEPS
-        case "jtt":
-            settings *= len(spec["upweights"])
-        case "self":
-            rows, settings = max(spec["counts"]), settings * len(spec["counts"])
-        case "softmax_head" if spec["solver"] == "minibatch":
-            steps = int(spec["epochs"])
-        case "softmax_head":
-            steps = int(spec["steps"])
-        case _:
-            settings *= int(spec["draws"])
-    return settings * steps * (4.0 * rows * features * extent.classes / DESCENT_RATE + SOFTMAX_STEP_SECONDS)
-
-
-def _grid_bytes(cell: Cell, extent: Extent) -> int:
-    """AFR carries the logits of its whole grid on repair and choose rows, several times over."""
-    if cell.spec["method"] != "afr":
-        return 0
-    settings = len(cell.spec["gammas"]) * len(cell.spec["penalties"]) * max(1, extent.classes - 1)
-    return 4 * 5 * settings * (extent.rows.get("repair", 0) + extent.rows.get("choose", 0))

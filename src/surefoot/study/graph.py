@@ -14,9 +14,10 @@ from typing import Any
 
 from surefoot.errors import InputError
 from surefoot.files import digest_file, digest_json, read_json
+from surefoot.robust.method import learn_role
 from surefoot.rows.roles import Role
 from surefoot.study.cells import Cell, in_order
-from surefoot.study.mitigations import AFR, SELF, Mitigation, learns_from
+from surefoot.study.mitigations import Mitigation, spec_of
 from surefoot.study.shape import Base, RowsSpec, Study
 
 __all__ = ["Graph", "code_of", "emphasis_of", "graph_of", "training_of"]
@@ -68,15 +69,14 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
         applied = study.repairs_of(base)
         for name in applied:
             mitigation = study.mitigations[name]
-            needed = {role: features[base, seed, role].address for role in learns_from(mitigation)}
-            if isinstance(mitigation, SELF) and mitigation.against is not None:
-                rival = mitigation.against, seed
-                needed["rival"] = features[(*rival, mitigation.learn)].address
-                needed["rival model"] = train[rival].address
+            needed = {role: features[base, seed, role].address for role in mitigation.learns_from()}
+            if (rival := mitigation.rival()) is not None:
+                needed["rival"] = features[rival, seed, learn_role(mitigation.settings())].address
+                needed["rival model"] = train[rival, seed].address
             repair[base, name, seed] = Cell(
                 kind="repair",
                 title=f"{base}+{name}, seed {seed}",
-                spec={**mitigation.model_dump(mode="json", exclude={"label", "bases"}), "seed": seed},
+                spec={**spec_of(mitigation), "seed": seed},
                 inputs={"head": f"{trained.address}/head", **needed},
                 numerics=numerics,
             )
@@ -95,9 +95,9 @@ def _roles_of(study: Study, base: str) -> tuple[Role, ...]:
     """The roles whose features a base must give: to choose, to repair it, to be another base's earlier version."""
     needed: list[Role] = ["choose"]
     for name in study.repairs_of(base):
-        needed += learns_from(study.mitigations[name])
-    rivals = [each for each in study.mitigations.values() if isinstance(each, SELF) and each.against == base]
-    return tuple(dict.fromkeys([*needed, *(each.learn for each in rivals)]))
+        needed += study.mitigations[name].learns_from()
+    rivals = [each for each in study.mitigations.values() if each.rival() == base]
+    return tuple(dict.fromkeys([*needed, *(learn_role(each.settings()) for each in rivals)]))
 
 
 def code_of(model: Path) -> Path | None:
@@ -207,7 +207,7 @@ def _choose_cell(
 
 
 def _learns_on_choose(mitigation: Mitigation) -> bool:
-    return not isinstance(mitigation, AFR) and mitigation.learn == "choose"
+    return learn_role(mitigation.settings()) == "choose"
 
 
 def _rows_cell(rows: RowsSpec, folder: Path, numerics: Mapping[str, Any]) -> Cell:

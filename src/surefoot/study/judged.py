@@ -19,7 +19,6 @@ from surefoot.networks.network import with_head
 from surefoot.networks.weights import ModelRecord, load_model, save_model
 from surefoot.rows.rows import Inputs, Rows
 from surefoot.study.graph import Graph
-from surefoot.study.mitigations import words_of
 from surefoot.study.seconds import training_seconds
 from surefoot.study.shape import Study
 from surefoot.study.store import Store
@@ -145,7 +144,7 @@ def _subjects(study: Study, graph: Graph, store: Store) -> list[Subject]:
             subjects.append(
                 Subject(
                     name=f"{base}+{name}",
-                    label=f"{words} + {mitigation.label or words_of(mitigation)}",
+                    label=f"{words} + {mitigation.words()}",
                     before=base,
                     notes=_notes(study.seeds, [each["notes"] for each in repaired]),
                     chosen=tuple(each["chosen"] for each in repaired),

@@ -1,195 +1,97 @@
-"""The repairs that a study file can name, and what each may be told. Defaults stand here and nowhere else."""
+"""The repairs that a study file can name: one part per method of `surefoot.robust.methods`, made of its settings."""
 
-from typing import Annotated, Literal, TypeAlias, get_args
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_type_hints
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
+from surefoot.errors import InputError
+from surefoot.robust.disagreement import DisagreementSettings
+from surefoot.robust.method import Method, described
+from surefoot.robust.methods import METHODS, method_of
 from surefoot.rows.roles import Role
-from surefoot.study.part import Count, Name, NotNegative, Open, Part, Positive, Share
+from surefoot.study.part import Name, Part
 
-__all__ = [
-    "AFR",
-    "JTT",
-    "SELF",
-    "GroupDRO",
-    "Mitigation",
-    "Retrained",
-    "Reweighted",
-    "SoftmaxHead",
-    "fits_with_groups",
-    "learns_from",
-    "methods",
-    "words_of",
-]
-
-STRENGTHS = [1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01]
-GAMMAS = [4 + 0.5 * number for number in range(33)]
-PENALTIES = [0.0, 0.1, 0.2, 0.3]
-RIDGES = [1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001]
-Learn: TypeAlias = Literal["repair", "choose", "fit"]
-Selection: TypeAlias = Annotated[
-    Literal["groups", "classes", "pseudo_groups", "mistakes", "accuracy"],
-    Field(
-        description="over which groups of the choose rows the worst is taken; all but groups need no group labels",
-    ),
-]
-Ridges: TypeAlias = Annotated[
-    list[Positive], Field(min_length=1, description="L2 penalties of a mean loss, tried on choose rows")
-]
+__all__ = ["Mitigation", "Repair", "part_of", "settings_of", "spec_of"]
 
 
 class Repair(Part):
-    """What all repairs may be told."""
+    """What all repairs may be told; the settings of its method stand beside it."""
 
+    method: str
     label: str | None = Field(None, description="what readers of the card see")
     bases: list[Name] | None = Field(None, min_length=1, description="the bases it is applied to; all if absent")
 
+    def settings(self) -> Any:
+        """The settings as the method takes them."""
+        return settings_of(spec_of(self))
 
-class Retrained(Repair):
-    """A last layer from scratch, sparse unless `l1_ratio` is 0, on draws balanced over classes or (dfr) groups."""
+    def learns_from(self) -> tuple[Role, ...]:
+        """The roles whose features it needs."""
+        return tuple(dict.fromkeys(method_of(self.method).learns_from(self.settings())))
 
-    method: Literal["class_balanced", "dfr"]
-    learn: Learn = Field("repair", description="choose is DFR-Val, the others DFR-Tr")
-    strengths: list[Positive] = Field(STRENGTHS, min_length=1, description="the C values tried on choose rows")
-    class_weights: list[Positive] = Field(default=[1.0], min_length=1, description="weights tried on each class")
-    retrains: Count | None = Field(None, description="heads averaged; 20 for learn: choose, else 10")
-    tune_repeats: Count = Field(1, description="draws behind each tuning score")
-    scaler: Literal["pool", "published", "simplified"] = "pool"
-    constant: Literal["sum", "mean"] = "sum"
-    ties: Literal["strongest", "weakest"] = "strongest"
-    multiclass: Literal["one_versus_rest", "multinomial"] = Field(
-        "one_versus_rest", description="how three and more classes are fitted"
-    )
-    intercept: Literal["penalised", "free"] = "penalised"
-    l1_ratio: Share = Field(1.0, description="1 is L1, 0 is L2, between is the elastic net")
-    drop_groups: list[str] = Field(default=[], description="groups whose rows are left out everywhere")
+    def needs_groups(self) -> bool:
+        """Whether the rows it learns on must have groups."""
+        return method_of(self.method).needs_groups
 
+    def words(self) -> str:
+        """What readers of the card see."""
+        return self.label or method_of(self.method).label(self.settings())
 
-class AFR(Repair):
-    """Automatic feature reweighting: rows the base model gets wrong count more; groups only choose settings."""
-
-    method: Literal["afr"]
-    gammas: list[NotNegative] = Field(default=GAMMAS, min_length=1, description="how much more wrong rows count")
-    penalties: list[NotNegative] = Field(PENALTIES, min_length=1, description="pull to the base head")
-    steps: int = Field(500, ge=0)
-    rate: Positive = 0.01
-    clip: Positive = Field(1.0, description="bound on the gradient's norm")
-    class_balance: bool = True
-    selection: Selection = "groups"
-
-
-class Reweighted(Repair):
-    """A last layer from scratch on balanced rows: by weights (RWG, RWY), or on a balanced subset (SUBG, SUBY)."""
-
-    method: Literal["rwg", "rwy", "subg", "suby"]
-    learn: Learn = "repair"
-    penalties: Ridges = RIDGES
-    draws: Count = Field(1, description="subsets whose heads are averaged; only for subg and suby")
-    selection: Selection = "groups"
-
-
-class GroupDRO(Repair):
-    """A last layer from scratch whose worst group loses least."""
-
-    method: Literal["group_dro"]
-    learn: Learn = "repair"
-    penalties: Ridges = RIDGES
-    adjustments: list[NotNegative] = Field(
-        default=[0.0], min_length=1, description="C of C/√n_g: how much more small groups are asked for"
-    )
-    tolerance: Positive = Field(1e-4, description="the largest distance from the optimum, in nats")
-    selection: Selection = "groups"
-
-
-class JTT(Repair):
-    """A last layer from scratch on which the base model's mistakes count more."""
-
-    method: Literal["jtt"]
-    learn: Learn = Field("fit", description="where mistakes are looked for")
-    upweights: list[Positive] = Field(
-        default=[5.0, 20.0, 50.0, 100.0], min_length=1, description="how much more a mistake counts"
-    )
-    penalties: Ridges = RIDGES
-    selection: Selection = "groups"
-
-
-class SELF(Repair):
-    """The base head moved on the rows where it disagrees most with an earlier version of itself, or under dropout."""
-
-    method: Literal["self"]
-    learn: Learn = "repair"
-    against: Name | None = Field(None, description="the base training that is the earlier version; dropout if absent")
-    counts: list[Count] = Field(default=[20, 100, 500], min_length=1, description="rows learned from")
-    penalties: Ridges = RIDGES
-    dropout: Open = 0.5
-    masks: Count = 10
-    selection: Selection = "groups"
+    def rival(self) -> str | None:
+        """The base that is the other version of the model which it learns from, if any."""
+        return getattr(self, "against", None)
 
     @model_validator(mode="after")
-    def _one_version(self) -> "SELF":
-        if self.against is not None and (self.dropout != 0.5 or self.masks != 10):
+    def _settings_hold(self) -> "Repair":
+        try:
+            self.settings()
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+
+class RepairAgainst(Repair):
+    """A repair that can learn from two versions of the model."""
+
+    against: Name | None = Field(None, description="the base training that is the earlier version; dropout if absent")
+
+    @model_validator(mode="after")
+    def _one_version(self) -> "RepairAgainst":
+        usual, told = DisagreementSettings(), self.settings()
+        if self.against is not None and (told.dropout, told.masks) != (usual.dropout, usual.masks):
             raise ValueError("dropout and masks were given beside against; remove one side")
         return self
 
 
-class SoftmaxHead(Repair):
-    """A softmax last layer with weight decay, without groups in training: DFR's ImageNet variants."""
-
-    method: Literal["softmax_head"]
-    learn: Learn = "repair"
-    decays: list[NotNegative] = Field(default=[100.0, 10.0, 1.0], min_length=1, description="weight decay × rows")
-    decay_bias: bool = Field(False, description="true as published")
-    solver: Literal["descent", "converged", "minibatch"] = "descent"
-    rate: Positive = 1.0
-    steps: Count = 1000
-    batch: Count = 10_000
-    epochs: Count = 100
-    schedule: Literal["cosine", "published"] = "cosine"
-    start: Literal["zero", "published"] = "zero"
-    selection: Literal["auto", "groups", "classes", "accuracy"] = Field(
-        "auto", description="auto: the groups of the choose rows, else the classes"
-    )
+def spec_of(repair: Repair) -> dict[str, Any]:
+    """A repair as plain JSON: its method and what decides the numbers, not what it is called."""
+    return repair.model_dump(mode="json", exclude={"label", "bases"})
 
 
-Mitigation: TypeAlias = Annotated[
-    Retrained | AFR | Reweighted | GroupDRO | JTT | SELF | SoftmaxHead, Field(discriminator="method")
-]
+def settings_of(spec: Mapping[str, Any]) -> Any:
+    """The settings of the method that a spec names; raises `InputError` for values the method refuses."""
+    told = {name: value for name, value in spec.items() if name not in ("method", "seed", "against")}
+    return method_of(spec["method"]).make(told)
 
 
-def methods() -> tuple[str, ...]:
-    """The names a mitigation's `method` may have."""
-    kinds = (Retrained, AFR, Reweighted, GroupDRO, JTT, SELF, SoftmaxHead)
-    return tuple(name for kind in kinds for name in get_args(kind.model_fields["method"].annotation))
+def part_of(method: Method[Any]) -> type[Repair]:
+    """The part of a study file for one method: its settings with their types, defaults and descriptions."""
+    types, told = get_type_hints(method.settings, include_extras=True), described(method.settings)
+    keys: dict[str, Any] = {"method": (Literal[method.name], ...)}
+    for each in fields(method.settings):
+        if each.name not in method.fixed:
+            default = ... if each.default is MISSING else each.default
+            keys[each.name] = (types[each.name], Field(default, description=told[each.name]))
+    kind = Repair if method.run_against is None else RepairAgainst
+    doc = f"{method.words}: see surefoot.robust.{method.settings.__module__.rpartition('.')[2]}."
+    return create_model(method.name, __base__=kind, __doc__=doc, **keys)
 
 
-def learns_from(mitigation: Mitigation) -> tuple[Role, ...]:
-    """The roles whose features a mitigation needs: where it learns, where it tunes, where its scaler comes from."""
-    match mitigation:
-        case AFR():
-            return ("repair", "choose")
-        case Retrained():
-            scaling: tuple[Role, ...] = ("fit",) if mitigation.scaler == "published" else ()
-            return tuple(dict.fromkeys((mitigation.learn, "choose", *scaling)))
-        case _:
-            return tuple(dict.fromkeys((mitigation.learn, "choose")))
-
-
-def fits_with_groups(mitigation: Mitigation) -> bool:
-    """Whether the rows it learns on must have groups; choosing among settings is another matter."""
-    return mitigation.method in ("dfr", "rwg", "subg", "group_dro")
-
-
-def words_of(mitigation: Mitigation) -> str:
-    """A repair in words, where the study gives it no label."""
-    match mitigation:
-        case AFR():
-            return "AFR"
-        case Retrained():
-            name = "DFR" if mitigation.method == "dfr" else "class-balanced head"
-        case GroupDRO():
-            name = "group DRO of the head"
-        case SoftmaxHead():
-            name = "softmax head"
-        case _:
-            name = mitigation.method.upper()
-    return f"{name} ({mitigation.learn} rows)"
+if TYPE_CHECKING:
+    Mitigation: TypeAlias = Repair
+else:
+    Mitigation = Annotated[reduce(or_, (part_of(method) for method in METHODS)), Field(discriminator="method")]

@@ -9,9 +9,8 @@ The chosen head is left as a model that reads features: `look` and `predict` ope
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from surefoot.card.assemble import assemble_card
 from surefoot.card.card import Card, Record, Subject
@@ -22,8 +21,10 @@ from surefoot.networks.network import head_of
 from surefoot.networks.weights import ModelRecord, open_model, save_model
 from surefoot.progress import Progress, silent
 from surefoot.robust.balanced import erm_head
-from surefoot.robust.contest import group_shares, usual_methods
+from surefoot.robust.contest import group_shares
 from surefoot.robust.head import LinearHead, Repaired
+from surefoot.robust.method import Method, learn_role
+from surefoot.robust.methods import method_of
 from surefoot.robust.protocol import score
 from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
 from surefoot.rows.digest import identity_digest
@@ -49,22 +50,8 @@ REPAIR_SHARE = 0.2
 
 BASE = "base"
 
-USUAL_WITH_GROUPS = ("class_balanced", "afr", "dfr", "dfr_choose")
-USUAL_WITHOUT = ("class_balanced", "afr")
-WITH_GROUPS = ("subg", "rwg", "group_dro", "dfr", "dfr_choose")
-LABELS: Mapping[str, str] = {
-    "class_balanced": "class-balanced head",
-    "suby": "SUBY head",
-    "rwy": "RWY head",
-    "jtt": "JTT head, mistakes on fit rows",
-    "self": "SELF by dropout",
-    "afr": "AFR",
-    "subg": "SUBG head",
-    "rwg": "RWG head",
-    "group_dro": "group DRO head",
-    "dfr": "DFR, learned on repair rows",
-    "dfr_choose": "DFR, learned on choose rows",
-}
+USUAL_METHODS = ("class_balanced", "afr", "dfr", "dfr_choose")
+"""The repairs that are tried where none are named; without groups, those of them that need none."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +69,14 @@ class Parted(NamedTuple):
 
     roles: Roles
     origin: str
+
+
+class _Repair(NamedTuple):
+    """A repaired head, its label for readers, and the role that it learned on."""
+
+    label: str
+    learned_on: Role
+    repaired: Repaired
 
 
 class _Base(NamedTuple):
@@ -110,8 +105,8 @@ def repair_features(
 
     Of a table, columns of numbers and words become features by an encoder that sees the fit rows alone; it lies in
     the record of the model that is left, so that `predict` and `look` read another table in the same way.
-    methods: names of `usual_methods`; by default class balancing, AFR and, with groups, DFR in both ways. Without
-    groups "worst" means the worst class; the card says so.
+    methods: names of `surefoot.robust.methods`; by default class balancing, AFR and, with groups, DFR in both ways.
+    Without groups "worst" means the worst class; the card says so.
     head: a saved model whose last layer reads these features; without it a plain head is trained on the fit rows.
     Raises `InputError` for features that cannot be used and for a head that has seen judge rows, before these are
     looked at.
@@ -134,13 +129,13 @@ def repair_features(
     # What is judged is what is left behind: heads in single precision.
     heads = {
         BASE: _single(base),
-        **{f"{BASE}+{name}": _single(repaired.head) for name, (_, repaired) in repairs.items()},
+        **{name: _single(made.repaired.head) for name, made in repairs.items()},
     }
     everyone = base_seen | roles["repair"].origins() | roles["choose"].origins()
-    seen = {BASE: everyone, **{f"{BASE}+{name}": everyone | repaired.seen for name, (_, repaired) in repairs.items()}}
+    seen = {BASE: everyone, **{name: everyone | made.repaired.seen for name, made in repairs.items()}}
     subjects = [Subject(BASE, "base head", notes=(base_origin,))] + [
-        Subject(f"{BASE}+{name}", label, before=BASE, notes=repaired.notes, chosen=(repaired.chosen,))
-        for name, (label, repaired) in repairs.items()
+        Subject(name, label, before=BASE, notes=repaired.notes, chosen=(repaired.chosen,))
+        for name, (label, _, repaired) in repairs.items()
     ]
     judge = roles["judge"]
     asked = Asked(
@@ -153,7 +148,7 @@ def repair_features(
             "claims": list(claims),
             "confidence": confidence,
             "origins": list(origins),
-            **({} if methods is None else {"methods": list(wanted)}),
+            **({} if methods is None else {"methods": [method.name for method in wanted]}),
         },
         seeds=(seed,),
         judge_digest=identity_digest(judge.ids, judge.sources),
@@ -214,16 +209,12 @@ def give_roles(reading: Reading, seed: int) -> Parted:
     return Parted(ordered, f"{words}; {REPAIR_SHARE:.0%} of its training rows were kept for repair, with seed {seed}.")
 
 
-def refuse_unknown_methods(methods: Sequence[str]) -> None:
+def refuse_unknown_methods(names: Sequence[str]) -> None:
     """Raise `InputError` unless these are names of repairs, at least one and each once."""
-    known = list(LABELS)
-    for name in methods:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            advice = f"did you mean {near[0]!r}?" if near else f"the methods are {', '.join(known)}."
-            raise InputError(f"There is no repair {name!r}; {advice}")
-    if not methods or len(set(methods)) != len(methods):
-        raise InputError(f"methods are {', '.join(methods) or 'none'}; give at least one, and each once.")
+    for name in names:
+        method_of(name)
+    if not names or len(set(names)) != len(names):
+        raise InputError(f"methods are {', '.join(names) or 'none'}; give at least one, and each once.")
 
 
 def _single(head: LinearHead) -> LinearHead:
@@ -305,45 +296,48 @@ def _about_columns(reading: Reading, encoder: Encoder | None, columns: Columns) 
     return (*encoder.described, *(told if apart and reading.coded is not None else ()))
 
 
-def _wanted(methods: Sequence[str] | None, roles: Roles) -> tuple[str, ...]:
+def _wanted(names: Sequence[str] | None, roles: Roles) -> list[Method[Any]]:
     """The repairs to try; raises `InputError` for a name that is none, and for one that needs groups there are not."""
     grouped = bool(roles["choose"].groups.names)
-    if methods is None:
-        return USUAL_WITH_GROUPS if grouped else USUAL_WITHOUT
-    refuse_unknown_methods(methods)
-    for name in methods:
-        if not grouped and name in WITH_GROUPS:
+    if names is None:
+        return [method for method in map(method_of, USUAL_METHODS) if grouped or not method.needs_groups]
+    refuse_unknown_methods(names)
+    wanted = [method_of(name) for name in names]
+    for method in wanted:
+        if method.needs_groups and not grouped:
             raise InputError(
-                f"The repair {name!r} fits with groups, and the rows have none; name columns with --groups."
+                f"The repair {method.name!r} fits with groups, and the rows have none; name columns with --groups."
             )
-    return tuple(methods)
+    return wanted
 
 
 def _repairs(
-    roles: Roles, base: LinearHead, wanted: Sequence[str], seed: int, progress: Progress
-) -> dict[str, tuple[str, Repaired]]:
-    """Every repair that is wanted, by name, with a label for readers."""
+    roles: Roles, base: LinearHead, wanted: Sequence[Method[Any]], seed: int, progress: Progress
+) -> dict[str, _Repair]:
+    """Every repair that is wanted, by the name of its subject."""
     given: Roles = {role: rows for role, rows in roles.items() if role != "judge"}
-    methods = usual_methods("groups" if roles["choose"].groups.names else "classes")
-    made: dict[str, tuple[str, Repaired]] = {}
+    selection = "groups" if roles["choose"].groups.names else "classes"
+    made: dict[str, _Repair] = {}
     progress("repairing", 0, len(wanted))
-    for number, name in enumerate(wanted):
-        made[name] = (LABELS[name], methods[name](given, base, seed))
+    for number, method in enumerate(wanted):
+        settings = method.usual(selection)
+        repaired = method.run(given, base, settings, seed)
+        made[f"{BASE}+{method.name}"] = _Repair(method.label(settings), learn_role(settings), repaired)
         progress("repairing", number + 1, len(wanted))
     return made
 
 
-def _choice(choose: Rows, base: LinearHead, repairs: Mapping[str, tuple[str, Repaired]]) -> str:
+def _choice(choose: Rows, base: LinearHead, repairs: Mapping[str, _Repair]) -> str:
     """The subject with the best worst group on the choose rows; of equals the first.
 
     A head that learned on the choose rows is scored by the trial that won, whose rows were held out from its fit.
     """
     scores = {BASE: score(base, choose).worst_group_accuracy}
-    for name, (_, repaired) in repairs.items():
-        if name == "dfr_choose":
-            scores[f"{BASE}+{name}"] = max(trial.worst_group_accuracy for trial in repaired.trials)
+    for name, (_, learned_on, repaired) in repairs.items():
+        if learned_on == "choose":
+            scores[name] = max(trial.worst_group_accuracy for trial in repaired.trials)
         else:
-            scores[f"{BASE}+{name}"] = score(repaired.head, choose).worst_group_accuracy
+            scores[name] = score(repaired.head, choose).worst_group_accuracy
     return max(scores, key=lambda name: scores[name])
 
 

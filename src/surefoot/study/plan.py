@@ -18,7 +18,6 @@ from surefoot.study.cells import Cell, needs
 from surefoot.study.cost import Extent, cost_of
 from surefoot.study.engine.tasks import Task
 from surefoot.study.graph import Graph, code_of, graph_of
-from surefoot.study.mitigations import fits_with_groups, learns_from
 from surefoot.study.numerics import numerics_of, product_of_this_machine, require_device
 from surefoot.study.shape import Study
 from surefoot.study.store import Store
@@ -128,20 +127,17 @@ def cores() -> int:
 def check_settings(graph: Graph) -> None:
     """Let each method refuse its settings now and not in the middle of a run."""
     from surefoot.inference.settings import Ascend
-    from surefoot.study.work_repair import settings_of
 
     for cell in graph.train.values():
         if "training" in cell.spec:
             Ascend(**cell.spec["training"])
-    for cell in graph.repair.values():
-        settings_of(cell.spec)
 
 
 def check_roles(study: Study, extent: Extent) -> None:
     """Raise `InputError` when a part of the study needs a role that the rows lack, naming both."""
     needed: dict[str, tuple[Role, ...]] = {"choice": ("choose",), "claims": ("judge",)}
     needed |= {f"base '{name}'": ("fit",) for name, base in study.base.items() if base.model is None}
-    needed |= {f"mitigation '{name}'": learns_from(each) for name, each in study.mitigations.items()}
+    needed |= {f"mitigation '{name}'": each.learns_from() for name, each in study.mitigations.items()}
     for what, roles in needed.items():
         for role in roles:
             if not extent.rows.get(role):
@@ -165,7 +161,7 @@ def check_groups(study: Study, extent: Extent) -> None:
     if extent.groups:
         return
     needing = [f"base '{name}'" for name, base in study.base.items() if base.balances_groups()]
-    needing += [f"mitigation '{name}'" for name, each in study.mitigations.items() if fits_with_groups(each)]
+    needing += [f"mitigation '{name}'" for name, each in study.mitigations.items() if each.needs_groups()]
     if needing:
         raise InputError(
             f"The {needing[0]} needs groups, and the rows have none; name the attributes that make groups, or balance "

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from surefoot.rows.roles import ROLES, Role
-from surefoot.study.mitigations import SELF, Mitigation
+from surefoot.study.mitigations import Mitigation
 from surefoot.study.part import Count, Name, NotNegative, Open, Part, Positive, Seed, Share
 
 __all__ = [
@@ -287,8 +287,8 @@ class Study(Part):
                 )
             earlier.append(name)
         for name, mitigation in self.mitigations.items():
-            rival = [mitigation.against] if isinstance(mitigation, SELF) and mitigation.against is not None else []
-            for base in (*(mitigation.bases or ()), *rival):
+            rival = mitigation.rival()
+            for base in (*(mitigation.bases or ()), *([] if rival is None else [rival])):
                 if base not in self.base:
                     near = get_close_matches(base, self.base, n=1)
                     advice = f"did you mean {near[0]!r}?" if near else f"the bases are {', '.join(self.base)}"
