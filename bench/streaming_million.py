@@ -17,7 +17,7 @@ import torch
 from surefoot.networks.product import measure_product, use_product
 from surefoot.networks.tensor_file import TensorFile
 from surefoot.robust.head import LinearHead
-from surefoot.robust.softmax_stream import StreamSettings, stream_accuracy, stream_head
+from surefoot.robust.softmax.stream import StreamSettings, stream_accuracy, stream_head
 
 WIDTH, CLASSES, HELD_OUT, CHUNK, SPREAD = 1280, 1000, 10_000, 10_000, 0.13
 

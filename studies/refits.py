@@ -9,7 +9,7 @@ from surefoot.findings.finding import Finding
 from surefoot.findings.measure import measure
 from surefoot.findings.predictions import predictions_for
 from surefoot.robust.head import LinearHead
-from surefoot.robust.softmax_head import SoftmaxSettings, softmax_head
+from surefoot.robust.softmax.head import SoftmaxSettings, softmax_head
 from surefoot.rows.rows import Rows, concatenate
 
 SETTINGS = SoftmaxSettings(decays=(100.0, 30.0, 10.0, 3.0, 1.0), start="published", selection="accuracy")

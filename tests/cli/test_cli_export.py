@@ -10,7 +10,7 @@ from cli_examples import write_features
 
 from surefoot.cli import main
 from surefoot.export.heads import read_head
-from surefoot.study.once_repair import repair_features
+from surefoot.study.once.repair import repair_features
 
 
 def test_the_repaired_head_predicts_the_same_in_onnx(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,10 +19,10 @@ from surefoot.networks.weights import ModelRecord, load_model, save_model
 from surefoot.robust.balanced import erm_head
 from surefoot.rows.assign import assign_roles
 from surefoot.rows.reading import read_rows
-from surefoot.study.columns import Columns
-from surefoot.study.once import card_from_predictions, look
-from surefoot.study.once_predict import predict, seen_by
-from surefoot.study.once_repair import SHARES, KeptRepair, repair_features
+from surefoot.study.once.columns import Columns
+from surefoot.study.once.measure import card_from_predictions, look
+from surefoot.study.once.predict import predict, seen_by
+from surefoot.study.once.repair import SHARES, KeptRepair, repair_features
 
 PREDICTIONS = [  # label, place, probability of class 1: place a has 3 of 4 right, place b 1 of 2
     (0, "a", 0.1), (0, "a", 0.2), (1, "a", 0.9), (1, "a", 0.4), (1, "b", 0.7), (0, "b", 0.8),

@@ -14,8 +14,8 @@ import pytest
 from surefoot.card.serialise import read_card
 from surefoot.cli import main
 from surefoot.cli.studies import demo_study
-from surefoot.study.columns import Columns
 from surefoot.study.draft import draft_study
+from surefoot.study.once.columns import Columns
 from surefoot.study.schema import load_study, study_json_schema
 from surefoot.study.shape import Study
 

@@ -13,7 +13,7 @@ from surefoot.cli.app import main
 from surefoot.hub.opening import open_encoder
 from surefoot.hub.roads import read_published_for
 from surefoot.networks.weights import load_model
-from surefoot.rows.published import read_published
+from surefoot.rows.published.read import read_published
 from surefoot.rows.reading import read_rows
 
 

@@ -21,7 +21,7 @@ from surefoot.robust.head import LinearHead
 from surefoot.rows.reading import read_rows
 from surefoot.rows.rows import Rows, make_rows
 from surefoot.rows.texts import Texts
-from surefoot.study.columns import Columns
+from surefoot.study.once.columns import Columns
 
 
 def a_head(classes: int = 2) -> LinearHead:

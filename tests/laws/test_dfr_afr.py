@@ -16,7 +16,7 @@ from surefoot.robust.afr import AFRSettings, afr_weights
 from surefoot.robust.afr_descent import Span, descend
 from surefoot.robust.head import LinearHead
 from surefoot.robust.protocol import Material
-from surefoot.robust.sparse import sparse_logistic, sparse_objective
+from surefoot.robust.sparse.solve import sparse_logistic, sparse_objective
 from surefoot.rows.rows import Groups, make_rows
 
 KINDS = ["plain", "twice the same columns", "constant columns", "low rank", "more columns than rows", "not centred"]

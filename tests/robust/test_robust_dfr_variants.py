@@ -9,7 +9,7 @@ from surefoot.errors import InputError
 from surefoot.robust.balance import balanced_draw
 from surefoot.robust.dfr import DFRSettings, dfr
 from surefoot.robust.scaler import fit_scaler
-from surefoot.robust.sparse import sparse_objective
+from surefoot.robust.sparse.solve import sparse_objective
 from surefoot.rows.rows import Groups, Rows, make_rows
 
 

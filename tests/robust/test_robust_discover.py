@@ -12,9 +12,9 @@ from scipy.stats import hypergeom as reference
 from surefoot.errors import InputError
 from surefoot.findings.clustering import cluster_design
 from surefoot.findings.predictions import Predictions, predictions_for
-from surefoot.robust.conditions import Condition, conditions_of, holds
-from surefoot.robust.discover import DISCOVERED, DiscoverSettings, Discovery, discover_slices, discovered_groups
-from surefoot.robust.multiplicity import holm, hypergeometric_tail, worse_than
+from surefoot.robust.slices.conditions import Condition, conditions_of, holds
+from surefoot.robust.slices.discover import DISCOVERED, DiscoverSettings, Discovery, discover_slices, discovered_groups
+from surefoot.robust.slices.multiplicity import holm, hypergeometric_tail, worse_than
 from surefoot.rows.rows import make_rows
 
 
@@ -155,7 +155,7 @@ def test_a_slice_that_adds_nothing_to_a_better_one_is_not_tested() -> None:
 
 def test_the_search_scores_as_counting_one_by_one_does() -> None:
     # The most suspicious pair by brute force is the first that is picked.
-    from surefoot.robust.slice_search import search_slices
+    from surefoot.robust.slices.search import search_slices
 
     random = np.random.default_rng(6)
     columns, wrong = metadata(random, 800), random.random(800) < 0.25

@@ -9,8 +9,8 @@ from sklearn.cluster import KMeans
 
 from surefoot.errors import InputError
 from surefoot.findings.predictions import Predictions, predictions_for
-from surefoot.robust.discover import DISCOVERED, DiscoverSettings
-from surefoot.robust.error_clusters import cluster_groups, discover_clusters, k_means
+from surefoot.robust.slices.clusters import cluster_groups, discover_clusters, k_means
+from surefoot.robust.slices.discover import DISCOVERED, DiscoverSettings
 from surefoot.rows.rows import make_rows
 
 

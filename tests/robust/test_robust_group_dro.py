@@ -9,10 +9,10 @@ from torch.nn.functional import cross_entropy
 
 from surefoot.errors import InputError
 from surefoot.robust.balanced import erm_head
-from surefoot.robust.convex import fit_softmax, row_losses, weighted_mean
 from surefoot.robust.group_dro import GroupDROSettings, group_dro, solve_group_dro
 from surefoot.robust.head import LinearHead
 from surefoot.robust.protocol import score
+from surefoot.robust.softmax.convex import fit_softmax, row_losses, weighted_mean
 from surefoot.rows.rows import Groups, Rows, make_rows
 from surefoot.rows.worlds import gaussian_world
 

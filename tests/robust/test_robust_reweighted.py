@@ -11,11 +11,11 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.robust.balance import source_halves
 from surefoot.robust.balanced import erm_head
-from surefoot.robust.convex import fit_softmax, weighted_mean
 from surefoot.robust.group_dro import GroupDROSettings, group_dro
 from surefoot.robust.head import LinearHead
 from surefoot.robust.protocol import score
 from surefoot.robust.reweighted import ReweightedSettings, balancing_weights, reweighted
+from surefoot.robust.softmax.convex import fit_softmax, weighted_mean
 from surefoot.robust.two_stage import TwoStageSettings, two_stage
 from surefoot.rows.rows import Groups, Rows, cross_groups, make_rows
 from surefoot.rows.worlds import gaussian_world, group_accuracies, linear_optimum

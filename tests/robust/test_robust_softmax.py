@@ -14,10 +14,10 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from surefoot.errors import InputError
 from surefoot.networks.tensor_file import TensorFile
 from surefoot.robust.head import LinearHead
-from surefoot.robust.softmax_fit import Fitted, converge, descend
-from surefoot.robust.softmax_head import SoftmaxSettings, softmax_head
-from surefoot.robust.softmax_slopes import Block, Workspace, blocks_of, fold, measure_scaling, slopes
-from surefoot.robust.softmax_stream import StreamSettings, stream_accuracy, stream_head
+from surefoot.robust.softmax.fit import Fitted, converge, descend
+from surefoot.robust.softmax.head import SoftmaxSettings, softmax_head
+from surefoot.robust.softmax.slopes import Block, Workspace, blocks_of, fold, measure_scaling, slopes
+from surefoot.robust.softmax.stream import StreamSettings, stream_accuracy, stream_head
 from surefoot.rows.rows import Rows, cross_groups, make_rows
 
 CLASSES = 5
@@ -103,7 +103,7 @@ def test_slopes_are_autograds_on_explicitly_standardised_features(weighted: bool
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 def test_scaling_is_that_of_one_pass_over_everything(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("surefoot.robust.softmax_slopes.STATISTICS_BLOCK", 7)
+    monkeypatch.setattr("surefoot.robust.softmax.slopes.STATISTICS_BLOCK", 7)
     features = made(dtype=dtype).features
     scaling = measure_scaling(features)
     wide = features.double()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.robust.sparse import sparse_logistic
+from surefoot.robust.sparse.solve import sparse_logistic
 
 
 def problem(rows: int = 80, columns: int = 12, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.robust.sparse import sparse_logistic, sparse_objective
-from surefoot.robust.sparse_multinomial import multinomial_objective, sparse_multinomial
+from surefoot.robust.sparse.multinomial import multinomial_objective, sparse_multinomial
+from surefoot.robust.sparse.solve import sparse_logistic, sparse_objective
 
 INTERCEPTS: tuple[Literal["penalised", "free"], ...] = ("penalised", "free")
 

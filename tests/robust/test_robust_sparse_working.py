@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.robust.sparse import sparse_logistic
-from surefoot.robust.sparse_certificate import logistic_certificate, make_penalty
-from surefoot.robust.sparse_design import make_design
-from surefoot.robust.sparse_fits import Fits, shared_fits
-from surefoot.robust.sparse_working import WorkingSets
+from surefoot.robust.sparse.certificate import logistic_certificate, make_penalty
+from surefoot.robust.sparse.design import make_design
+from surefoot.robust.sparse.fits import Fits, shared_fits
+from surefoot.robust.sparse.solve import sparse_logistic
+from surefoot.robust.sparse.working import WorkingSets
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:

@@ -13,7 +13,7 @@ from surefoot.robust.disagreement import DisagreementSettings, disagreement
 from surefoot.robust.group_dro import GroupDROSettings, group_dro
 from surefoot.robust.head import Repaired
 from surefoot.robust.reweighted import ReweightedSettings, reweighted
-from surefoot.robust.softmax_head import SoftmaxSettings, softmax_head
+from surefoot.robust.softmax.head import SoftmaxSettings, softmax_head
 from surefoot.robust.two_stage import TwoStageSettings, two_stage
 from surefoot.rows.worlds import gaussian_world
 

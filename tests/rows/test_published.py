@@ -10,7 +10,7 @@ import torch
 
 import published_examples as examples
 from surefoot.errors import InputError
-from surefoot.rows.published import Published, describe_published, image_rows, read_published, write_table
+from surefoot.rows.published.read import Published, describe_published, image_rows, read_published, write_table
 from surefoot.rows.reading import read_rows
 from surefoot.rows.tables import read_csv
 

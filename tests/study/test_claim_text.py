@@ -4,7 +4,7 @@ import pytest
 
 from surefoot.card.claims import Claim
 from surefoot.errors import InputError
-from surefoot.study.claim_text import parse_claim
+from surefoot.study.once.claim_text import parse_claim
 
 
 @pytest.mark.parametrize(

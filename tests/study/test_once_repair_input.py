@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from surefoot.errors import InputError
-from surefoot.study.columns import Columns
-from surefoot.study.once_predict import predict
-from surefoot.study.once_repair import repair_features
+from surefoot.study.once.columns import Columns
+from surefoot.study.once.predict import predict
+from surefoot.study.once.repair import repair_features
 
 
 def test_rows_of_one_class_are_refused(tmp_path: Path) -> None:

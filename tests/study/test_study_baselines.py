@@ -21,7 +21,7 @@ from surefoot.study.numerics import numerics_of
 from surefoot.study.plan import plan_study
 from surefoot.study.run import Outcome, run_study
 from surefoot.study.schema import Study, load_study
-from surefoot.study.work_emphasis import emphasise
+from surefoot.study.work.emphasis import emphasise
 
 ALL = """\
 study: all

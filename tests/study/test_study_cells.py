@@ -19,8 +19,8 @@ from surefoot.study.judged import training_proportions
 from surefoot.study.plan import plan_study
 from surefoot.study.schema import Study, load_study
 from surefoot.study.stored import save_rows
-from surefoot.study.work import work_of
-from surefoot.study.work_rows import make_rows_of, summary_of
+from surefoot.study.work.kinds import work_of
+from surefoot.study.work.rows import make_rows_of, summary_of
 
 NUMERICS: Mapping[str, Any] = {"product": "default", "threads": 1, "dtype": "float32", "torch": "2", "vectors": "AVX2"}
 KINDS = ("rows", "train", "features", "repair", "choose", "predict")

@@ -21,7 +21,7 @@ from surefoot.findings.finding import Finding
 from surefoot.networks.network import forward
 from surefoot.networks.weights import load_model
 from surefoot.study.engine.tasks import StudyFault
-from surefoot.study.once_predict import predict
+from surefoot.study.once.predict import predict
 from surefoot.study.plan import plan_study
 from surefoot.study.run import Outcome, run_study
 from surefoot.study.schema import Study, load_study

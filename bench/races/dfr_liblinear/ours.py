@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from work import GRID, Objectives, shared
 
-from surefoot.robust.sparse import sparse_logistic
+from surefoot.robust.sparse.solve import sparse_logistic
 
 
 def prepare(parameters: dict[str, Any]) -> Callable[[], Objectives]:

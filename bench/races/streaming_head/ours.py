@@ -7,7 +7,7 @@ import numpy as np
 from work import shared
 
 from surefoot.networks.product import measure_product, use_product
-from surefoot.robust.softmax_stream import StreamSettings, stream_head
+from surefoot.robust.softmax.stream import StreamSettings, stream_head
 
 
 def prepare(parameters: dict[str, Any]) -> Callable[[], dict[str, np.ndarray]]:

@@ -21,8 +21,8 @@ from surefoot.cli.options import (
 from surefoot.errors import InputError
 
 if TYPE_CHECKING:
-    from surefoot.robust.discover import Candidate, Discovery
-    from surefoot.study.once_discover import Found
+    from surefoot.robust.slices.discover import Candidate, Discovery
+    from surefoot.study.once.discover import Found
 
 __all__ = ["discover"]
 
@@ -66,8 +66,8 @@ def discover(
 
     That no slice survives is a normal answer. A slice describes errors; it does not explain them.
     """
-    from surefoot.robust.discover import DiscoverSettings
-    from surefoot.study.once_discover import (
+    from surefoot.robust.slices.discover import DiscoverSettings
+    from surefoot.study.once.discover import (
         discover_in_features,
         discover_in_predictions,
         has_predictions,

@@ -63,7 +63,7 @@ def look(
     quiet: QuietOption = False,
 ) -> int:
     """Where does a model fail? Measures it per group; every row of DATA is used for judging."""
-    from surefoot.study.once import look as look_at
+    from surefoot.study.once.measure import look as look_at
 
     with progress_bars(quiet=quiet) as progress:
         kept = look_at(
@@ -112,7 +112,7 @@ def card(
     one (`p`) of class 1 when the labels are 0 and 1, or predicted classes (`prediction`), and any columns that name
     groups. Other columns are left alone.
     """
-    from surefoot.study.once import card_from_predictions
+    from surefoot.study.once.measure import card_from_predictions
 
     kept = card_from_predictions(
         predictions,
@@ -150,7 +150,7 @@ def predict(
 ) -> int:
     """A model's probabilities as CSV: id, label, groups, p_<class>; `surefoot card` reads it."""
     from surefoot.files import write_text
-    from surefoot.study.once_predict import predict as predictions_of
+    from surefoot.study.once.predict import predict as predictions_of
 
     with progress_bars(quiet=quiet) as progress:
         table = predictions_of(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 if TYPE_CHECKING:
-    from surefoot.rows.published import Published
-    from surefoot.study.columns import Columns
+    from surefoot.rows.published.read import Published
+    from surefoot.study.once.columns import Columns
 
 __all__ = [
     "AsOption",
@@ -121,7 +121,7 @@ def columns_of(
     features: Sequence[str] = (),
 ) -> "Columns":
     """The columns that options name."""
-    from surefoot.study.columns import Columns
+    from surefoot.study.once.columns import Columns
 
     return Columns(
         target, comma_separated(groups), split, cluster, source, identity, tuple(features) or None, images, tuple(text)
@@ -142,7 +142,7 @@ def published_of(folder: Path, layout: str, splits: Sequence[str] | None) -> "Pu
     from difflib import get_close_matches
 
     from surefoot.errors import InputError
-    from surefoot.rows.published import LAYOUTS, Layout, read_published
+    from surefoot.rows.published.read import LAYOUTS, Layout, read_published
 
     known: dict[str, Layout] = {name: name for name in LAYOUTS}
     if layout not in known:

@@ -29,7 +29,7 @@ from surefoot.cli.options import (
 from surefoot.errors import InputError
 
 if TYPE_CHECKING:
-    from surefoot.study.keep import Kept
+    from surefoot.study.once.keep import Kept
 
 __all__ = ["probe"]
 
@@ -78,7 +78,7 @@ def probe(
     Compares files (backbones, training methods) or layers of a saved model, each with the first. A claim names a
     representation by its file or layer: "core_decodability of resnet >= 0.9".
     """
-    from surefoot.study.once_probe import probe_features, probe_layers
+    from surefoot.study.once.probe import probe_features, probe_layers
 
     if learn not in ("choose", "repair"):
         raise InputError(f"--learn is {learn}; a probe learns on choose or on repair rows.")

@@ -86,7 +86,7 @@ def rows(
 
 def _published(folder: Path, layout: str, splits: Sequence[str] | None, to: Path | None, as_json: bool) -> int:
     """Describe a folder in a published layout, and write its table where that was asked for."""
-    from surefoot.rows.published import describe_published, write_table
+    from surefoot.rows.published.read import describe_published, write_table
 
     read = published_of(folder, layout, splits)
     told = describe_published(read)

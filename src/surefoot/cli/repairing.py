@@ -32,7 +32,7 @@ from surefoot.cli.options import (
 from surefoot.errors import InputError
 
 if TYPE_CHECKING:
-    from surefoot.study.columns import Columns
+    from surefoot.study.once.columns import Columns
 
 __all__ = ["repair"]
 
@@ -118,7 +118,7 @@ def repair(
             out=out,
             wanted=Wanted(as_json, junit, pull_request, quiet),
         )  # fmt: skip
-    from surefoot.study.once_repair import repair_features
+    from surefoot.study.once.repair import repair_features
 
     with progress_bars(quiet=quiet) as progress:
         kept = repair_features(

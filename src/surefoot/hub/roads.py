@@ -23,10 +23,10 @@ from surefoot.hub.repaired import Written, check_can_write, write_repaired
 from surefoot.hub.ways import Precision
 from surefoot.networks.weights import ModelRecord, save_model
 from surefoot.progress import Progress, silent
-from surefoot.rows.published import Published, describe_published, image_rows, text_rows
+from surefoot.rows.published.read import Published, describe_published, image_rows, text_rows
 from surefoot.rows.reading import UNLABELLED, Reading
-from surefoot.study.columns import USUAL, Columns
-from surefoot.study.once_repair import KeptRepair, refuse_unknown_methods, repair_features
+from surefoot.study.once.columns import USUAL, Columns
+from surefoot.study.once.repair import KeptRepair, refuse_unknown_methods, repair_features
 
 __all__ = [
     "MadeFeatures",

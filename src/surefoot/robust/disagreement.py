@@ -22,12 +22,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.robust.convex import fit_softmax, weighted_mean
 from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.method import Method, Rival, Sizes, softmax_seconds
 from surefoot.robust.protocol import Material, check_head, class_groups, material_of
 from surefoot.robust.scaler import fit_scaler
 from surefoot.robust.selecting import Selection, check_selection
+from surefoot.robust.softmax.convex import fit_softmax, weighted_mean
 from surefoot.robust.tuning import PENALTIES, Fit, Learn, Setting, check_grid, check_penalties, strongest_first, tuned
 from surefoot.rows.roles import Roles
 

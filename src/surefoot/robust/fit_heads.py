@@ -1,9 +1,9 @@
 """Penalised heads of two and more classes, from the fits of the sparse solver.
 
-Liblinear's semantics unless asked otherwise (`surefoot.robust.sparse`). Two classes give logits ∓½(wᵀz + b), so that
-their softmax is the sigmoid of the fit. More than two are fitted one against the rest; the logits are those of the K
+Liblinear's semantics unless asked otherwise (`surefoot.robust.sparse.solve`). Two classes give logits ∓½(wᵀz + b), so
+that their softmax is the sigmoid of the fit. More than two are fitted one against the rest; the logits are those of the K
 fits, whose argmax is the one-versus-rest decision, and the head's softmax over them replaces the usual normalised
-sigmoids. Or they are fitted as one softmax (`surefoot.robust.sparse_multinomial`), whose logits they are.
+sigmoids. Or they are fitted as one softmax (`surefoot.robust.sparse.multinomial`), whose logits they are.
 """
 
 from typing import Literal
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from surefoot.robust.head import LinearHead
 from surefoot.robust.scaler import Scaler
-from surefoot.robust.sparse import Intercept, sparse_logistic
-from surefoot.robust.sparse_multinomial import sparse_multinomial
+from surefoot.robust.sparse.multinomial import sparse_multinomial
+from surefoot.robust.sparse.solve import Intercept, sparse_logistic
 
 __all__ = ["fit_heads"]
 

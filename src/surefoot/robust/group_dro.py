@@ -31,11 +31,11 @@ from torch import Tensor
 from surefoot.density.pools import group_dro_step
 from surefoot.errors import InputError
 from surefoot.robust.balance import refuse_empty_half
-from surefoot.robust.convex import Pooled, fit_softmax, row_losses
 from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.method import SOFTMAX_STEPS, Method, Sizes, softmax_seconds
 from surefoot.robust.protocol import Material, named_groups
 from surefoot.robust.selecting import Selection, check_selection
+from surefoot.robust.softmax.convex import Pooled, fit_softmax, row_losses
 from surefoot.robust.tuning import (
     PENALTIES,
     Fit,

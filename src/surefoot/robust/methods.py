@@ -11,10 +11,10 @@ from surefoot.robust import (
     disagreement,
     group_dro,
     reweighted,
-    softmax_head,
     two_stage,
 )
 from surefoot.robust.method import Method
+from surefoot.robust.softmax import head as softmax_head
 
 __all__ = ["METHODS", "method_of"]
 

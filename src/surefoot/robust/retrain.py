@@ -33,7 +33,7 @@ from surefoot.robust.protocol import (
     trial_of,
 )
 from surefoot.robust.scaler import Scaler, fit_scaler
-from surefoot.robust.sparse import Intercept
+from surefoot.robust.sparse.solve import Intercept
 from surefoot.rows.roles import Role, Roles
 from surefoot.rows.rows import Groups, Rows
 

@@ -21,11 +21,11 @@ from torch import Tensor
 
 from surefoot.errors import InputError
 from surefoot.robust.balance import balanced_draw, refuse_empty_half
-from surefoot.robust.convex import fit_softmax, weighted_mean
 from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.method import Method, Sizes, softmax_seconds
 from surefoot.robust.protocol import Material, class_groups, named_groups
 from surefoot.robust.selecting import Selection, check_selection
+from surefoot.robust.softmax.convex import fit_softmax, weighted_mean
 from surefoot.robust.tuning import (
     PENALTIES,
     Fit,

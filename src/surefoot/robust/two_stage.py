@@ -17,11 +17,11 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from surefoot.robust.convex import fit_softmax, weighted_mean
 from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.method import Method
 from surefoot.robust.protocol import Material, class_groups
 from surefoot.robust.selecting import Selection, check_selection
+from surefoot.robust.softmax.convex import fit_softmax, weighted_mean
 from surefoot.robust.tuning import PENALTIES, Fit, Learn, Setting, check_grid, check_penalties, strongest_first, tuned
 from surefoot.rows.roles import Roles
 

@@ -18,8 +18,8 @@ from surefoot.files import digest_bytes, digest_json, digest_tensor
 from surefoot.findings.predictions import Predictions
 from surefoot.rows.rows import no_groups, numbered
 from surefoot.sklearn.arrays import class_names, groups_from
-from surefoot.study.claim_text import parse_claim
-from surefoot.study.keep import Asked, keep
+from surefoot.study.once.claim_text import parse_claim
+from surefoot.study.once.keep import Asked, keep
 
 __all__ = ["card_of"]
 
@@ -44,7 +44,7 @@ def card_of(
       matrix of probabilities [rows, classes in sorted order]. Of several the first is the base and each other one a
       repair of it: the card compares them row by row.
     X: whatever the classifiers read. groups: one value a row, or a boolean matrix.
-    claims: as `surefoot.study.claim_text` reads them; they speak of the last model unless they name another.
+    claims: as `surefoot.study.once.claim_text` reads them; they speak of the last model unless they name another.
     seen: the X that was learned from, if at hand: a row of X that is among them is refused.
     clusters: one value a row where rows are not independent (a patient's), so that intervals count them once.
     out: a folder of runs; the card is written below it and the look noted in its ledger, as the commands do.

@@ -8,7 +8,7 @@ import torch
 
 from surefoot.rows.reading import SPLIT_MEANING, Reading, describe
 from surefoot.rows.roles import Role
-from surefoot.study.columns import Columns
+from surefoot.study.once.columns import Columns
 
 __all__ = ["draft_study"]
 

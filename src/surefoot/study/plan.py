@@ -199,7 +199,7 @@ def _extent(study: Study, rows: Cell, store: Store) -> Extent:
 
         one = dominoes(sizes={"judge": 1})["judge"]
         return Extent((1, 28, 14), 2, study.rows.dominoes.sizes, one.groups.names)
-    from surefoot.study.work_rows import make_rows_of
+    from surefoot.study.work.rows import make_rows_of
 
     roles = make_rows_of(rows.spec, {name: Path(place) for name, place in rows.places.items()}).roles
     first = next(iter(roles.values()))

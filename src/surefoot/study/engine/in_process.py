@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from surefoot.progress import Progress, silent
 from surefoot.study.engine.meter import Meter
 from surefoot.study.engine.tasks import Report, Task, failure_of, raise_failure
-from surefoot.study.perform import perform
 from surefoot.study.store import Store
+from surefoot.study.work.perform import perform
 
 __all__ = ["run_cells"]
 

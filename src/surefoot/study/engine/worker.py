@@ -32,7 +32,7 @@ def main() -> None:
     orders: SimpleQueue[dict[str, Any]] = SimpleQueue()
     Thread(target=_listen, args=(orders,), daemon=True).start()
 
-    from surefoot.study.perform import perform
+    from surefoot.study.work.perform import perform
 
     last = 0.0
 

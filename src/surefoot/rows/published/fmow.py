@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from surefoot.errors import InputError
-from surefoot.rows.published_rows import Published, count_notes, find_file
+from surefoot.rows.published.rows import Published, count_notes, find_file
 from surefoot.rows.rows import Groups
 from surefoot.rows.tables import read_csv, texts
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from surefoot.errors import InputError
-from surefoot.rows.published_rows import (
+from surefoot.rows.published.rows import (
     Published,
     check_ids,
     count_notes,

@@ -16,8 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from surefoot.robust.sparse_certificate import Penalty, logistic_certificate, softmax_certificate
-from surefoot.robust.sparse_design import Design
+from surefoot.robust.sparse.certificate import Penalty, logistic_certificate, softmax_certificate
+from surefoot.robust.sparse.design import Design
 
 __all__ = ["RidgeSolved", "ridge_fits"]
 

@@ -2,14 +2,14 @@
 
     minimise over (W, b)   ρ ‖W‖₁ + (1 − ρ)/2 ‖W‖² + [the same of b] + C · Σ_i r_i · CE(y_i, W z_i + b)
 
-with the parameters of `surefoot.robust.sparse`. One row of W for every class: the softmax does not fix their common
-part, the penalty does (a free intercept keeps that of its start). L1 and elastic net take proximal Newton steps on the
+with the parameters of `surefoot.robust.sparse.solve`. One row of W for every class: the softmax does not fix their
+common part, the penalty does (a free intercept keeps that of its start). L1 and elastic net take proximal Newton steps on the
 (class, column) pairs that are nonzero or pull hardest, with the softmax's full Hessian over them
 
     H_(k,j),(l,m) = Σ_i κ_i p_ik (δ_kl − p_il) z_ij z_im,
 
 so the pairs, not the columns, decide the time: for very many classes one-versus-rest is the cheaper problem. ρ = 0
-takes Newton steps by conjugate gradients (`surefoot.robust.sparse_ridge`).
+takes Newton steps by conjugate gradients (`surefoot.robust.sparse.ridge`).
 
 Source: Friedman, Hastie and Tibshirani (2010), the multinomial elastic net; we keep the blocks between classes that
 they drop.
@@ -22,11 +22,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.robust.sparse import Intercept, check_fits, check_scaler, refuse_unsolved
-from surefoot.robust.sparse_certificate import Penalty, make_penalty, softmax_certificate
-from surefoot.robust.sparse_design import Design, make_design
-from surefoot.robust.sparse_quadratic import minimise_quadratic
-from surefoot.robust.sparse_ridge import ridge_fits
+from surefoot.robust.sparse.certificate import Penalty, make_penalty, softmax_certificate
+from surefoot.robust.sparse.design import Design, make_design
+from surefoot.robust.sparse.quadratic import minimise_quadratic
+from surefoot.robust.sparse.ridge import ridge_fits
+from surefoot.robust.sparse.solve import Intercept, check_fits, check_scaler, refuse_unsolved
 
 __all__ = ["MultinomialFits", "multinomial_objective", "sparse_multinomial"]
 

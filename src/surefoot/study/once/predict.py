@@ -18,7 +18,7 @@ from surefoot.rows.encoding import Encoder, encoder_from_json
 from surefoot.rows.grouping import MEMBER
 from surefoot.rows.reading import UNLABELLED
 from surefoot.rows.rows import Rows
-from surefoot.study.columns import USUAL, Columns
+from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.stored import COLUMNS
 
 __all__ = ["SEEN", "encoder_of", "predict", "probabilities_of", "rows_for", "seen_by"]

@@ -10,9 +10,9 @@ one matrix; the rows of each are copied, once, only where sharing would not pay.
 
 Fits that differ in C alone are a path: they are solved from the smallest C up, each from the one before; where there
 are few paths, several C of each at once, from one point. All advance together, so that their gradients are one product.
-L1 and elastic net take proximal Newton steps (`surefoot.robust.sparse_newton`), ρ = 0 takes Newton steps by conjugate
-gradients (`surefoot.robust.sparse_ridge`).
-A fit ends by its relative duality gap (`surefoot.robust.sparse_certificate`): how far from the optimum it can be.
+L1 and elastic net take proximal Newton steps (`surefoot.robust.sparse.newton`), ρ = 0 takes Newton steps by conjugate
+gradients (`surefoot.robust.sparse.ridge`).
+A fit ends by its relative duality gap (`surefoot.robust.sparse.certificate`): how far from the optimum it can be.
 
 Source: Fan et al. (2008), LIBLINEAR, for the problem; the modules named above for the method.
 """
@@ -28,11 +28,11 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from surefoot.errors import InputError
-from surefoot.robust.sparse_certificate import Penalty, make_penalty
-from surefoot.robust.sparse_design import Design, make_design
-from surefoot.robust.sparse_fits import Fits, drawn_fits, shared_fits
-from surefoot.robust.sparse_newton import Solved, newton_fits
-from surefoot.robust.sparse_ridge import ridge_fits
+from surefoot.robust.sparse.certificate import Penalty, make_penalty
+from surefoot.robust.sparse.design import Design, make_design
+from surefoot.robust.sparse.fits import Fits, drawn_fits, shared_fits
+from surefoot.robust.sparse.newton import Solved, newton_fits
+from surefoot.robust.sparse.ridge import ridge_fits
 
 __all__ = [
     "Intercept",

@@ -7,7 +7,7 @@ half cosine over all steps of the run. `schedule="published"` is the released no
 along a cosine whose half period is the number of *epochs*, so the rate goes up and down many times, not annealed.
 
 Features are one matrix, in memory or mapped from a file (`networks.tensor_file.TensorFile.mapped`), stored as float32,
-bfloat16 or float16. One pass measures mean and deviation; standardised features are never made (`softmax_slopes`).
+bfloat16 or float16. One pass measures mean and deviation; standardised features are never made (`softmax.slopes`).
 While a batch is computed, the next is read. Working memory is two batches as stored, one block of rows and logits, and
 the head; pages of a mapped file that were read stay in memory only while nothing else needs it.
 
@@ -33,8 +33,8 @@ from surefoot.errors import InputError
 from surefoot.inference.checkpoint import identity, load_checkpoint, save_checkpoint
 from surefoot.progress import Progress, silent
 from surefoot.robust.head import LinearHead
-from surefoot.robust.softmax_fit import Start, check_shrinkage, start_of, total_weight, working_precision
-from surefoot.robust.softmax_slopes import (
+from surefoot.robust.softmax.fit import Start, check_shrinkage, start_of, total_weight, working_precision
+from surefoot.robust.softmax.slopes import (
     Block,
     Scaling,
     Workspace,

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from surefoot.robust.sparse_certificate import Penalty
-from surefoot.robust.sparse_design import Design
+from surefoot.robust.sparse.certificate import Penalty
+from surefoot.robust.sparse.design import Design
 
 __all__ = ["Fits", "drawn_fits", "shared_fits"]
 

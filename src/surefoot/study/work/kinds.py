@@ -39,9 +39,9 @@ from surefoot.study.stored import (
     save_rows,
     save_seen,
 )
-from surefoot.study.work_emphasis import emphasise
-from surefoot.study.work_repair import repair
-from surefoot.study.work_rows import make_roles
+from surefoot.study.work.emphasis import emphasise
+from surefoot.study.work.repair import repair
+from surefoot.study.work.rows import make_roles
 
 __all__ = ["Work", "work_of"]
 

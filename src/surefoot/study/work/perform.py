@@ -24,7 +24,7 @@ def perform(cell: Cell, store: Store, *, estimate: float = 0.0, progress: Progre
     """
     # Work is imported here, not above: a worker that waits, and `surefoot plan`, need none of it.
     from surefoot.networks.product import product_in_use, use_product
-    from surefoot.study.work import work_of
+    from surefoot.study.work.kinds import work_of
 
     began = time.perf_counter()
     inputs: Mapping[str, Path] = {

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from surefoot.errors import InputError
-from surefoot.rows.published_rows import Published, crossed
+from surefoot.rows.published.rows import Published, crossed
 from surefoot.rows.rows import no_groups
 
 __all__ = ["read_imagenet9"]

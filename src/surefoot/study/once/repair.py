@@ -32,12 +32,12 @@ from surefoot.rows.encoding import Encoder, fit_encoder
 from surefoot.rows.reading import SPLIT_MEANING, Reading
 from surefoot.rows.roles import ROLES, Role, Roles, refuse_seen
 from surefoot.rows.rows import Rows
-from surefoot.study.claim_text import parse_claim
-from surefoot.study.columns import USUAL, Columns
-from surefoot.study.keep import Asked, keep
 from surefoot.study.numerics import one_thread
-from surefoot.study.once import summary_of_role
-from surefoot.study.once_predict import encoder_of, seen_by
+from surefoot.study.once.claim_text import parse_claim
+from surefoot.study.once.columns import USUAL, Columns
+from surefoot.study.once.keep import Asked, keep
+from surefoot.study.once.measure import summary_of_role
+from surefoot.study.once.predict import encoder_of, seen_by
 from surefoot.study.stored import COLUMNS, save_seen
 
 __all__ = ["SHARES", "KeptRepair", "Parted", "give_roles", "refuse_unknown_methods", "repair_features"]

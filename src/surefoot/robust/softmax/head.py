@@ -4,9 +4,9 @@ Where groups cannot be named (ImageNet's backgrounds, its textures), the paper r
 shortcut does not help (mixed backgrounds, stylized pictures), alone or joined to the original ones. There is no L1
 penalty, no balancing and no averaging. Three solvers:
 
-    descent     all rows at once, plain gradient descent, the rate falling along a half cosine (`softmax_fit`)
-    converged   the optimum of the same objective, by L-BFGS (`softmax_fit`)
-    minibatch   SGD over batches, for features that stay in their file (`softmax_stream`)
+    descent     all rows at once, plain gradient descent, the rate falling along a half cosine (`softmax.fit`)
+    converged   the optimum of the same objective, by L-BFGS (`softmax.fit`)
+    minibatch   SGD over batches, for features that stay in their file (`softmax.stream`)
 
 The scaler is fitted on the learning rows and folded into the head. The decay is selected on the choose rows as in every
 other repair: one decay is simply fitted.
@@ -36,9 +36,9 @@ from surefoot.robust.protocol import (
     trial_of,
 )
 from surefoot.robust.selecting import Selecting, selecting
-from surefoot.robust.softmax_fit import Fitted, Start, converge, descend
-from surefoot.robust.softmax_slopes import Block, fold, measure_scaling
-from surefoot.robust.softmax_stream import StreamSettings, stream_head
+from surefoot.robust.softmax.fit import Fitted, Start, converge, descend
+from surefoot.robust.softmax.slopes import Block, fold, measure_scaling
+from surefoot.robust.softmax.stream import StreamSettings, stream_head
 from surefoot.rows.roles import Roles
 
 __all__ = ["METHODS", "SoftmaxSettings", "softmax_head"]

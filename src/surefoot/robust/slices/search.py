@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.robust.conditions import Condition
+from surefoot.robust.slices.conditions import Condition
 
 __all__ = ["PROMISING", "Searched", "every", "search_slices"]
 

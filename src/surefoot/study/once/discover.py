@@ -27,20 +27,20 @@ from surefoot.findings.reading import IDS as PREDICTION_IDS
 from surefoot.networks.network import head_of
 from surefoot.networks.weights import open_model
 from surefoot.robust.balanced import erm_head
-from surefoot.robust.conditions import Metadata
-from surefoot.robust.discover import DiscoverSettings, Discovery, discover_slices, discovered_groups
-from surefoot.robust.error_clusters import ClusterDiscovery, cluster_groups, discover_clusters
 from surefoot.robust.head import LinearHead
+from surefoot.robust.slices.clusters import ClusterDiscovery, cluster_groups, discover_clusters
+from surefoot.robust.slices.conditions import Metadata
+from surefoot.robust.slices.discover import DiscoverSettings, Discovery, discover_slices, discovered_groups
 from surefoot.rows.features import read_features
 from surefoot.rows.grouping import GROUPS, MEMBER
 from surefoot.rows.reading import CLUSTERS, FILES, IDS, SOURCES, SPLITS, TARGETS
 from surefoot.rows.roles import ROLES
 from surefoot.rows.rows import Groups
 from surefoot.rows.tables import Column, Table, column, is_numeric, read_table, texts
-from surefoot.study.columns import USUAL, Columns
 from surefoot.study.numerics import one_thread
-from surefoot.study.once_predict import SEEN
-from surefoot.study.once_repair import give_roles
+from surefoot.study.once.columns import USUAL, Columns
+from surefoot.study.once.predict import SEEN
+from surefoot.study.once.repair import give_roles
 
 __all__ = ["Found", "discover_in_features", "discover_in_predictions", "has_predictions", "write_found"]
 

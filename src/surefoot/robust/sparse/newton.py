@@ -3,8 +3,8 @@
     minimise over w   Σ_i κ_i log(1 + exp(−ỹ_i zᵢᵀw)) + Σ_j (λ_j |w_j| + ½ μ_j w_j²),   κ_i = C r_i
 
 All open fits take a step in turn. Their gradients over all columns are one product for every matrix they share
-(`surefoot.robust.sparse_fits`); each fit keeps a working set of the columns that are nonzero or pull hardest, with
-their Hessian (`surefoot.robust.sparse_working`), solves the quadratic (`surefoot.robust.sparse_quadratic`) and halves
+(`surefoot.robust.sparse.fits`); each fit keeps a working set of the columns that are nonzero or pull hardest, with
+their Hessian (`surefoot.robust.sparse.working`), solves the quadratic (`surefoot.robust.sparse.quadratic`) and halves
 the step until the objective falls enough. Working sets are padded to one size, so that every operation serves all fits.
 Far from the optimum everything is in the precision of the features; from a gap of `NEAR` on gradients and margins are
 float64, and only such a gap ends a fit. The Hessian only steers: it may be of an earlier point, and becomes float64
@@ -20,10 +20,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from surefoot.robust.sparse_certificate import Penalty, logistic_certificate
-from surefoot.robust.sparse_fits import Fits
-from surefoot.robust.sparse_quadratic import guess_quadratic, minimise_quadratic, times
-from surefoot.robust.sparse_working import WorkingSets
+from surefoot.robust.sparse.certificate import Penalty, logistic_certificate
+from surefoot.robust.sparse.fits import Fits
+from surefoot.robust.sparse.quadratic import guess_quadratic, minimise_quadratic, times
+from surefoot.robust.sparse.working import WorkingSets
 
 __all__ = ["Solved", "newton_fits"]
 

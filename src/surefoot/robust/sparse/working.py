@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from surefoot.robust.sparse_certificate import Penalty
-from surefoot.robust.sparse_fits import Fits
+from surefoot.robust.sparse.certificate import Penalty
+from surefoot.robust.sparse.fits import Fits
 
 __all__ = ["WorkingSets"]
 

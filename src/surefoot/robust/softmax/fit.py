@@ -22,7 +22,7 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.inference.schedule import rate_at
 from surefoot.progress import Progress, silent
-from surefoot.robust.softmax_slopes import Block, Scaling, Workspace, blocks_of, slopes
+from surefoot.robust.softmax.slopes import Block, Scaling, Workspace, blocks_of, slopes
 
 __all__ = ["Fitted", "Start", "converge", "descend", "start_of", "working_precision"]
 

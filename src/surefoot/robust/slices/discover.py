@@ -2,7 +2,7 @@
 
 1. The rows are cut into two halves that share no source and no cluster.
 2. **Search half**: every condition on one column ("age>60", "sex=F"), and every conjunction of up to `depth` of them,
-   with enough rows, ranked by z = (acc_rest − acc_slice) / SE, pooled (`slice_search`). A slice that adds nothing to
+   with enough rows, ranked by z = (acc_rest − acc_slice) / SE, pooled (`slices.search`). A slice that adds nothing to
    better ones is dropped; the first `most` with z ≥ 2 go on, nothing else.
 3. **Confirm half**, which the search never saw: for each, a one-sided test of "no worse than the rest" and Holm's
    correction over those tested. The probability that any slice is called discovered which is no worse than the other
@@ -30,9 +30,9 @@ from surefoot.findings.finding import Interval
 from surefoot.findings.intervals import difference_interval, proportion_interval
 from surefoot.findings.predictions import Predictions
 from surefoot.robust.balance import source_halves
-from surefoot.robust.conditions import Condition, Metadata, conditions_of, holds
-from surefoot.robust.multiplicity import holm, worse_than
-from surefoot.robust.slice_search import every, search_slices
+from surefoot.robust.slices.conditions import Condition, Metadata, conditions_of, holds
+from surefoot.robust.slices.multiplicity import holm, worse_than
+from surefoot.robust.slices.search import every, search_slices
 from surefoot.rows.grouping import DISCOVERED
 from surefoot.rows.rows import Groups, make_rows
 from surefoot.rows.tables import Column

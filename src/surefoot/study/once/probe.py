@@ -31,12 +31,12 @@ from surefoot.rows.digest import identity_digest
 from surefoot.rows.reading import SPLIT_MEANING, Reading
 from surefoot.rows.roles import Role, Roles, refuse_seen
 from surefoot.rows.rows import Rows
-from surefoot.study.claim_text import parse_claim
-from surefoot.study.columns import USUAL, Columns
-from surefoot.study.keep import Asked, Kept, keep
 from surefoot.study.numerics import one_thread
-from surefoot.study.once import summary_of_role
-from surefoot.study.once_predict import rows_for, seen_by
+from surefoot.study.once.claim_text import parse_claim
+from surefoot.study.once.columns import USUAL, Columns
+from surefoot.study.once.keep import Asked, Kept, keep
+from surefoot.study.once.measure import summary_of_role
+from surefoot.study.once.predict import rows_for, seen_by
 
 __all__ = ["SHARES", "Learn", "probe_features", "probe_layers"]
 

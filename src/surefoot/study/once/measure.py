@@ -3,8 +3,8 @@
     kept = card_from_predictions(Path("predictions.csv"), claims=["worst_group_accuracy >= 0.8"])
     kept = look("model/", Path("rows.csv"))
 
-Each returns what the command of the same name prints. `repair_features` is in `study/once_repair.py`,
-`predict` in `study/once_predict.py`.
+Each returns what the command of the same name prints. `repair_features` is in `study/once/repair.py`,
+`predict` in `study/once/predict.py`.
 """
 
 import time
@@ -23,11 +23,11 @@ from surefoot.rows.digest import identity_digest, rows_digest
 from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Inputs, Rows
 from surefoot.rows.tables import read_table
-from surefoot.study.claim_text import parse_claim
-from surefoot.study.columns import USUAL, Columns
-from surefoot.study.keep import Asked, Kept, keep
 from surefoot.study.numerics import one_thread
-from surefoot.study.once_predict import SEEN, probabilities_of, rows_for, seen_by
+from surefoot.study.once.claim_text import parse_claim
+from surefoot.study.once.columns import USUAL, Columns
+from surefoot.study.once.keep import Asked, Kept, keep
+from surefoot.study.once.predict import SEEN, probabilities_of, rows_for, seen_by
 
 __all__ = ["card_from_predictions", "look", "summary_of_role"]
 

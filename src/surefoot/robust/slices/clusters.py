@@ -25,7 +25,7 @@ from torch import Tensor
 
 from surefoot.errors import InputError
 from surefoot.findings.predictions import Predictions
-from surefoot.robust.discover import DISCOVERED, REST, DiscoverSettings, Discovery, Suspect, confirm, halves_of
+from surefoot.robust.slices.discover import DISCOVERED, REST, DiscoverSettings, Discovery, Suspect, confirm, halves_of
 from surefoot.rows.rows import Groups
 
 __all__ = ["ClassClusters", "ClusterDiscovery", "cluster_groups", "discover_clusters", "k_means"]

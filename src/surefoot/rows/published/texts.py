@@ -15,7 +15,7 @@ import torch
 
 from surefoot.errors import InputError
 from surefoot.memory import require_memory
-from surefoot.rows.published_rows import (
+from surefoot.rows.published.rows import (
     Layout,
     Published,
     check_ids,

@@ -14,11 +14,11 @@ from surefoot.errors import InputError
 from surefoot.files import write_text
 from surefoot.rows.grouping import MEMBER
 from surefoot.rows.images import ImageFiles, find_images
-from surefoot.rows.published_backgrounds import read_imagenet9
-from surefoot.rows.published_fmow import read_fmow
-from surefoot.rows.published_images import read_celeba, read_waterbirds
-from surefoot.rows.published_rows import Layout, Published
-from surefoot.rows.published_texts import read_civilcomments, read_multinli
+from surefoot.rows.published.backgrounds import read_imagenet9
+from surefoot.rows.published.fmow import read_fmow
+from surefoot.rows.published.images import read_celeba, read_waterbirds
+from surefoot.rows.published.rows import Layout, Published
+from surefoot.rows.published.texts import read_civilcomments, read_multinli
 from surefoot.rows.rows import Rows, make_rows
 from surefoot.rows.texts import Texts
 

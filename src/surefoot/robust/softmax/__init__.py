@@ -1,0 +1,1 @@
+"""Softmax heads: under any convex pool of losses, by the published descent, and by minibatches from a file."""

@@ -1,0 +1,1 @@
+"""Roads without a study file: each is what one command does with one file or model."""

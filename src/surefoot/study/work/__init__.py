@@ -1,0 +1,1 @@
+"""What a cell does: files in, files out, and nothing else read."""
