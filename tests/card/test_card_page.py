@@ -5,14 +5,18 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from card_examples import bare, card_of, extreme, usual
+from card_examples import bare, card_of, extreme, finding, usual
 
 from surefoot.card.card import Card, Subject
+from surefoot.card.forest import models_panel
 from surefoot.card.markup import element
 from surefoot.card.page import page
 from surefoot.card.panels import groups_panel, short_label
 from surefoot.card.plots import SHAPES, Lane, Scale, lanes, reliability_plot, scale_for, series_style
+from surefoot.card.reading import summary, worst_groups
+from surefoot.card.words import show_finding, show_share
 from surefoot.findings.calibration import Bin
+from surefoot.findings.finding import Interval
 
 VOID = {"meta", "img", "br", "hr"}
 
@@ -58,7 +62,7 @@ def test_the_page_needs_nothing_from_outside(make: Callable[[], Card]) -> None:
             assert not name.startswith("on")
             if name in {"src", "href", "xlink:href", "srcset", "action", "poster"}:
                 assert value is not None
-                assert value.startswith(("#", "data:image/png;base64,"))
+                assert value.startswith(("#", "data:image/png;base64,")) or value == "card.json"
     style = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
     assert len(style) == 1
     assert not re.search(r"@import|url\(|https?:", style[0])
@@ -101,12 +105,14 @@ def test_markup_is_escaped_by_construction() -> None:
     assert made.text == '<a title="&quot;&gt;&lt;script&gt;" x="0.12" n="3">a &lt; b<br></a>'
 
 
-def test_the_verdict_comes_first_then_claims_then_pictures_then_limits() -> None:
+def test_the_verdict_comes_first_then_claims_then_pictures_then_limits_then_numbers() -> None:
     html = page(usual())
-    order = ["claims", "groups", "changes", "calibration", "confusion", "errors", "findings", "differences", "making"]
+    order = ["glance", "claims", "worst", "groups", "changes", "calibration", "confusion", "errors", "limits"]
+    order += ["findings", "differences", "making"]
     places = [html.index('class="verdict undecided"'), *(html.index(f'<section id="{key}"') for key in order)]
-    places.append(html.index('<section id="limits"'))
     assert places == sorted(places)
+    for key in order[1:]:  # each section is reached from the navigation, and links to itself
+        assert html.count(f'href="#{key}"') >= 2
 
 
 def test_links_labels_and_tables_are_accessible() -> None:
@@ -147,7 +153,7 @@ def test_a_dot_lies_where_its_value_says() -> None:
 def test_every_seed_of_every_group_is_drawn() -> None:
     card = usual()
     drawn = groups_panel(card).text
-    shown = [each for each in card.findings if each.unit == "proportion" and "accuracy" in each.name]
+    shown = [each for each in card.findings if each.name in ("accuracy", "weighted_accuracy")]
     assert drawn.count('class="seed ') == sum(len(each.per_seed) for each in shown)
     assert drawn.count('class="mark ') == len(shown) + len(card.subjects)  # and one each in the legends
     assert drawn.count('class="interval ') == len(shown)
@@ -226,7 +232,123 @@ def test_the_page_counts_the_looks_at_the_judge_set() -> None:
     assert "This study is the first to look at this judge set." in page(usual())
     looked = page(bare())
     assert "3 studies have looked at this judge set." in looked
-    assert "judge set used by 3 studies" in looked
+    assert "The judge set was used by 3 studies" in looked
+
+
+def spoken(card: Card) -> str:
+    """The page's words in reading order."""
+    return " ".join(read(page(card)).text).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def row_of(drawn: str, label: str) -> str:
+    """The row of a dot plot that starts with a label."""
+    rows = re.split(r'<div class="row[ "]', drawn)
+    return next(row for row in rows if f'<div class="row-name">{label}<' in row)
+
+
+def test_each_model_stands_in_its_own_worst_group_with_its_own_count() -> None:
+    base = [finding("accuracy", 0.6, subject="erm", slice="few", clusters=10), finding("accuracy", 0.9, subject="erm")]
+    base += [finding("accuracy", 0.9, subject="erm", slice="many", clusters=500)]
+    base += [finding(value=0.6, subject="erm", clusters=10)]
+    after = [finding("accuracy", 0.8, subject="erm+dfr", slice="few", clusters=10)]
+    after += [finding("accuracy", 0.7, subject="erm+dfr", slice="many", clusters=500)]
+    after += [finding(value=0.7, subject="erm+dfr", clusters=500)]
+    subjects = (Subject("erm", "ERM"), Subject("erm+dfr", "Repaired", "erm"))
+    card = replace(bare(), subjects=subjects, groups=("few", "many"), findings=(*base, *after))
+    drawn = models_panel(card, subjects).text
+    before, repaired = row_of(drawn, "ERM"), row_of(drawn, "Repaired")
+    assert "in “few”" in before
+    assert "40 rows (10 clusters)" in before
+    assert "60.0%" in before
+    assert "in “many”" in repaired
+    assert "2,000 rows (500 clusters)" in repaired
+    assert "70.0%" in repaired
+    assert (worst_groups(card, "erm"), worst_groups(card, "erm+dfr")) == (("few",), ("many",))
+
+
+def test_tied_worst_groups_are_all_named_and_the_counted_one_first() -> None:
+    findings = [
+        finding("accuracy", 0.7, subject="model", slice=name, clusters=clusters)
+        for name, clusters in (("a", 5), ("b", 9), ("c", 5))
+    ]
+    worst = finding(value=0.7, subject="model", clusters=9)
+    card = replace(bare(), groups=("a", "b", "c"), findings=(*findings, worst))
+    assert worst_groups(card, "model") == ("b", "a", "c")
+    assert "tied with a, c" in models_panel(card, card.subjects).text
+
+
+def test_the_first_screen_says_what_failed_what_was_done_how_sure_and_what_is_not_known() -> None:
+    card = usual()
+    words = spoken(card)
+    words = words[: words.index("Data (JSON)")]
+    base = summary(card, "worst_group_accuracy", "converged")
+    assert base is not None
+    assert f"Worst of 4 groups for CNN, converged: “2–5, top 1”, {show_finding(base)} right." in words
+    assert "chosen among 10 models. Against CNN, converged, paired on the same rows:" in words
+    (change,) = [
+        each
+        for each in card.differences
+        if (each.subject, each.name) == ("converged+dfr_train − converged", "worst_group_accuracy")
+    ]
+    assert f"Worst group: {show_finding(change)}." in words
+    rests = "from 5 training seeds (thin ticks) and from 2,400 rows (600 clusters) of the worst group."
+    assert f"Bars are 95% intervals, {rests}" in words
+    assert all(line in words for line in card.not_shown[:2])
+    assert card.not_shown[2] not in words
+    assert "1 more limit" in words
+    assert "8 more models" in words
+    assert "claimed of the chosen: at least 85.0%" in words
+
+
+def test_a_change_whose_interval_holds_nothing_is_said_to_be_perhaps_none() -> None:
+    card = usual()
+    unsure = tuple(
+        replace(each, interval=Interval(-0.01, 0.2, 0.95, "clustered")) if each.name == "worst_group_accuracy" else each
+        for each in card.differences
+    )
+    assert "which may be no change" not in spoken(card)
+    assert "[−1.0, +20.0], which may be no change." in spoken(replace(card, differences=unsure))
+
+
+def test_without_repair_groups_or_claims_the_first_screen_says_so() -> None:
+    words = spoken(bare())
+    assert "No repair is on this card." in words
+    assert "No groups were given, so this card cannot say where the model fails." in words
+    assert "from a single training and from 6,000 rows (1,500 clusters)." in words
+    assert '<section id="groups"' not in page(bare())  # the first screen has drawn it all
+
+
+def test_groups_without_judge_rows_are_not_counted_among_the_measured() -> None:
+    findings = [finding("accuracy", value, subject="model", slice=name) for name, value in (("a", 0.7), ("b", 0.8))]
+    worst = finding(value=0.7, subject="model", slice="all groups but c")
+    card = replace(bare(), groups=("a", "b", "c"), findings=(*findings, worst))
+    words = spoken(card)
+    assert "Worst of 2 groups: “a”" in words
+    assert "1 group without judge rows: unknown." in words
+    assert "all groups but c" in models_panel(card, card.subjects).text
+
+
+def test_intervals_are_said_to_rest_on_rows_where_every_row_stands_for_itself() -> None:
+    assert "Rows that hang together count as one cluster" in spoken(usual())
+    rows = replace(bare(), findings=tuple(replace(each, count=each.clusters) for each in bare().findings))
+    words = spoken(rows)
+    assert "Every row stands for itself here: intervals rest on rows." in words
+    assert "Rows that hang together" not in words
+    assert 'data-column="Clusters"' not in page(rows)
+    assert 'data-column="Clusters"' in page(bare())
+
+
+def test_every_cell_of_a_table_knows_its_column_for_the_phone() -> None:
+    tables = re.findall(r'<table class="stacked[^"]*">.*?</table>', page(usual()), re.DOTALL)
+    assert len(tables) > 10
+    for drawn in tables:
+        columns = re.findall(r'<th scope="col">([^<]*)</th>', drawn)[1:]
+        for row in re.findall(r'<tr>(<th scope="row">.*?)</tr>', drawn, re.DOTALL):
+            assert re.findall(r'<td data-column="([^"]*)"', row) == columns
+
+
+def test_a_probability_is_never_rounded_up_to_certainty() -> None:
+    assert (show_share(0.99996), show_share(1.0), show_share(0.9994)) == (">99.9%", "100.0%", "99.9%")
 
 
 def luminance(colour: str) -> float:

@@ -1,13 +1,10 @@
 """The card's picture of a probe: core and shortcut decodability beside the own head's worst group."""
 
-from collections.abc import Sequence
-
 from surefoot.card.card import Card
+from surefoot.card.forest import axis_row, extent, forest_row, lane_of, panel
 from surefoot.card.markup import Markup, element, together
-from surefoot.card.panels import axis_row, forest_row
-from surefoot.card.plots import Lane, lanes, marker, scale_for
+from surefoot.card.plots import lanes, marker, scale_for
 from surefoot.card.words import show_finding, show_level
-from surefoot.findings.finding import Finding
 
 __all__ = ["CORE", "OWN", "SHORTCUT", "decodability_panel", "has_decodability"]
 
@@ -30,7 +27,7 @@ def has_decodability(card: Card) -> bool:
 def decodability_panel(card: Card) -> Markup:
     """One row a representation, one lane a quantity; one panel per attribute where there are several."""
     parts = list(dict.fromkeys(each.slice for each in card.findings if each.name == SHORTCUT))
-    drawn = [_panel(card, part, [part] if len(parts) > 1 else []) for part in parts]
+    drawn = [_panel(card, part, part if len(parts) > 1 else "") for part in parts]
     levels = [each.interval.confidence for each in card.findings if each.interval is not None]
     seeds = len(card.record.seeds) > 1 and any(each.per_seed for each in card.findings)
     told = f"Bars are {show_level(levels[0])} intervals" if levels else "No interval was measured"
@@ -38,31 +35,24 @@ def decodability_panel(card: Card) -> Markup:
     return together([element("p", {"class": "lead"}, LEAD), *drawn, element("p", {"class": "quiet"}, reading)])
 
 
-def _panel(card: Card, part: str, headings: Sequence[str]) -> Markup:
+def _panel(card: Card, part: str, title: str) -> Markup:
     found = {
         (each.subject, each.name): each
         for each in card.findings
         if (each.name in (CORE, SHORTCUT) and each.slice == part)
         or (each.name == OWN and each.slice not in card.groups)
     }
-    scale = scale_for([value for each in found.values() for value in _extent(each)], limits=(0.0, 1.0))
-    rows = [axis_row(scale, "proportion")]
+    scale = scale_for([value for each in found.values() for value in extent(each)], limits=(0.0, 1.0))
+    rows = [axis_row(scale, "proportion", "Accuracy")]
     for subject in card.subjects:
         having = [found[subject.name, name] for name in SERIES if (subject.name, name) in found]
         if having:
             numbers = [(WORDS[each.name], show_finding(each), False) for each in having]
-            rows.append(forest_row(subject.label, "", lanes(scale, [_lane(each) for each in having]), numbers))
+            rows.append(
+                forest_row(
+                    subject.label, [], lanes(scale, [lane_of(each, SERIES[each.name]) for each in having]), numbers
+                )
+            )
     shown = [name for name in SERIES if any(key[1] == name for key in found)]
     keys = [element("li", {}, marker(SERIES[name]), element("span", {}, WORDS[name])) for name in shown]
-    titles = [element("h3", {}, heading) for heading in headings]
-    return element("div", {"class": "panel"}, *titles, element("ul", {"class": "legend"}, *keys), *rows)
-
-
-def _extent(finding: Finding) -> tuple[float, ...]:
-    ends = () if finding.interval is None else (finding.interval.low, finding.interval.high)
-    return (finding.value, *ends, *finding.per_seed)
-
-
-def _lane(finding: Finding) -> Lane:
-    low, high = (None, None) if finding.interval is None else (finding.interval.low, finding.interval.high)
-    return Lane(finding.value, low, high, finding.per_seed, SERIES[finding.name])
+    return panel(title, rows, element("ul", {"class": "legend"}, *keys))

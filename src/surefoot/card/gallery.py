@@ -11,13 +11,14 @@ from surefoot.card.card import Mistake
 from surefoot.findings.predictions import Predictions
 from surefoot.rows.rows import Inputs
 
-__all__ = ["as_png", "worst_errors"]
+__all__ = ["MOST", "as_png", "worst_errors"]
 
+MOST = 12  # errors of a model
 LONGEST_SIDE = 72  # pixels
 LARGEST_FILE = 6_000  # bytes
 
 
-def worst_errors(predictions: Predictions, images: Inputs | None, count: int = 12) -> tuple[Mistake, ...]:
+def worst_errors(predictions: Predictions, images: Inputs | None, count: int = MOST) -> tuple[Mistake, ...]:
     """At most `count` rows, surest error first; probabilities are averaged over training seeds.
 
     images: the judge inputs; drawn when they are pictures (see `as_png`), else each mistake's image is "".

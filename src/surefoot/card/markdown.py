@@ -9,6 +9,7 @@ import yaml
 
 from surefoot.card.card import Card, base_of
 from surefoot.card.claims import Status, describe_claim
+from surefoot.card.reading import SUMMARIES, summary
 from surefoot.card.words import (
     evidence,
     finding_title,
@@ -24,7 +25,6 @@ from surefoot.findings.finding import Finding
 __all__ = ["markdown", "pull_request"]
 
 WORDS: dict[Status, str] = {"passed": "✅ Passed", "failed": "❌ Failed", "undecided": "❔ Undecided"}
-SUMMARIES = ("worst_group_accuracy", "weighted_accuracy", "accuracy")
 
 
 def markdown(card: Card) -> str:
@@ -105,11 +105,11 @@ def _claims(card: Card) -> str:
 
 
 def _summary(card: Card) -> str:
-    found = {(each.subject, each.name): each for each in card.findings if each.slice not in card.groups}
-    names = [name for name in SUMMARIES if any((subject.name, name) in found for subject in card.subjects)]
+    every = [subject.name for subject in card.subjects]
+    names = [name for name in SUMMARIES if any(summary(card, name, of) for of in every)]
     rows: list[list[str]] = []
     for subject in card.subjects:
-        measured = [found.get((subject.name, name)) for name in names]
+        measured = [summary(card, name, subject.name) for name in names]
         label = subject.label + (" (chosen)" if subject.name == card.chosen else "")
         rows.append([label, *("–" if each is None else show_finding(each) for each in measured)])
         if (seconds := card.record.seconds.get(subject.name)) is not None:

@@ -1,29 +1,35 @@
 """The card as one self-contained page: no script, no font and no image from outside.
 
-The verdict comes first, then the claims, then the pictures, then every number, then how it was made and what
-it does not show. The page's policy forbids everything but its own style and embedded images.
+The verdict comes first, and with it the picture and the four answers of the first screen; then the claims, the
+pictures, what the card does not show, every number and how it was made. The page's policy forbids everything but its
+own style and embedded images.
 """
 
+from collections.abc import Sized
 from pathlib import Path
 
 from surefoot.card.card import Card
 from surefoot.card.claims import Judged, Status, describe_claim
 from surefoot.card.decodability import decodability_panel, has_decodability
+from surefoot.card.forest import bounds_on, extent, lane_of, models_panel, reading_of
+from surefoot.card.gallery import MOST
 from surefoot.card.markup import Child, Markup, element, together
+from surefoot.card.overview import overview
 from surefoot.card.panels import calibration_panel, changes_panel, confusion_panel, gallery_panel, groups_panel
-from surefoot.card.plots import Lane, Scale, claim_plot, symbols
+from surefoot.card.plots import Scale, claim_plot, symbols
+from surefoot.card.reading import WORST, families_in_order, headline, series_of, summary, told_first
 from surefoot.card.serialise import card_digest
 from surefoot.card.tables import differences_section, findings_section, making_section
-from surefoot.card.words import is_difference, show_apart, show_count, show_finding, show_subject
+from surefoot.card.words import is_difference, show_apart, show_finding, show_subject
 
 __all__ = ["WORDS", "document", "icon", "page"]
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 WORDS: dict[Status, str] = {"passed": "Passed", "failed": "Failed", "undecided": "Undecided"}
 NAVIGATION = {
-    "claims": "Claims", "held": "Features", "groups": "Accuracy", "changes": "Changes", "calibration": "Calibration",
-    "confusion": "Confusion", "errors": "Worst errors", "findings": "Findings", "differences": "Differences",
-    "making": "How it was made", "limits": "What it does not show",
+    "claims": "Claims", "held": "Features", "worst": "Worst groups", "groups": "Accuracy", "changes": "Changes",
+    "calibration": "Calibration", "confusion": "Confusion", "errors": "Worst errors", "limits": "What it does not show",
+    "findings": "Findings", "differences": "Differences", "making": "How it was made",
 }  # fmt: skip
 # A tick, a cross, and a half-filled ring: told apart without colour.
 ICONS: dict[Status, str] = {
@@ -35,12 +41,14 @@ ICONS: dict[Status, str] = {
 
 def page(card: Card) -> str:
     """The card as an HTML page."""
-    sections = [
-        ("claims", "Claims", _claims(card)),
-        ("groups", "Accuracy by group" if card.groups else "Accuracy", _groups(card)),
-    ]
+    sections = [("claims", "Claims", _claims(card))]
     if has_decodability(card):
-        sections.insert(1, ("held", "What the features hold", decodability_panel(card)))
+        sections.append(("held", "What the features hold", decodability_panel(card)))
+    further = len(told_first(card)) < len(card.subjects)
+    if further and headline(card, card.subjects) == WORST:
+        sections.append(("worst", "The worst group of every model", _worst(card)))
+    if card.groups or further:  # else the first screen has drawn it all
+        sections.append(("groups", "Accuracy by group" if card.groups else "Accuracy", _groups(card)))
     if any(subject.before is not None for subject in card.subjects):
         sections.append(("changes", "What each repair changed", changes_panel(card)))
     if card.reliability:
@@ -48,33 +56,32 @@ def page(card: Card) -> str:
             "On the diagonal, a confidence of 80% comes true 80% of the time. Below it the model is surer than it "
             "should be. A dot’s area is its share of the predictions."
         )
-        sections.append(("calibration", "Calibration", together([_lead(lead), calibration_panel(card)])))
+        drawn = _drawn(card, card.reliability)
+        sections.append(("calibration", "Calibration", together([_lead(lead + drawn), calibration_panel(card)])))
     if card.confusion:
-        lead = "Of each true class, the share predicted as each class, over all seeds."
+        lead = f"Of each true class, the share predicted as each class, over all seeds.{_drawn(card, card.confusion)}"
         sections.append(("confusion", "Confusion", together([_lead(lead), confusion_panel(card)])))
     if card.gallery:
-        lead = "Judge rows that the model was surest about and got wrong; confidence is averaged over seeds."
+        lead = (
+            f"Judge rows that the model was surest about and got wrong, at most {MOST} a model; confidence is averaged "
+            f"over seeds.{_drawn(card, card.gallery)}"
+        )
         sections.append(("errors", "Worst errors", together([_lead(lead), gallery_panel(card)])))
+    items = [element("li", {}, line) for line in card.not_shown]
+    limits = element("ul", {"class": "limits"}, *items) if items else _lead("Nothing was noted.")
+    sections.append(("limits", "What this card does not show", limits))
     sections.append(("findings", "Every finding", findings_section(card)))
     if card.differences:
         sections.append(("differences", "Every paired difference", differences_section(card)))
     sections.append(("making", "How it was made", making_section(card)))
-    items = [element("li", {}, line) for line in card.not_shown]
-    limits = element("ul", {"class": "limits"}, *items) if items else _lead("Nothing was noted.")
-    sections.append(("limits", "What this card does not show", limits))
     links = [element("a", {"href": f"#{key}"}, NAVIGATION[key]) for key, _, _ in sections]
     body = [
         symbols(),
         _header(card),
-        element("nav", {"aria-label": "Sections"}, *links),
+        overview(card),
+        element("nav", {"aria-label": "Sections"}, *links, element("a", {"href": "card.json"}, "Data (JSON)")),
         element("main", {}, *(_section(key, name, content) for key, name, content in sections)),
-        element(
-            "footer",
-            {},
-            element(
-                "p", {}, "Card ", element("code", {}, card_digest(card)[:16]), f" · surefoot · {card.record.created}"
-            ),
-        ),
+        _footer(card),
     ]
     return document(f"{WORDS[card.verdict]} · {card.title}", body)
 
@@ -105,20 +112,8 @@ def icon(status: Status) -> Markup:
 
 
 def _header(card: Card) -> Markup:
-    label = next((subject.label for subject in card.subjects if subject.name == card.chosen), None)
-    judge = next((role for role in card.roles if role.role == "judge"), None)
-    facts: list[str] = []
-    if label is not None:
-        facts.append(f"Chosen: {label}")
-    if judge is not None:
-        facts.append(show_count(judge.rows, "judge row"))
-        if judge.clusters != judge.rows:
-            facts.append(f"made from {show_count(judge.clusters, 'source row')}")
-    if card.record.seeds:
-        facts.append(show_count(len(card.record.seeds), "training seed"))
-    if card.record.judge_uses > 1:
-        facts.append(f"judge set used by {card.record.judge_uses} studies")
     question = [element("p", {"class": "question"}, card.question)] if card.question else []
+    said = element("span", {"class": "unseen"}, "Verdict: ")
     return element(
         "header",
         {},
@@ -127,11 +122,19 @@ def _header(card: Card) -> Markup:
         *question,
         element(
             "div",
-            {"class": f"verdict {card.verdict}", "role": "status"},
-            element("p", {"class": "word"}, icon(card.verdict), WORDS[card.verdict]),
+            {"class": f"verdict {card.verdict}"},
+            element("h2", {"class": "word"}, icon(card.verdict), said, WORDS[card.verdict]),
             element("p", {"class": "sentence"}, card.sentence),
-            element("ul", {"class": "strip"}, *(element("li", {}, fact) for fact in facts)),
         ),
+    )
+
+
+def _footer(card: Card) -> Markup:
+    digest = element("code", {}, card_digest(card)[:16])
+    beside = element("a", {"href": "card.json"}, "card.json")
+    made = element("p", {}, "Card ", digest, f" · surefoot · {card.record.created}")
+    return element(
+        "footer", {}, made, element("p", {}, "Everything on this page, for programs: ", beside, " beside it.")
     )
 
 
@@ -141,10 +144,11 @@ def _claims(card: Card) -> Markup:
             "No claim was made. Write down what must hold – for example that worst-group accuracy is at least 80% – "
             "and this card can pass or fail."
         )
-    return element("ol", {"class": "claims"}, *(_claim(card, judged) for judged in card.claims))
+    claims = (_claim(card, judged, f"claim-{number}") for number, judged in enumerate(card.claims, 1))
+    return element("ol", {"class": "claims"}, *claims)
 
 
-def _claim(card: Card, judged: Judged) -> Markup:
+def _claim(card: Card, judged: Judged, key: str) -> Markup:
     finding = judged.finding
     labels = {subject.name: subject.label for subject in card.subjects}
     subject = judged.claim.subject if finding is None else finding.subject
@@ -154,25 +158,37 @@ def _claim(card: Card, judged: Judged) -> Markup:
         element("h3", {}, claimed),
         element("p", {"class": "whom"}, show_subject(subject, labels)),
     ]
-    if finding is not None:
-        parts.append(element("p", {"class": "value"}, show_finding(finding)))
     bound = judged.claim.at_least if judged.claim.at_least is not None else judged.claim.at_most
-    if finding is not None and finding.interval is not None and bound is not None:
-        interval = finding.interval
-        ends = [interval.low, interval.high, finding.value, bound, *finding.per_seed]
-        room = 0.05 * (max(ends) - min(ends))
-        scale = Scale(min(ends) - room, max(ends) + room, ())
-        lane = Lane(finding.value, interval.low, interval.high, finding.per_seed, 1)
-        name = show_apart(finding.value, bound, finding.unit, signed=is_difference(finding))[1]
-        parts.append(element("div", {"class": "mini"}, claim_plot(scale, lane, bound, name)))
-    reason = judged.reason or judged.sentence
-    parts.append(element("p", {"class": "why"}, reason[:1].upper() + reason[1:]))
-    return element("li", {"class": judged.status}, *parts)
+    if finding is not None and bound is not None:
+        value, name = show_apart(finding.value, bound, finding.unit, signed=is_difference(finding))
+        parts.append(element("p", {"class": "value"}, show_finding(finding, value=value)))
+        if finding.interval is not None:
+            ends = [*extent(finding), bound]
+            room = 0.05 * (max(ends) - min(ends))
+            scale = Scale(min(ends) - room, max(ends) + room, ())
+            plot = claim_plot(scale, lane_of(finding, series_of(card, finding.subject)), bound, name)
+            parts.append(element("div", {"class": "mini"}, plot))
+    if judged.sentence != card.sentence:  # a claim alone has said it all in the verdict
+        reason = judged.reason or judged.sentence
+        parts.append(element("p", {"class": "why"}, reason[:1].upper() + reason[1:]))
+    return element("li", {"class": judged.status, "id": key}, *parts)
+
+
+def _worst(card: Card) -> Markup:
+    lead = "Each model in its own worst group, which need not be another’s."
+    found = [each for subject in card.subjects if (each := summary(card, WORST, subject.name))]
+    names = {subject.name for subject in card.subjects}
+    claimed = any(bounds_on(card, each, names) for each in found)
+    return together([_lead(lead), models_panel(card, card.subjects), reading_of(found, claimed=claimed)])
 
 
 def _groups(card: Card) -> Markup:
     repaired = any(subject.before is not None for subject in card.subjects)
-    lead = f"Where the model is right{', before and after each repair' if repaired else ''}."
+    after = ", before and after each repair" if repaired else ""
+    base = families_in_order(card)[0][0].label
+    lead = f"Where the model is right{after}. Groups stand in the order of {base}, its weakest first."
+    if headline(card, card.subjects) == WORST:
+        lead += " A worst group’s interval allows for its being the smallest of several; a group’s own, here, does not."
     if not card.groups:
         lead = "No groups were given, so this card cannot say where the model fails; only the whole is measured."
     return together([_lead(lead), groups_panel(card)])
@@ -182,6 +198,12 @@ def _lead(text: str) -> Markup:
     return element("p", {"class": "lead"}, text)
 
 
+def _drawn(card: Card, drawn: Sized) -> str:
+    """Which part of the models is drawn, where it is not all of them."""
+    every = len(card.subjects)
+    return "" if len(drawn) == every else f" Drawn for {len(drawn)} of {every} models."
+
+
 def _section(key: str, name: str, content: Markup) -> Markup:
-    heading = element("h2", {"id": f"{key}-heading"}, name)
+    heading = element("h2", {"id": f"{key}-heading"}, element("a", {"href": f"#{key}"}, name))
     return element("section", {"id": key, "aria-labelledby": f"{key}-heading"}, heading, content)

@@ -1,37 +1,32 @@
 """The card's pictures: groups before and after, what each repair changed, calibration, confusion, worst errors."""
 
+import math
 from collections.abc import Sequence
 
-from surefoot.card.card import Card, Mistake, Subject, families
-from surefoot.card.markup import Child, Markup, element, together
-from surefoot.card.plots import Lane, Scale, axis, lanes, marker, reliability_plot, scale_for
-from surefoot.card.words import evidence, finding_title, show_count, show_finding, show_level, show_value
+from surefoot.card.card import Card, Mistake, Subject
+from surefoot.card.forest import axis_row, bounds_on, extent, forest_row, lane_of, panel, reading_of, tagged
+from surefoot.card.markup import Markup, element, together
+from surefoot.card.plots import Scale, lanes, marker, reliability_plot, scale_for
+from surefoot.card.reading import MEANS, SHORT, WORST, changes, families_in_order, label_of
+from surefoot.card.words import finding_title, show_evidence, show_finding, show_share, show_value
 from surefoot.findings.finding import Finding
 
 __all__ = ["calibration_panel", "changes_panel", "confusion_panel", "gallery_panel", "groups_panel", "short_label"]
 
-SUMMARIES = ("worst_group_accuracy", "weighted_accuracy", "accuracy")
-SHORT = {
-    "worst_group_accuracy": "Worst group",
-    "weighted_accuracy": "Mean, weighted as in training",
-    "accuracy": "Mean over all judge rows",
-}
-
 
 def groups_panel(card: Card) -> Markup:
-    """Accuracy of the summary lines and of every group: one panel a base model, one lane a method."""
-    worst = dict.fromkeys(each.slice for each in card.findings if each.name == SUMMARIES[0])
-    rows = [(SUMMARIES[0], part) for part in worst] + [(name, "all") for name in SUMMARIES[1:]]
-    rows += [("accuracy", group) for group in card.groups]
+    """Accuracy over all rows and in every group, weakest first: one panel a base model, one lane a method."""
+    rows = [(name, "all") for name in MEANS] + [("accuracy", group) for group in _weakest_first(card)]
     found = {(each.name, each.slice, each.subject): each for each in card.findings}
-    values = [value for key, each in found.items() if key[:2] in rows for value in _extent(each)]
-    if not values:
+    shown = [each for key, each in found.items() if key[:2] in rows]
+    if not shown:
         return element("p", {"class": "quiet"}, "No accuracy was measured.")
-    scale = scale_for(values, limits=(0.0, 1.0))
-    every = families(card.subjects)
+    scale = scale_for([value for each in shown for value in extent(each)], limits=(0.0, 1.0))
+    every = families_in_order(card)
+    claimed = False
     panels: list[Markup] = []
     for family in every:
-        drawn = [axis_row(scale, "proportion")]
+        drawn = [axis_row(scale, "proportion", "Accuracy")]
         for name, part in rows:
             having = [
                 (series, subject, found[name, part, subject.name])
@@ -39,50 +34,51 @@ def groups_panel(card: Card) -> Markup:
                 if (name, part, subject.name) in found
             ]
             if having:
-                drawn.append(_row(card, family, scale, having))
-            elif name == "accuracy" and part in card.groups:
-                drawn.append(forest_row(part, "no judge rows", lanes(scale, []), []))
-        heading = [element("h3", {}, family[0].label)] if len(every) > 1 else []
-        panels.append(element("div", {"class": "panel"}, *heading, _legend(card, family), *drawn))
-    return together([*panels, _reading(card)])
+                bounds = bounds_on(card, having[0][2], {subject.name for subject in family})
+                claimed = claimed or bool(bounds)
+                drawn.append(_row(card, family, scale, having, [bound for _, bound in bounds]))
+            elif part in card.groups:
+                drawn.append(forest_row(part, ["no judge rows"], lanes(scale, []), []))
+        legend = _legend(card, family) if family[1:] else None
+        panels.append(panel(family[0].label if len(every) > 1 else "", drawn, legend))
+    return together([*panels, reading_of(shown, claimed=claimed)])
 
 
 def changes_panel(card: Card) -> Markup:
     """Paired after − before differences, one row a repair: worst group filled, mean in outline."""
-    measured = {(each.name, each.subject): each for each in card.differences if each.slice not in card.groups}
     labels = {subject.name: subject for subject in card.subjects}
-    mean = next((name for name in ("weighted_accuracy", "accuracy") if any(key[0] == name for key in measured)), None)
-    rows: list[tuple[Subject, int, list[Finding]]] = []
-    for family in families(card.subjects):
-        for series, subject in enumerate(family):
-            pair = f"{subject.name} − {subject.before}"
-            having = [measured[name, pair] for name in (SUMMARIES[0], mean) if name and (name, pair) in measured]
-            if having:
-                rows.append((subject, series, having))
+    rows = [
+        (subject, series, having)
+        for family in families_in_order(card)
+        for series, subject in enumerate(family)
+        if (having := changes(card, subject))
+    ]
     if not rows:
         return element("p", {"class": "quiet"}, "No repair was measured against what it repairs.")
-    scale = scale_for([0.0, *(value for _, _, having in rows for each in having for value in _extent(each))])
-    drawn = [axis_row(scale, rows[0][2][0].unit, signed=True)]
+    scale = scale_for([0.0, *(value for _, _, having in rows for each in having for value in extent(each))])
+    drawn = [axis_row(scale, rows[0][2][0].unit, "Change, in points", signed=True)]
     for subject, series, having in rows:
         base = labels[subject.before or ""]
         chosen = subject.name == card.chosen
-        plot = lanes(
-            scale, [_lane(each, series, chosen, hollow=each.name != SUMMARIES[0]) for each in having], zero=True
-        )
+        plot = lanes(scale, [lane_of(each, series, chosen, hollow=each.name != WORST) for each in having], zero=True)
         numbers = [(SHORT[each.name], show_finding(each).replace(" points", ""), chosen) for each in having]
-        drawn.append(forest_row(short_label(subject, base), f"after {base.label}", plot, numbers))
-    keys = [(SHORT[SUMMARIES[0]], False)] + ([(SHORT[mean], True)] if mean else [])
-    items = [element("li", {"class": "neutral"}, marker(1, hollow=hollow), name) for name, hollow in keys]
-    legend = element("ul", {"class": "legend"}, *items)
-    lead = "After − before in percentage points, paired on the same judge rows and seeds. Right of the line is better."
-    return together([element("p", {"class": "lead"}, lead), element("div", {"class": "panel"}, legend, *drawn)])
+        drawn.append(forest_row(short_label(subject, base), [f"after {base.label}"], plot, numbers))
+    names = dict.fromkeys(each.name for _, _, having in rows for each in having)
+    items = [element("li", {"class": "neutral"}, marker(1, hollow=name != WORST), SHORT[name]) for name in names]
+    lead = (
+        "After − before in percentage points, paired on the same judge rows and seeds. Right of the line is better; "
+        "an interval that crosses the line may be no change."
+    )
+    return together(
+        [element("p", {"class": "lead"}, lead), panel("", drawn, element("ul", {"class": "legend"}, *items))]
+    )
 
 
 def calibration_panel(card: Card) -> Markup:
     """A reliability diagram per drawn subject."""
     drawn: list[Markup] = []
     for name, bins in card.reliability.items():
-        label = _label(card, name)
+        label = label_of(card, name)
         errors = [
             f"{finding_title(each.name)}: {show_finding(each)}"
             for each in card.findings
@@ -93,7 +89,7 @@ def calibration_panel(card: Card) -> Markup:
             element(
                 "figure",
                 {},
-                element("figcaption", {}, _tagged(card, name)),
+                element("figcaption", {}, tagged(card, name)),
                 element("div", {}, reliability_plot(bins, label), *told),
             )
         )
@@ -110,7 +106,7 @@ def gallery_panel(card: Card) -> Markup:
     """The worst errors per drawn subject, as pictures where there are any."""
     parts: list[Markup] = []
     for name, mistakes in card.gallery.items():
-        heading = element("h3", {}, _tagged(card, name))
+        heading = element("h3", {}, tagged(card, name))
         if not mistakes:
             parts.append(together([heading, element("p", {"class": "quiet"}, "No judge row was misjudged.")]))
         else:
@@ -127,66 +123,35 @@ def short_label(subject: Subject, base: Subject) -> str:
     return subject.label
 
 
-def forest_row(
-    name: str, below: str, plot: Markup, numbers: Sequence[tuple[str, str, bool]], *, summary: bool = False
+def _weakest_first(card: Card) -> list[str]:
+    """The groups, from the least accuracy to the greatest of the first panel's base; unmeasured ones last."""
+    (base, *_), *_ = families_in_order(card)
+    values = {each.slice: each.value for each in card.findings if (each.subject, each.name) == (base.name, "accuracy")}
+    return sorted(card.groups, key=lambda group: values.get(group, math.inf))
+
+
+def _row(
+    card: Card,
+    family: Sequence[Subject],
+    scale: Scale,
+    having: Sequence[tuple[int, Subject, Finding]],
+    bounds: Sequence[float],
 ) -> Markup:
-    """A row of a dot plot: name, lanes, and beside each lane its number (of whom, number, highlighted)."""
-    shown: list[Markup] = []
-    for label, number, strong in numbers:
-        value, _, bounds = number.partition(" [")
-        interval = [element("span", {"class": "bounds"}, f" [{bounds}")] if bounds else []
-        parts: list[Child] = [element("span", {"class": "unseen"}, f"{label}: "), value, *interval]
-        shown.append(element("li", {"class": "strong" if strong else None}, *parts))
-    return element(
-        "div",
-        {"class": "row summary" if summary else "row"},
-        element("div", {"class": "row-name"}, name, element("small", {}, below)),
-        plot,
-        element("ul", {"class": "numbers"}, *shown),
-    )
-
-
-def axis_row(scale: Scale, unit: str, *, signed: bool = False) -> Markup:
-    """The axis above the rows of a dot plot."""
-    empty = element("div", {"class": "row-name"})
-    return element("div", {"class": "row head"}, empty, axis(scale, unit, signed=signed), element("div", {}))
-
-
-def _row(card: Card, family: Sequence[Subject], scale: Scale, having: Sequence[tuple[int, Subject, Finding]]) -> Markup:
     """One line of a base model's panel: what each method of its family reaches there, and what is claimed."""
     first = having[0][2]
-    members = {subject.name for subject in family}
-    claimed = [
-        judged.claim
-        for judged in card.claims
-        if judged.finding is not None
-        and judged.finding.subject in members
-        and (judged.finding.name, judged.finding.slice) == (first.name, first.slice)
-    ]
-    bounds = [claim.at_least if claim.at_least is not None else claim.at_most for claim in claimed]
     drawn = lanes(
         scale,
-        [_lane(each, series, subject.name == card.chosen) for series, subject, each in having],
-        [bound for bound in bounds if bound is not None and scale.low <= bound <= scale.high],
+        [lane_of(each, series, subject.name == card.chosen) for series, subject, each in having],
+        [bound for bound in bounds if scale.low <= bound <= scale.high],
     )
     numbers = [
         (short_label(subject, family[0]), show_finding(each), subject.name == card.chosen)
         for _, subject, each in having
     ]
     group = first.slice in card.groups
-    label = first.slice if group else SHORT[first.name]
-    below = show_count(first.clusters, evidence(first)) + ("" if group or first.slice == "all" else f", {first.slice}")
-    return forest_row(label, below, drawn, numbers, summary=not group)
-
-
-def _extent(finding: Finding) -> tuple[float, ...]:
-    ends = () if finding.interval is None else (finding.interval.low, finding.interval.high)
-    return (finding.value, *ends, *finding.per_seed)
-
-
-def _lane(finding: Finding, series: int, highlighted: bool, *, hollow: bool = False) -> Lane:
-    low, high = (None, None) if finding.interval is None else (finding.interval.low, finding.interval.high)
-    return Lane(finding.value, low, high, finding.per_seed, series, highlighted, hollow)
+    return forest_row(
+        first.slice if group else SHORT[first.name], [show_evidence(first)], drawn, numbers, summary=not group
+    )
 
 
 def _legend(card: Card, family: Sequence[Subject]) -> Markup:
@@ -195,28 +160,6 @@ def _legend(card: Card, family: Sequence[Subject]) -> Markup:
         chosen = [element("span", {"class": "tag"}, "chosen")] if subject.name == card.chosen else []
         keys.append(element("li", {}, marker(series), element("span", {}, short_label(subject, family[0])), *chosen))
     return element("ul", {"class": "legend"}, *keys)
-
-
-def _reading(card: Card) -> Markup:
-    """How to read the dot plot."""
-    intervals = [each.interval for each in card.findings if each.interval is not None]
-    seeds = len(card.record.seeds)
-    parts = ["Each mark is accuracy on the judge rows"]
-    parts.append(f", averaged over {show_count(seeds, 'training seed')}" if seeds > 1 else "")
-    if intervals:
-        parts.append(f"; the bar is its {show_level(intervals[0].confidence)} interval")
-    parts.append("; each thin tick is one seed" if any(each.per_seed for each in card.findings) else "")
-    parts.append("; the dashed line is a claimed bound" if card.claims else "")
-    return element("p", {"class": "quiet"}, "".join(parts) + ".")
-
-
-def _label(card: Card, name: str) -> str:
-    return next((subject.label for subject in card.subjects if subject.name == name), name)
-
-
-def _tagged(card: Card, name: str) -> Markup:
-    tag = [element("span", {"class": "tag"}, "chosen")] if name == card.chosen else []
-    return together([_label(card, name), " ", *tag])
 
 
 def _confusion(card: Card, name: str) -> Markup:
@@ -234,10 +177,10 @@ def _confusion(card: Card, name: str) -> Markup:
         heading = element("th", {"scope": "row"}, label)
         body.append(element("tr", {}, heading, *cells, element("td", {"class": "total"}, f"{total:,}")))
     corner = element("th", {"scope": "col", "class": "corner"}, "true ↓ predicted →")
-    head = element("tr", {}, corner, *columns, element("th", {"scope": "col", "class": "total"}, "count"))
+    head = element("tr", {}, corner, *columns, element("th", {"scope": "col", "class": "total"}, "predictions"))
     table = element("table", {"class": "confusion"}, element("thead", {}, head), element("tbody", {}, *body))
-    region = {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": f"Confusion of {_label(card, name)}"}
-    return element("figure", {}, element("figcaption", {}, _tagged(card, name)), element("div", region, table))
+    region = {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": f"Confusion of {label_of(card, name)}"}
+    return element("figure", {}, element("figcaption", {}, tagged(card, name)), element("div", region, table))
 
 
 def _mistake(mistake: Mistake) -> Markup:
@@ -251,6 +194,6 @@ def _mistake(mistake: Mistake) -> Markup:
         element("span", {}, "is ", element("strong", {}, mistake.target)),
         *([element("small", {}, " · ".join(mistake.groups))] if mistake.groups else []),
     ]
-    sure = element("span", {"class": "sure"}, f"{show_value(mistake.probability, 'proportion')} sure")
+    sure = element("span", {"class": "sure"}, f"{show_share(mistake.probability)} sure")
     which = element("p", {"class": "which"}, sure, element("code", {}, mistake.id))
     return element("li", {}, *picture, element("div", {"class": "told"}, *lines), which)

@@ -18,6 +18,7 @@ __all__ = [
     "Lane",
     "Scale",
     "axis",
+    "bound_names",
     "claim_plot",
     "lanes",
     "marker",
@@ -139,21 +140,28 @@ def lanes(scale: Scale, drawn: Sequence[Lane], bounds: Sequence[float] = (), zer
 
 def claim_plot(scale: Scale, lane: Lane, bound: float, name: str) -> Markup:
     """One interval against the bound it is judged by, with the bound's name under its line."""
-    x = scale.at(bound)
-    anchor = "start" if x < 15 else "end" if x > 85 else "middle"
-    parts = [
-        _upright(x, "26", "bound"),
-        *_lane(scale, lane, 13.0),
-        element("text", {"x": _percent(x), "y": 39, "text-anchor": anchor}, name),
-    ]
+    parts = [_upright(scale.at(bound), "26", "bound"), *_lane(scale, lane, 13.0), _named(scale.at(bound), 39, name)]
     return element("svg", {"class": "lanes", "width": "100%", "height": 42, "aria-hidden": "true"}, *parts)
+
+
+def bound_names(scale: Scale, named: Sequence[tuple[float, str]]) -> Markup:
+    """The names of bounds under their dashed lines, one below another."""
+    parts: list[Markup] = []
+    for number, (bound, name) in enumerate(named):
+        parts += [
+            _upright(scale.at(bound), str(4 + 16 * number), "bound"),
+            _named(scale.at(bound), 16 * number + 16, name),
+        ]
+    height = 16 * len(named) + 4
+    return element("svg", {"class": "axis", "width": "100%", "height": height, "aria-hidden": "true"}, *parts)
 
 
 def axis(scale: Scale, unit: str, *, signed: bool = False) -> Markup:
     """The numbers above the lanes."""
     parts: list[Markup] = []
-    for tick in scale.ticks:
-        place = {"x": _percent(scale.at(tick)), "y": 12, "text-anchor": "middle"}
+    for number, tick in enumerate(scale.ticks):
+        kind = "odd" if number % 2 and len(scale.ticks) > 4 else None  # left out where there is little room
+        place = {"x": _percent(scale.at(tick)), "y": 12, "text-anchor": "middle", "class": kind}
         parts.append(element("text", place, _tick(tick, unit, signed)))
     return element("svg", {"class": "axis", "width": "100%", "height": 18, "aria-hidden": "true"}, *parts)
 
@@ -177,6 +185,9 @@ def reliability_plot(bins: Sequence[Bin], label: str) -> Markup:
         parts.append(element("text", {"x": across(tick), "y": up(0.0) + 16, "text-anchor": "middle"}, name))
         parts.append(element("text", {"x": left - 6, "y": up(tick) + 4, "text-anchor": "end"}, name))
     parts.append(_line(across(0.0), up(0.0), across(1.0), up(1.0), "diagonal"))
+    tilt = f"rotate(-45 {across(0.2):.0f} {up(0.2):.0f})"
+    along = {"x": across(0.2), "y": up(0.2) - 5, "text-anchor": "middle", "transform": tilt}
+    parts.append(element("text", along, "right as often as sure"))
     filled = [each for each in bins if each.count]
     for each in filled:
         parts.append(
@@ -217,6 +228,12 @@ def _lane(scale: Scale, lane: Lane, middle: float) -> list[Markup]:
 
 def _upright(x: float, height: str, kind: str) -> Markup:
     return element("line", {"x1": _percent(x), "x2": _percent(x), "y1": 0, "y2": height, "class": kind})
+
+
+def _named(x: float, y: int, name: str) -> Markup:
+    """A name under an upright line, kept inside the plot."""
+    anchor = "start" if x < 30 else "end" if x > 70 else "middle"
+    return element("text", {"x": _percent(x), "y": y, "text-anchor": anchor, "class": "name"}, name)
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:

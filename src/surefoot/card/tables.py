@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from surefoot.card.card import Card, Subject
+from surefoot.card.forest import tagged
 from surefoot.card.markup import Child, Markup, element, together
 from surefoot.card.panels import short_label
+from surefoot.card.reading import WORST, families_in_order, summary, worst_groups
 from surefoot.card.words import (
+    evidence,
     finding_title,
     show_bounds,
     show_count,
@@ -25,14 +28,20 @@ __all__ = ["differences_section", "findings_section", "making_section", "table"]
 def findings_section(card: Card) -> Markup:
     """Every finding, folded by subject; the chosen model's stand open."""
     folds: list[Markup] = []
-    for subject in card.subjects:
+    for subject in (each for family in families_in_order(card) for each in family):
         of = [each for each in card.findings if each.subject == subject.name]
         only = len(card.subjects) == 1
-        folds.append(_fold(_name(card, subject), _findings(of), opened=only or subject.name == card.chosen))
+        folds.append(
+            _fold(
+                tagged(card, subject.name),
+                _findings(card, subject.label, of),
+                opened=only or subject.name == card.chosen,
+            )
+        )
     known = {subject.name for subject in card.subjects}
     rest = [each for each in card.findings if each.subject not in known]
     if rest:
-        folds.append(_fold("Other findings", _findings(rest), opened=False))
+        folds.append(_fold("Other findings", _findings(card, "others", rest), opened=False))
     return together([*folds, _methods(card)])
 
 
@@ -46,7 +55,7 @@ def differences_section(card: Card) -> Markup:
         if after in named and before in named:
             name = f"{short_label(named[after], named[before])} − {named[before].label}"
         of = [each for each in card.differences if each.subject == pair]
-        folds.append(_fold(name, _findings(of, signed=True), opened=False))
+        folds.append(_fold(name, _findings(card, name, of, signed=True), opened=False))
     return together(folds)
 
 
@@ -96,39 +105,48 @@ def making_section(card: Card) -> Markup:
 
 
 def table(label: str, head: Sequence[str], rows: Sequence[Sequence[Child]], *, words: bool = False) -> Markup:
-    """A table that scrolls sideways where it must; each row's first cell is its heading.
+    """A table whose rows' first cells are their headings; on a phone each row is a block, its cells under their names.
 
     words: the other cells are words, not numbers, and may wrap.
     """
     columns = [element("th", {"scope": "col"}, name) for name in head]
-    body = [
-        element("tr", {}, element("th", {"scope": "row"}, row[0]), *(element("td", {}, cell) for cell in row[1:]))
-        for row in rows
-    ]
+    body = [element("tr", {}, element("th", {"scope": "row"}, row[0]), *map(_cell, head[1:], row[1:])) for row in rows]
     parts = [element("thead", {}, element("tr", {}, *columns)), element("tbody", {}, *body)]
-    drawn = element("table", {"class": "words" if words else None}, *parts)
+    drawn = element("table", {"class": "stacked words" if words else "stacked"}, *parts)
     return element("div", {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": label}, drawn)
 
 
-def _findings(findings: Sequence[Finding], *, signed: bool = False) -> Markup:
+def _cell(column: str, content: Child) -> Markup:
+    return element("td", {"data-column": column or None}, content)
+
+
+def _findings(card: Card, whose: str, findings: Sequence[Finding], *, signed: bool = False) -> Markup:
     seeds = any(each.per_seed for each in findings)
+    clusters = _clustered(findings)
     rows: list[list[Child]] = []
     for each in findings:
-        name: Child = finding_title(each.name)
-        if each.slice != "all":
-            name = together([name, element("small", {}, each.slice)])
+        where = [] if each.slice == "all" else [each.slice]
+        if each.name == WORST and not signed:
+            where += worst_groups(card, each.subject)
         row: list[Child] = [
-            name,
+            together([finding_title(each.name), *([element("small", {}, "; ".join(where))] if where else [])]),
             show_value(each.value, each.unit, signed=signed),
             show_bounds(each, signed=signed) or "–",
             f"{each.count:,}",
-            f"{each.clusters:,}",
         ]
+        if clusters:
+            row.append(f"{each.clusters:,}")
         if seeds:
             row.append(" · ".join(show_number(value, each.unit, signed=signed) for value in each.per_seed) or "–")
         rows.append(row)
-    head = ["Measure", "Change" if signed else "Value", "Interval", "Rows", "Clusters", *(["By seed"] if seeds else [])]
-    return table("Findings", head, rows)
+    head = ["Measure", "Change" if signed else "Value", "Interval", "Rows"]
+    head += (["Clusters"] if clusters else []) + (["By seed"] if seeds else [])
+    return table(f"Findings: {whose}", head, rows)
+
+
+def _clustered(findings: Sequence[Finding]) -> bool:
+    """Whether rows hang together behind any of these numbers."""
+    return any(evidence(each) == "cluster" for each in findings)
 
 
 def _methods(card: Card) -> Markup:
@@ -143,7 +161,14 @@ def _methods(card: Card) -> Markup:
     if not measures:
         return Markup("")
     rows = [["; ".join(names), level, method] for (level, method), names in measures.items()]
-    told = element("p", {"class": "quiet"}, "Intervals count independent clusters and seeds, not rows.")
+    every = (*card.findings, *card.differences)
+    rest = (
+        "Rows that hang together count as one cluster: intervals rest on independent clusters"
+        if _clustered(every)
+        else "Every row stands for itself here: intervals rest on rows"
+    )
+    seeds = " and on training seeds" if any(each.per_seed for each in every) else ""
+    told = element("p", {"class": "quiet"}, f"{rest}{seeds}.")
     drawn = table("Methods of the intervals", ["Measure", "Confidence", "Method"], rows, words=True)
     return _fold("How the intervals were made", together([told, drawn]), opened=False)
 
@@ -163,11 +188,11 @@ def _roles(card: Card) -> Markup:
 
 def _training(card: Card) -> Markup:
     """Worst group and mean beside what the model cost: seconds of training a seed, all that it rests on included."""
-    found = {(each.subject, each.name): each for each in card.findings if each.slice not in card.groups}
-    names = [name for name in ("worst_group_accuracy", "accuracy") if any(name == of for _, of in found)]
+    every = [subject.name for subject in card.subjects]
+    names = [name for name in (WORST, "accuracy") if any(summary(card, name, of) for of in every)]
     rows: list[list[str]] = []
     for subject in card.subjects:
-        measured = [found.get((subject.name, name)) for name in names]
+        measured = [summary(card, name, subject.name) for name in names]
         seconds = card.record.seconds.get(subject.name)
         taken = "–" if seconds is None else show_seconds(seconds)
         rows.append([subject.label, *("–" if each is None else show_finding(each) for each in measured), taken])
@@ -188,11 +213,6 @@ def _chosen(subjects: Sequence[Subject], seeds: Sequence[int]) -> Markup:
 
 def _fold(name: Child, content: Markup, *, opened: bool) -> Markup:
     return element("details", {"open": "" if opened else None}, element("summary", {}, name), content)
-
-
-def _name(card: Card, subject: Subject) -> Markup:
-    tag = [element("span", {"class": "tag"}, "chosen")] if subject.name == card.chosen else []
-    return together([subject.label, " ", *tag])
 
 
 def _plain(value: Any) -> Any:

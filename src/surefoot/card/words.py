@@ -16,9 +16,11 @@ __all__ = [
     "show_apart",
     "show_bounds",
     "show_count",
+    "show_evidence",
     "show_finding",
     "show_level",
     "show_seconds",
+    "show_share",
     "show_subject",
     "show_value",
 ]
@@ -107,6 +109,15 @@ def show_subject(subject: str, labels: Mapping[str, str]) -> str:
     return " − ".join(labels.get(name, name) for name in subject.split(" − "))
 
 
+def show_share(share: float) -> str:
+    """A proportion that is never rounded up to all of it.
+
+    >>> show_share(0.988), show_share(0.99999), show_share(1.0)
+    ('98.8%', '>99.9%', '100.0%')
+    """
+    return ">99.9%" if 0.9995 <= share < 1 else show_value(share, "proportion")
+
+
 def show_apart(value: float, bound: float, unit: str, *, signed: bool = False) -> tuple[str, str]:
     """A value and the bound it is held against, with as many decimals as keep unequal numbers apart.
 
@@ -133,6 +144,12 @@ def show_count(count: int, thing: str) -> str:
 def evidence(finding: Finding) -> str:
     """What counts as one piece of evidence behind a number: a row, where none hangs together with others."""
     return "row" if finding.clusters == finding.count else "cluster"
+
+
+def show_evidence(finding: Finding) -> str:
+    """The rows behind a number, and the clusters they form where they hang together."""
+    rows = show_count(finding.count, "row")
+    return rows if evidence(finding) == "row" else f"{rows} ({show_count(finding.clusters, 'cluster')})"
 
 
 def show_level(confidence: float) -> str:

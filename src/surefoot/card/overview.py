@@ -1,0 +1,141 @@
+"""The first screen below the verdict: one picture and four short answers.
+
+The picture is the worst group before and after repair, each model in its own worst group, against what is claimed.
+The answers say where the model is weakest, what was done about it, how sure the numbers are, and what is not known.
+"""
+
+from collections.abc import Sequence
+
+from surefoot.card.card import Card, Subject
+from surefoot.card.forest import models_panel
+from surefoot.card.markup import Child, Markup, element, together
+from surefoot.card.reading import (
+    SHORT,
+    WORST,
+    changes,
+    headline,
+    label_of,
+    of_groups,
+    summary,
+    told_first,
+    worst_groups,
+)
+from surefoot.card.words import show_count, show_evidence, show_finding, show_level
+from surefoot.findings.finding import Finding
+
+__all__ = ["overview"]
+
+UNKNOWN = 2
+"""How many of the card's limits stand on the first screen; the link beside them counts the others."""
+
+
+def overview(card: Card) -> Markup:
+    """The picture and the four answers."""
+    subjects = told_first(card)
+    answers: list[tuple[str, list[Child]]] = [
+        ("Where it is weakest", list(_weakest(card, subjects))),
+        ("What was done", list(_done(card))),
+        ("How sure this is", list(_sure(card, subjects))),
+        ("What is not known", _unknown(card)),
+    ]
+    drawn = [
+        element("div", {}, element("dt", {}, asked), element("dd", {}, *(element("p", {}, line) for line in told)))
+        for asked, told in answers
+    ]
+    return element(
+        "section",
+        {"id": "glance", "aria-labelledby": "glance-heading"},
+        element("h2", {"id": "glance-heading", "class": "unseen"}, "At a glance"),
+        *([models_panel(card, subjects, _title(card, subjects))] if headline(card, subjects) else []),
+        element("dl", {"class": "glance"}, *drawn),
+    )
+
+
+def _title(card: Card, subjects: Sequence[Subject]) -> Markup:
+    worst = headline(card, subjects) == WORST
+    name = "Worst group" if worst else "All judge rows"
+    repaired = any(subject.before is not None for subject in subjects)
+    others = len(card.subjects) - len(subjects)
+    link = element("a", {"href": "#worst" if worst else "#groups"}, show_count(others, "more model"))
+    return together([name, ", before and after repair" if repaired else "", *([" · ", link] if others else [])])
+
+
+def _weakest(card: Card, subjects: Sequence[Subject]) -> list[str]:
+    """The worst group and the mean of the model before any repair; of several such models, the range."""
+    bases = [subject for subject in subjects if subject.before is None]
+    if not card.groups:
+        return ["No groups were given, so this card cannot say where the model fails."]
+    worst = [found for subject in bases if (found := summary(card, WORST, subject.name))]
+    if not worst:
+        return ["No worst group was measured."]
+    if len(worst) > 1:
+        low, high = (pick(worst, key=lambda each: each.value) for pick in (min, max))
+        ends = " to ".join(f"{_number(each)} ({label_of(card, each.subject)})" for each in (low, high))
+        return [f"Worst group of {show_count(len(worst), 'model')}: {ends}."]
+    of = worst[0]
+    named = " and ".join(f"“{name}”" for name in worst_groups(card, of.subject)) or of.slice
+    whose = f" for {label_of(card, of.subject)}" if len(card.subjects) > 1 else ""
+    measured = len(of_groups(card, of.subject))
+    told = [f"Worst of {show_count(measured, 'group')}{whose}: {named}, {_number(of)} right."]
+    if missing := len(card.groups) - measured:
+        told.append(f"{show_count(missing, 'group')} without judge rows: unknown.")
+    if mean := summary(card, "accuracy", of.subject):
+        told.append(f"Over all judge rows: {_number(mean)}.")
+    return told
+
+
+def _done(card: Card) -> list[str]:
+    """The repair that was chosen, or the only one, and what it changed."""
+    repairs = [subject for subject in card.subjects if subject.before is not None]
+    chosen = next((subject for subject in card.subjects if subject.name == card.chosen), None)
+    among = f", chosen among {show_count(len(card.subjects), 'model')}" if len(card.subjects) > 1 else ""
+    if not repairs:
+        several = f" {chosen.label}{among}." if chosen is not None and among else ""
+        return [f"No repair is on this card.{several}"]
+    if chosen is not None and chosen.before is None:
+        return [f"{show_count(len(repairs), 'repair')} measured; {chosen.label}, without repair, was chosen."]
+    if chosen is None and len(repairs) > 1:
+        return [f"{show_count(len(repairs), 'repair')} measured; none was chosen."]
+    repair = chosen or repairs[0]
+    against = label_of(card, repair.before or "")
+    told = [f"{repair.label}{among if chosen else ''}. Against {against}, paired on the same rows:"]
+    return [*told, *(f"{SHORT[each.name]}: {_number(each)}{_maybe(each)}." for each in changes(card, repair))]
+
+
+def _number(finding: Finding) -> str:
+    """Value and interval on one line."""
+    return show_finding(finding).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _maybe(change: Finding) -> str:
+    """What an interval that contains nothing means."""
+    if change.interval is None or not change.interval.low <= 0 <= change.interval.high:
+        return ""
+    return ", which may be no change"
+
+
+def _sure(card: Card, subjects: Sequence[Subject]) -> list[str]:
+    """What the intervals rest on."""
+    told: list[str] = []
+    name = headline(card, subjects)
+    found = [each for subject in subjects if name and (each := summary(card, name, subject.name))]
+    if found:
+        last = found[-1]
+        rows = list(dict.fromkeys(show_evidence(each) for each in found))
+        where = "" if name != WORST else " of their own worst groups" if rows[1:] else " of the worst group"
+        trained = len(last.per_seed)
+        seeds = f"{show_count(trained, 'training seed')} (thin ticks)" if trained else "a single training"
+        level = None if last.interval is None else show_level(last.interval.confidence)
+        bars = "No interval was measured" if level is None else f"Bars are {level} intervals"
+        told.append(f"{bars}, from {seeds} and from {' and '.join(rows)}{where}.")
+        if name == WORST and (whole := summary(card, "accuracy", last.subject)):
+            told.append(f"All judge rows: {show_evidence(whole)}.")
+    if card.record.judge_uses > 1:
+        told.append(f"The judge set was used by {card.record.judge_uses} studies: it is no longer untouched.")
+    return told or ["Nothing was recorded."]
+
+
+def _unknown(card: Card) -> list[Child]:
+    more = len(card.not_shown) - UNKNOWN
+    link = [element("a", {"href": "#limits"}, f"{show_count(more, 'more limit')}")] if more > 0 else []
+    return [*card.not_shown[:UNKNOWN], *link] or ["Nothing was noted."]
