@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from surefoot.density.pools import group_dro_step, mean, total, weighted, worst_group
+from surefoot.density.pools import group_dro_step, mean, total, worst_group
 from surefoot.errors import InputError
 
 SCORES = torch.tensor([-1.0, -2.0, -4.0, -8.0], dtype=torch.float64)
@@ -44,12 +44,6 @@ def test_the_worst_group_alone_gets_the_gradient() -> None:
     assert scores.grad.tolist() == [0.0, 0.75, 0.25, 0.0]
 
 
-def test_weighted_groups_are_averaged_over_those_present() -> None:
-    expected = (0.2 * MEANS[0] + 0.3 * MEANS[1]) / 0.5
-    assert weighted([0.2, 0.3, 0.5])(SCORES, WEIGHTS, MEMBERS).item() == pytest.approx(expected, rel=1e-7)
-    assert weighted(torch.tensor([1.0, 0.0, 0.0]))(SCORES, WEIGHTS, MEMBERS).item() == pytest.approx(MEANS[0])
-
-
 def test_group_dro_step_is_the_papers_update() -> None:
     q = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     losses = torch.tensor([1.0, 4.0, 2.0], dtype=torch.float64)
@@ -84,17 +78,3 @@ def test_what_has_no_mean_is_refused() -> None:
         assert str(raised.value) == (
             "None of the 4 rows of a batch is in a group; give the rows groups or use larger batches."
         )
-    with pytest.raises(InputError) as raised:
-        weighted([0.0, 0.0, 1.0])(SCORES, WEIGHTS, MEMBERS)
-    assert str(raised.value) == (
-        "Every group in a batch has weight zero; give weight to more groups or use larger batches."
-    )
-
-
-def test_group_weights_are_checked() -> None:
-    with pytest.raises(InputError) as raised:
-        weighted([0.5, -0.5])
-    assert str(raised.value) == ("Group weights are [0.5, -0.5]; give non-negative numbers, one of them positive.")
-    with pytest.raises(InputError) as raised:
-        weighted([1.0])(SCORES, WEIGHTS, MEMBERS)
-    assert str(raised.value) == "1 group weights were given for 3 groups; give one per group."

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from surefoot.density.batch import take_batch, whole
+from surefoot.density.batch import whole
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Posterior
 from surefoot.density.priors import Gaussian
@@ -44,7 +44,7 @@ def test_disjoint_batches_of_one_size_average_to_the_full_density(
     parameters = parameters_of(target.network)
     order = torch.randperm(24, generator=torch.Generator().manual_seed(5))
     estimates = [
-        target.minibatch_log_density(parameters, take_batch(whole(rows), index), 24) for index in order.split(6)
+        target.minibatch_log_density(parameters, whole(rows.take(index)), 24) for index in order.split(6)
     ]
     assert len({round(estimate.item(), 6) for estimate in estimates}) == 4, "the estimates themselves differ"
     torch.testing.assert_close(torch.stack(estimates).mean(), target.log_density(parameters, rows), rtol=1e-13, atol=0)
@@ -54,7 +54,7 @@ def test_disjoint_batches_of_one_size_average_to_the_full_density(
 def test_with_a_smaller_last_batch_the_mean_by_size_is_the_full_density(weighted: bool) -> None:
     target, rows = posterior(TEMPERED), some_rows(22, weighted)
     parameters = parameters_of(target.network)
-    batches = [take_batch(whole(rows), index) for index in torch.arange(22).split(5)]
+    batches = [whole(rows.take(index)) for index in torch.arange(22).split(5)]
     estimates = torch.stack([target.minibatch_log_density(parameters, batch, 22) for batch in batches])
     sizes = torch.tensor([len(batch.weights) for batch in batches], dtype=torch.float64)
     assert sizes.tolist() == [5, 5, 5, 5, 2]
@@ -68,7 +68,7 @@ def test_over_all_shuffles_with_a_smaller_last_batch_the_plain_mean_is_the_full_
     target, rows = posterior(PLAIN), some_rows(5, weighted=True)
     parameters = parameters_of(target.network)
     estimates = [
-        target.minibatch_log_density(parameters, take_batch(whole(rows), index), 5)
+        target.minibatch_log_density(parameters, whole(rows.take(index)), 5)
         for order in permutations(range(5))
         for index in torch.tensor(order).split(2)
     ]
@@ -81,7 +81,7 @@ def test_gradients_are_unbiased_too() -> None:
     wanted = list(parameters.values())
     full = torch.autograd.grad(target.log_density(parameters, rows), wanted)
     parts = [
-        torch.autograd.grad(target.minibatch_log_density(parameters, take_batch(whole(rows), index), 24), wanted)
+        torch.autograd.grad(target.minibatch_log_density(parameters, whole(rows.take(index)), 24), wanted)
         for index in torch.arange(24).split(8)
     ]
     for place, expected in enumerate(full):

@@ -171,6 +171,6 @@ def test_the_plain_head_equals_scikit_learn_s_softmax_regression() -> None:
 
 def test_the_plain_head_says_when_it_did_not_converge() -> None:
     with pytest.raises(InputError) as caught:
-        erm_head(ROLES["repair"], strength=1e6, most_steps=2)
-    assert str(caught.value).startswith("The plain head did not converge in 2 steps (gradient ")
-    assert str(caught.value).endswith("use a smaller strength than 1e+06 or a larger tolerance.")
+        erm_head(ROLES["repair"], strength=1e6, tolerance=1e-40)
+    assert str(caught.value).startswith("The plain head has no optimum in reach at strength 1e+06: A softmax head with")
+    assert str(caught.value).endswith("expected at most 1e-40); use a larger penalty.")

@@ -7,7 +7,7 @@ import pytest
 
 from surefoot.errors import InputError
 from surefoot.robust.methods import METHODS
-from surefoot.study.schema import Study, load_study, study_from_json, study_json_schema
+from surefoot.study.schema import Study, load_study, study_json_schema
 
 GOOD = """\
 study: tiny
@@ -54,7 +54,7 @@ def test_comments_layout_and_key_order_leave_no_trace(tmp_path: Path) -> None:
 
 def test_the_canonical_form_reads_back(tmp_path: Path) -> None:
     study = read(GOOD, tmp_path)
-    assert study_from_json(json.loads(json.dumps(study.canonical()))) == study
+    assert Study.model_validate_json(json.dumps(study.canonical())) == study
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from surefoot.rows.rows import Rows
 
-__all__ = ["Batch", "take_batch", "whole"]
+__all__ = ["Batch", "whole"]
 
 
 class Batch(NamedTuple):
@@ -28,8 +28,3 @@ def whole(rows: Rows) -> Batch:
     [0, 1, 0]
     """
     return Batch(rows.inputs[:], rows.targets, rows.weights, rows.groups.members)
-
-
-def take_batch(batch: Batch, index: Tensor) -> Batch:
-    """The rows of a batch at `index`, in that order."""
-    return Batch(batch.inputs[index], batch.targets[index], batch.weights[index], batch.members[index])

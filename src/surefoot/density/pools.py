@@ -3,8 +3,6 @@
 A pool is called with scores `[rows]`, weights `[rows]` and the groups' membership matrix `[rows, groups]`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -14,14 +12,12 @@ from torch import Tensor
 from surefoot.errors import InputError
 
 __all__ = [
-    "GroupWeighted",
     "Pool",
     "group_dro_step",
     "group_means",
     "mean",
     "per_row",
     "total",
-    "weighted",
     "worst_group",
 ]
 
@@ -88,40 +84,6 @@ def worst_group(
     """
     means, present = group_means(scores, weights, members)
     return means.masked_fill(~present, torch.inf).min()
-
-
-@dataclass(frozen=True)
-class GroupWeighted:
-    """Σ_g q_g s̄_g / Σ_g q_g over the groups that have rows in the batch; s̄_g is a group's mean score."""
-
-    weights: tuple[float, ...]
-
-    def __call__(
-        self,
-        scores: Float[Tensor, "rows"],
-        weights: Float[Tensor, "rows"],
-        members: Bool[Tensor, "rows groups"],
-        /,
-    ) -> Float[Tensor, ""]:
-        if len(self.weights) != members.shape[1]:
-            raise InputError(
-                f"{len(self.weights)} group weights were given for {members.shape[1]} groups; give one per group."
-            )
-        means, present = group_means(scores, weights, members)
-        shares = means.new_tensor(self.weights) * present
-        if not bool(shares.sum() > 0):
-            raise InputError(
-                "Every group in a batch has weight zero; give weight to more groups or use larger batches."
-            )
-        return (shares * means).sum() / shares.sum()
-
-
-def weighted(weights: Sequence[float] | Tensor) -> GroupWeighted:
-    """The pool that weights groups by `weights`, for instance by the q of `group_dro_step`."""
-    values = weights.tolist() if isinstance(weights, Tensor) else [float(weight) for weight in weights]
-    if not values or min(values) < 0 or not sum(values) > 0:
-        raise InputError(f"Group weights are {values}; give non-negative numbers, one of them positive.")
-    return GroupWeighted(tuple(values))
 
 
 def group_dro_step(

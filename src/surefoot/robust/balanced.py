@@ -7,8 +7,6 @@ Source: LaBonte, Muthukumar and Kumar (2023), "Towards last-layer retraining for
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from surefoot.errors import InputError
 from surefoot.robust.head import LinearHead, Repaired, fold_scaler
@@ -16,6 +14,7 @@ from surefoot.robust.method import Method
 from surefoot.robust.protocol import check_head, class_groups, material, material_of, selection_groups
 from surefoot.robust.retrain import RetrainSettings, retrain
 from surefoot.robust.scaler import fit_scaler
+from surefoot.robust.softmax.convex import fit_softmax, weighted_mean
 from surefoot.rows.roles import Roles
 from surefoot.rows.rows import Rows
 
@@ -41,14 +40,14 @@ def class_balanced(features: Roles, erm: LinearHead, settings: BalancedSettings,
     return Repaired(repaired.head, repaired.chosen, repaired.trials, repaired.seen, (*repaired.notes, note))
 
 
-def erm_head(features: Rows, *, strength: float = 1.0, tolerance: float = 1e-6, most_steps: int = 2000) -> LinearHead:
+def erm_head(features: Rows, *, strength: float = 1.0, tolerance: float = 1e-6) -> LinearHead:
     """Plain softmax regression on standardised features, converged: for features that come without a head.
 
         minimise  ½ ‖W‖² + C · Σ_i r_i · CE(y_i, W z_i + b)
 
-    over one row of W per class, r the row weights, C `strength`, the bias free; L-BFGS in float64 until the largest
-    entry of the gradient, divided by C · Σ r, is at most `tolerance`. Scaler folded in. Raises `InputError` when that
-    is not reached. It learns on the rows given: use fit rows, so that repair rows stay unseen by it.
+    over one row of W per class, r the row weights, C `strength`, the bias free: `fit_softmax` at λ = 1 / (C Σ r), until
+    the largest entry of the gradient, divided by C · Σ r, is at most `tolerance`. Scaler folded in. Raises `InputError`
+    when that is not reached. It learns on the rows given: use fit rows, so that repair rows stay unseen by it.
 
     >>> from surefoot.rows.rows import make_rows
     >>> head = erm_head(make_rows(torch.tensor([[0.0], [1.0], [2.0], [3.0]]), torch.tensor([0, 0, 1, 1])))
@@ -58,41 +57,14 @@ def erm_head(features: Rows, *, strength: float = 1.0, tolerance: float = 1e-6, 
     rows = material_of(features, "fit", "the plain head")
     class_groups(rows, "the plain head")
     scaler = fit_scaler(rows.features)
-    inputs = scaler.apply(rows.features)
     weights = features.weights.to(torch.float64)
-    total = strength * weights.sum()
-    classes, width = len(features.classes), inputs.shape[1]
-    weight = torch.zeros(classes, width, dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
-
-    def objective() -> Tensor:
-        losses = cross_entropy(inputs @ weight.T + bias, rows.targets, reduction="none")
-        return (0.5 * weight.square().sum() + strength * (weights * losses).sum()) / total
-
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        value = objective()
-        value.backward()
-        return value
-
-    optimiser = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=most_steps,
-        max_eval=2 * most_steps,
-        tolerance_grad=tolerance,
-        tolerance_change=0.0,
-        history_size=20,
-        line_search_fn="strong_wolfe",
-    )
-    optimiser.step(closure)
-    slopes = torch.autograd.grad(objective(), [weight, bias])
-    steepest = max(float(slope.abs().max()) for slope in slopes)
-    if not steepest <= tolerance:
-        raise InputError(
-            f"The plain head did not converge in {most_steps} steps (gradient {steepest:.1e}, expected at most "
-            f"{tolerance:g}); use a smaller strength than {strength:g} or a larger tolerance."
-        )
-    head = fold_scaler(LinearHead(weight.detach(), bias.detach()), scaler.mean, scaler.scale)
+    penalty = 1 / (strength * float(weights.sum()))
+    inputs, pool = scaler.apply(rows.features), weighted_mean(weights)
+    try:
+        fitted = fit_softmax(inputs, rows.targets, pool, penalty, len(features.classes), tolerance=tolerance)
+    except InputError as error:
+        raise InputError(f"The plain head has no optimum in reach at strength {strength:g}: {error}") from None
+    head = fold_scaler(fitted, scaler.mean, scaler.scale)
     precision = rows.features.dtype
     return LinearHead(head.weight.to(precision), head.bias.to(precision))
 

@@ -1,8 +1,8 @@
 """Penalised heads of two and more classes, from the fits of the sparse solver.
 
 Liblinear's semantics unless asked otherwise (`surefoot.robust.sparse.solve`). Two classes give logits ∓½(wᵀz + b), so
-that their softmax is the sigmoid of the fit. More than two are fitted one against the rest; the logits are those of the K
-fits, whose argmax is the one-versus-rest decision, and the head's softmax over them replaces the usual normalised
+that their softmax is the sigmoid of the fit. More than two are fitted one against the rest; the logits are those of the
+K fits, whose argmax is the one-versus-rest decision, and the head's softmax over them replaces the usual normalised
 sigmoids. Or they are fitted as one softmax (`surefoot.robust.sparse.multinomial`), whose logits they are.
 """
 

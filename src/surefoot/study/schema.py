@@ -16,7 +16,7 @@ from surefoot.errors import InputError
 from surefoot.robust.methods import METHODS
 from surefoot.study.shape import Study
 
-__all__ = ["Study", "load_study", "study_from_json", "study_json_schema"]
+__all__ = ["Study", "load_study", "study_json_schema"]
 
 Place = tuple[str | int, ...]
 
@@ -41,11 +41,6 @@ def load_study(path: Path) -> Study:
     if not isinstance(data, dict):
         raise InputError(f"{path.name} holds no study; expected keys such as study, rows, network, base and seeds.")
     return _checked(data, path.name, lines)
-
-
-def study_from_json(record: Mapping[str, Any], name: str = "study.json") -> Study:
-    """The study that `Study.canonical` wrote down."""
-    return _checked(dict(record), name, {})
 
 
 def study_json_schema() -> dict[str, Any]:

@@ -3,8 +3,8 @@
     minimise over (W, b)   ρ ‖W‖₁ + (1 − ρ)/2 ‖W‖² + [the same of b] + C · Σ_i r_i · CE(y_i, W z_i + b)
 
 with the parameters of `surefoot.robust.sparse.solve`. One row of W for every class: the softmax does not fix their
-common part, the penalty does (a free intercept keeps that of its start). L1 and elastic net take proximal Newton steps on the
-(class, column) pairs that are nonzero or pull hardest, with the softmax's full Hessian over them
+common part, the penalty does (a free intercept keeps that of its start). L1 and elastic net take proximal Newton steps
+on the (class, column) pairs that are nonzero or pull hardest, with the softmax's full Hessian over them
 
     H_(k,j),(l,m) = Σ_i κ_i p_ik (δ_kl − p_il) z_ij z_im,
 
