@@ -148,6 +148,12 @@ def test_the_first_of_equals_wins_and_nan_never_does() -> None:
         choose_best([])
 
 
+def test_where_every_setting_fails_its_worst_group_the_best_mean_wins() -> None:
+    """A constant head ties at zero with heads that have learned something; the order of the grid must not choose it."""
+    trials = [Trial({"C": c}, 0.0, mean) for c, mean in [(0.01, 0.5), (0.1, 0.8), (1.0, 0.8)]]
+    assert choose_best(trials) == 1
+
+
 def test_the_plain_head_equals_scikit_learn_s_softmax_regression() -> None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler

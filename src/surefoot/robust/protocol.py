@@ -166,7 +166,9 @@ def score(head: LinearHead, rows: Rows, setting: Mapping[str, float] | None = No
 def choose_best(trials: Sequence[Trial]) -> int:
     """The number of the trial with the highest worst-group accuracy; of equals the first tried wins.
 
-    Whoever orders the trials decides ties. NaN never wins: it raises.
+    Whoever orders the trials decides ties, but for one: where no setting gets a single row of its worst group right,
+    the best mean wins, so that a head without weights, the strongest penalty's, is never chosen by a tie at zero. NaN
+    never wins: it raises.
     """
     if not trials:
         raise InputError("There is nothing to choose from: no setting was tried; give at least one.")
@@ -176,7 +178,11 @@ def choose_best(trials: Sequence[Trial]) -> int:
                 f"The setting {dict(trial.setting)} scored {trial.worst_group_accuracy}, which is no accuracy; "
                 "check that every group has rows."
             )
-    return max(range(len(trials)), key=lambda number: trials[number].worst_group_accuracy)
+    lost = all(trial.worst_group_accuracy == 0 for trial in trials)
+    return max(
+        range(len(trials)),
+        key=lambda number: trials[number].mean_accuracy if lost else trials[number].worst_group_accuracy,
+    )
 
 
 def seen_by(*rows: Material) -> frozenset[str]:

@@ -73,6 +73,8 @@ def _source(path: Path, columns: Columns, reading: Reading) -> str:
             lines.append(f"    id: {_text(columns.id)}")
         if columns.images is not None and kind == "table":
             lines.append(f"    images: {_text(columns.images)}")
+        if len(shape := tuple(reading.rows.inputs[:1].shape[1:])) == 3:
+            lines.append(f"    size: [{shape[1]}, {shape[2]}]  # height and width that every picture is brought to")
     if reading.split is not None and (unknown := sorted(set(reading.split) - set(SPLIT_MEANING))):
         lines.append("    # Say what these splits are for: fit, repair, choose or judge.")
         lines.append(f"    meaning: {{{', '.join(f'{_text(value)}: fit' for value in unknown)}}}")
@@ -97,7 +99,8 @@ def _network(reading: Reading) -> str:
     shape: Sequence[int] = tuple(reading.rows.inputs[:1].shape[1:])
     if len(shape) == 3:
         return (
-            "# Images: a small convolutional network. Your own: {file: net.py:Net}\n"
+            "# Images: a small convolutional network. Your own: {file: net.py:Net}. A model that is trained\n"
+            "# already is repaired without a study: surefoot repair DATA --model FOLDER.\n"
             "network:\n  cnn: {channels: [16, 32], hidden: 64}"
         )
     if torch.Size(shape).numel() >= 64:
@@ -108,8 +111,11 @@ def _network(reading: Reading) -> str:
 def _mitigations(groups: Sequence[str]) -> str:
     if not groups:
         return (
-            "# No groups were found: name columns with --groups to have DFR and AFR tried too.\n"
-            "mitigations:\n  balanced: {method: class_balanced}"
+            "# No groups were named, so “worst” is the worst class. Columns named with --groups bring DFR, and\n"
+            "# repairs chosen by the worst group.\n"
+            "mitigations:\n"
+            "  balanced: {method: class_balanced}\n"
+            "  afr: {method: afr, selection: classes}"
         )
     return (
         "# Repairs of the last layer, each beside plain class balancing, which often does most of the work.\n"
