@@ -23,6 +23,7 @@ from surefoot.errors import InputError
 from surefoot.inference.schedule import momentum_at, rate_at
 from surefoot.inference.settings import Ascend
 from surefoot.inference.shift import draw_offsets, shift_images
+from surefoot.networks.layout import lay_out, layout_of
 from surefoot.networks.network import Parameters
 from surefoot.rows.rows import Inputs, Rows
 
@@ -103,8 +104,8 @@ class Feed:
 def make_feed(rows: Rows, module: nn.Module, settings: Ascend, seed: int, device: str) -> Feed:
     """A feed of `rows`, in the layout that suits `module` (which is put into that layout)."""
     inputs = rows.inputs.to(device) if isinstance(rows.inputs, Tensor) and device != "cpu" else rows.inputs
-    layout = _layout(module, rows.inputs[:2].to(device))
-    _lay_out(module, layout)
+    layout = layout_of(module, rows.inputs[:2].to(device))
+    lay_out(tensors_of(module), layout)
     return Feed(
         inputs=inputs,
         targets=rows.targets.to(device),
@@ -199,30 +200,6 @@ def _set_pace(optimiser: torch.optim.Optimizer, settings: Ascend, step: int, ste
             group["momentum"] = momentum
         else:
             group["betas"] = (momentum, group["betas"][1])
-
-
-def _layout(module: nn.Module, sample: Tensor) -> torch.memory_format:
-    """Channels last when there are convolutions of images and the network runs that way.
-
-    A network that reshapes by `view` does not: it is tried on two rows, in evaluation mode, leaving no trace.
-    """
-    if sample.ndim != 4 or not any(isinstance(part, nn.Conv2d) for part in module.modules()):
-        return torch.contiguous_format
-    trial = copy.deepcopy(module).eval()
-    _lay_out(trial, torch.channels_last)
-    try:
-        with torch.no_grad():
-            trial(sample.contiguous(memory_format=torch.channels_last))
-    except RuntimeError:
-        return torch.contiguous_format
-    return torch.channels_last
-
-
-def _lay_out(module: nn.Module, layout: torch.memory_format) -> None:
-    """Lay images' filters out anew. `clone`, since `contiguous` leaves a single channel's strides ambiguous."""
-    for tensor in tensors_of(module).values():
-        if tensor.ndim == 4:
-            tensor.data = tensor.data.clone(memory_format=layout)
 
 
 def _generator(seed: int, epoch: int, purpose: int) -> torch.Generator:

@@ -43,7 +43,7 @@ def build_mlp(inputs: int, hidden: int | Sequence[int], classes: int, seed: int)
 
 
 def build_cnn(shape: Sequence[int], channels: Sequence[int], hidden: int, classes: int, seed: int) -> Network:
-    """For each entry of `channels`: 3×3 convolution, ReLU, 2×2 maximum; then a hidden layer and the head.
+    """For each entry of `channels`: 3×3 convolution, 2×2 maximum, ReLU; then a hidden layer and the head.
 
     shape: (channels, height, width) of an input, in pixels; each pooling halves height and width, rounding down.
 
@@ -56,8 +56,9 @@ def build_cnn(shape: Sequence[int], channels: Sequence[int], hidden: int, classe
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, leaving in enumerate(channels, start=1):
         layers[f"conv{number}"] = skip_init(nn.Conv2d, entering, leaving, 3, padding=1)
-        layers[f"relu{number}"] = nn.ReLU()
+        # Maximum, then ReLU: the two commute, and so a quarter of the pixels is left for the second.
         layers[f"pool{number}"] = nn.MaxPool2d(2)
+        layers[f"relu{number}"] = nn.ReLU()
         entering, height, width = leaving, height // 2, width // 2
     if height * width == 0:
         raise InputError(

@@ -18,6 +18,7 @@ from surefoot.errors import InputError
 from surefoot.files import digest_file, digest_json
 from surefoot.memory import require_memory
 from surefoot.networks.chunks import CHUNK_FORMAT, fill_chunks, finished_dtype
+from surefoot.networks.layout import lay_out, layout_of
 from surefoot.networks.network import Network, Parameters, check_head_is_last, digest_parameters, embed
 from surefoot.networks.product import product_in_use
 from surefoot.networks.tensor_file import DTYPE_CODES
@@ -63,10 +64,13 @@ def extract(
         return rows.with_inputs(torch.zeros(0, width))
     moved = _copied(parameters, device)
     dtype = finished_dtype(there) or _try_first(network, moved, rows, batch)
+    layout = layout_of(network.module, _part(rows, slice(0, 1), moved[f"{network.head}.weight"]))
+    lay_out(moved, layout)
 
     def compute(chunk: slice) -> Tensor:
         with torch.no_grad():
-            features = embed(network, moved, _part(rows, chunk, moved[f"{network.head}.weight"]))
+            inputs = _part(rows, chunk, moved[f"{network.head}.weight"])
+            features = embed(network, moved, inputs.contiguous(memory_format=layout))
         refuse_not_finite(features, rows, chunk)
         return features
 

@@ -25,7 +25,7 @@ from surefoot.progress import Progress, silent
 
 __all__ = ["CHUNK_FORMAT", "fill_chunks", "finished_dtype"]
 
-CHUNK_FORMAT = 1
+CHUNK_FORMAT = 2
 FEATURES = "features.safetensors"
 MANIFEST = "manifest.json"
 DONE = "done"

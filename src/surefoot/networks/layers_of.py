@@ -26,7 +26,7 @@ def layer_names(network: Network) -> tuple[str, ...]:
 
     >>> from surefoot.networks.build import build_cnn
     >>> layer_names(build_cnn((1, 8, 8), (4,), hidden=3, classes=2, seed=0))
-    ('conv1', 'relu1', 'pool1', 'hidden', 'hidden_relu', 'head')
+    ('conv1', 'pool1', 'relu1', 'hidden', 'hidden_relu', 'head')
     """
     children = [name for name, part in network.module.named_children() if not isinstance(part, SILENT)]
     return (*(name for name in children if name != network.head), network.head)
@@ -46,9 +46,9 @@ def embed_layers(
     >>> from surefoot.rows.rows import make_rows
     >>> network = build_cnn((1, 8, 8), (4,), hidden=3, classes=2, seed=0)
     >>> rows = make_rows(torch.zeros(5, 1, 8, 8), torch.tensor([0, 1, 0, 1, 0]))
-    >>> seen = embed_layers(network, parameters_of(network), rows, ["pool1", "head"])
+    >>> seen = embed_layers(network, parameters_of(network), rows, ["relu1", "head"])
     >>> {name: tuple(each.inputs[:].shape) for name, each in seen.items()}
-    {'pool1': (5, 4), 'head': (5, 3)}
+    {'relu1': (5, 4), 'head': (5, 3)}
     """
     modules = dict(network.module.named_modules())
     for name in layers:

@@ -1,7 +1,7 @@
 """Probe what representations hold, without a study: features files of the same rows, or layers of a saved model.
 
     kept = probe_features([Path("resnet.npz"), Path("vit.npz")])
-    kept = probe_layers("model/", Path("rows.npz"), layers=["pool1", "head"])
+    kept = probe_layers("model/", Path("rows.npz"), layers=["relu1", "head"])
 
 Each leaves a card: core and shortcut decodability of every representation, and paired differences from the first.
 """
