@@ -1,5 +1,6 @@
 """A card from classifiers and arrays: the numbers of scikit-learn's own metrics, and nothing judged twice."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sklearn_examples import World, world
 from surefoot.card.card import Card
 from surefoot.card.ledger import Ledger
 from surefoot.card.page import page
-from surefoot.card.serialise import card_from_json, card_to_json
+from surefoot.card.serialise import card_digest, card_from_json, card_to_json
 from surefoot.errors import InputError
 from surefoot.files import read_json
 from surefoot.sklearn import DFRClassifier, card_of, worst_group_accuracy
@@ -97,12 +98,87 @@ def test_a_card_on_disk_is_noted_in_the_ledger(tmp_path: Path) -> None:
     assert again.record.judge_uses == 2
 
 
+def test_paths_and_claims_may_be_strings(tmp_path: Path) -> None:
+    model = fitted()["repaired"]
+    one = card_of(model, JUDGE.X, JUDGE.y, groups=JUDGE.place, claims="worst_group_accuracy >= 0.6", out=str(tmp_path))
+    assert [judged.claim.at_least for judged in one.claims] == [0.6]
+    (folder,) = tmp_path.glob("card-*")
+    assert Card.read(str(folder)) == one
+
+
+def test_a_claim_may_name_another_model() -> None:
+    claims = ["worst_group_accuracy of plain >= 0.6", "worst_group_accuracy >= 0.6"]
+    card = card_of(fitted(), JUDGE.X, JUDGE.y, groups=JUDGE.place, claims=claims)
+    assert [judged.claim.subject for judged in card.claims] == ["plain", "repaired"]
+
+
+def test_a_card_at_the_prompt_is_short() -> None:
+    card = card_of(fitted(), JUDGE.X, JUDGE.y, groups=JUDGE.place, title="Birds <i>")
+    said = repr(card)
+    assert len(said) < 600
+    assert said.startswith("Card “Birds <i>”: undecided\nNo claim was made")
+    for model in ("plain", "repaired"):
+        worst, mean = (value(card, model, name) for name in ("worst_group_accuracy", "accuracy"))
+        (line,) = [line for line in said.splitlines() if line.startswith(model)]
+        assert f"{100 * worst:.1f}%" in line
+        assert f"{100 * mean:.1f}%" in line
+    html = card._repr_html_()
+    assert "Birds &lt;i&gt;" in html
+    assert html.count("<tr>") == 3
+    alone = card_of(fitted()["repaired"], JUDGE.X, JUDGE.y)
+    assert "DFRClassifier" in repr(alone)
+
+
+def test_many_models_at_the_prompt_are_counted() -> None:
+    right = np.stack([JUDGE.y == "land", JUDGE.y == "water"], axis=1).astype(float)
+    card = card_of({f"model {number}": right for number in range(12)}, JUDGE.X, JUDGE.y)
+    assert repr(card).endswith("and 2 more models")
+    assert "model 9" in repr(card)
+    assert "model 10" not in repr(card)
+
+
+def test_a_card_is_saved_and_read_back(tmp_path: Path) -> None:
+    card = card_of(fitted(), JUDGE.X, JUDGE.y, groups=JUDGE.place)
+    written = card.save(str(tmp_path / "deep" / "card"))
+    assert written == tmp_path / "deep" / "card" / "card.html"
+    assert written.read_text(encoding="utf-8") == page(card)
+    again = Card.read(written.parent)
+    assert again == card
+    assert card_digest(again) == card_digest(card)
+    assert Card.read(str(written.with_name("card.json"))) == card
+
+
+def test_one_finding_by_its_name() -> None:
+    card = card_of(fitted(), JUDGE.X, JUDGE.y, groups=JUDGE.place)
+    for model in ("plain", "repaired"):
+        assert card.finding("worst_group_accuracy", of=model).value == value(card, model, "worst_group_accuracy")
+    gain = card.finding("accuracy", of="repaired", against="plain")
+    assert gain.value == value(card, "repaired − plain", "accuracy")
+    assert card.finding("accuracy", of="plain", on="land, lake").slice == "land, lake"
+    alone = card_of(fitted()["plain"], JUDGE.X, JUDGE.y)
+    assert alone.finding("accuracy").subject == "model"
+    chosen = replace(card, chosen="repaired")
+    assert chosen.finding("nll").subject == "repaired"
+    for asked, said in [
+        ({"name": "accuracy"}, 'say of which one: "plain", "repaired"'),
+        ({"name": "accuracy", "of": "repared"}, 'no model "repared"; did you mean "repaired"'),
+        ({"name": "acuracy", "of": "plain"}, 'no finding "acuracy"; did you mean "accuracy"'),
+        ({"name": "accuracy", "of": "plain", "on": "lake"}, 'no slice "lake"'),
+        ({"name": "accuracy", "of": "plain", "against": "repaired"}, 'no model "plain − repaired"'),
+    ]:
+        with pytest.raises(InputError, match=said):
+            card.finding(**asked)
+
+
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("an unknown label", {"y": ["land"] * 799 + ["sea"]}, "'sea'"),
     ("too few labels", {"y": ["land"]}, "800 rows in X but 1 labels"),
     ("no model", {"models": {}}, "no model"),
     ("probabilities of another width", {"models": np.full((800, 3), 1 / 3)}, r"give \[rows, 2\]"),
     ("no probabilities", {"models": LinearSVC().fit(LEARN.X, LEARN.y)}, "no predict_proba"),
+    ("models in a list", {"models": [fitted()["plain"]] * 2}, "several by name"),
+    ("a claim that is a number", {"claims": [0.6]}, "A claim is 0.6; write it as text"),
+    ("groups by name", {"groups": "place"}, r"groups is 'place'; give the column itself"),
     ("a claim on nothing", {"claims": ["speed >= 1"]}, "speed"),
     ("groups of another length", {"groups": ["a"]}, "800 rows but 1 groups"),
     (

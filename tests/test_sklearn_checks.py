@@ -22,7 +22,7 @@ def test_the_contract_of_an_estimator(estimator: Any, check: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::surefoot.sklearn.heads.NoGroupsWarning")
+@pytest.mark.filterwarnings("ignore::surefoot.sklearn.NoGroupsWarning")
 @parametrize_with_checks(USUAL)
 def test_the_contract_with_usual_settings(estimator: Any, check: Any) -> None:
     check(estimator)

@@ -2,24 +2,19 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import sklearn
 import torch
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_examples import world
-from surefoot.errors import InputError
 from surefoot.robust.afr import AFRSettings, afr
 from surefoot.robust.balanced import erm_head
 from surefoot.robust.dfr import DFRSettings, dfr
@@ -31,20 +26,11 @@ from surefoot.sklearn import (
     AFRClassifier,
     DFRClassifier,
     GroupDROClassifier,
-    NoGroupsWarning,
     linear_head,
     logistic_regression,
     worst_group_accuracy,
-    worst_group_scorer,
 )
 from surefoot.sklearn.heads import seed_from
-
-
-@pytest.fixture
-def routing() -> Iterator[None]:
-    with sklearn.config_context(enable_metadata_routing=True):
-        yield
-
 
 SMALL_AFR: dict[str, Any] = {"gammas": (2.0, 6.0), "penalties": (0.0,), "steps": 50}
 GROUPED = [
@@ -188,69 +174,6 @@ def test_afr_sees_groups_only_where_it_chooses() -> None:
     assert all(np.array_equal(each.base_head_.weight, fitted[0].base_head_.weight) for each in fitted)
 
 
-def test_groups_reach_every_fit_and_score_of_a_search(routing: None) -> None:
-    of = world(400)
-    pipeline = make_pipeline(StandardScaler(), DFRClassifier(C=1.0, retrains=2, random_state=0))
-    grid = {"dfrclassifier__C": [0.01, 0.3]}
-    division = of.y + of.place
-    folds = list(StratifiedKFold(3, shuffle=True, random_state=0).split(of.X, division))
-    search = GridSearchCV(pipeline, grid, scoring=worst_group_scorer(), cv=folds)
-    search.fit(of.X, of.y, groups=of.place)
-    assert len(search.best_estimator_[-1].groups_) == 4
-    by_hand = np.zeros((2, 3))
-    for number, C in enumerate(grid["dfrclassifier__C"]):
-        for fold, (learn, held) in enumerate(folds):
-            again = clone(pipeline).set_params(dfrclassifier__C=C)
-            said = again.fit(of.X[learn], of.y[learn], groups=of.place[learn]).predict(of.X[held])
-            right = pd.Series(said == of.y[held]).groupby(division[held]).mean()
-            by_hand[number, fold] = right.min()
-    found = np.stack([search.cv_results_[f"split{fold}_test_score"] for fold in range(3)], axis=1)
-    assert np.allclose(found, by_hand)
-    scores = cross_val_score(pipeline, of.X, of.y, params={"groups": of.place}, scoring=worst_group_scorer(), cv=folds)
-    again = cross_val_score(pipeline, of.X, of.y, params={"groups": of.place}, scoring=worst_group_scorer(), cv=folds)
-    assert np.array_equal(scores, again)
-    assert search.score(of.X, of.y, groups=of.place) == worst_group_accuracy(
-        of.y, search.predict(of.X), groups=of.place
-    )
-
-
-def test_groups_may_be_asked_for_under_another_name(routing: None) -> None:
-    of = world(200)
-    model = make_pipeline(StandardScaler(), DFRClassifier(C=1.0, retrains=2).set_fit_request(groups="place"))
-    assert len(model.fit(of.X, of.y, place=of.place)[-1].groups_) == 4
-
-
-@pytest.mark.filterwarnings("ignore:The groups parameter is ignored by StratifiedKFold")
-def test_groups_lost_on_the_way_are_noticed() -> None:
-    of = world(200)
-    search = GridSearchCV(DFRClassifier(retrains=2), {"C": [0.1]}, cv=2, refit=False)
-    with pytest.warns(NoGroupsWarning, match="enable_metadata_routing"):
-        search.fit(of.X, of.y, groups=of.place)
-    with pytest.raises(InputError, match="enable_metadata_routing"):
-        worst_group_scorer()
-
-
-def test_names_of_features_are_kept_and_checked() -> None:
-    of = world(200)
-    frame = pd.DataFrame(of.X, columns=list("abcdef"))
-    fitted = DFRClassifier(C=1.0, retrains=2, balance="classes").fit(frame, of.y)
-    assert fitted.feature_names_in_.tolist() == list("abcdef")
-    with pytest.raises(ValueError, match="feature names"):
-        fitted.predict(frame[list("fedcba")])
-
-
-def test_rows_of_unknown_group_are_left_out_of_draws() -> None:
-    of = world(300)
-    place = of.place.astype(object)
-    place[::3] = None
-    known = np.arange(300) % 3 != 0
-    fitted = GroupDROClassifier(penalty=0.1).fit(of.X, of.y, groups=place)
-    assert len(fitted.groups_) == 4
-    noted = DFRClassifier(C=1.0, retrains=2).fit(of.X, of.y, groups=place)
-    assert any("100 of 300" in note and "no group" in note for note in noted.notes_)
-    assert np.array_equal(place[known], of.place[known])
-
-
 def test_balancing_classes_uses_groups_to_choose_alone() -> None:
     of = world(400)
     one = DFRClassifier(C=0.3, retrains=2, balance="classes", random_state=0).fit(of.X, of.y, groups=of.place)
@@ -283,31 +206,3 @@ def test_a_head_as_logistic_regression(classes: int) -> None:
     assert np.allclose(theirs.predict_proba(inputs.numpy()), head.probabilities(inputs).numpy(), atol=1e-12)
     back = linear_head(theirs)
     assert back.probabilities(inputs).allclose(head.probabilities(inputs))
-
-
-BAD: list[tuple[str, Any, dict[str, Any], str]] = [
-    ("too few groups", DFRClassifier(C=1.0), {"groups": ["a"] * 3}, "100 rows but 3 groups"),
-    ("a matrix of numbers", DFRClassifier(C=1.0), {"groups": np.zeros((100, 2))}, "boolean matrix"),
-    ("all groups missing", DFRClassifier(C=1.0), {"groups": [None] * 100}, "Every group value is missing"),
-    ("a balance that is none", DFRClassifier().set_params(balance="group"), {}, '"groups" or "classes"'),
-    ("what to balance over", GroupDROClassifier().set_params(over="group"), {}, '"groups" or "classes"'),
-    ("a negative C", DFRClassifier(C=-1.0, balance="classes"), {}, "positive and finite"),
-    ("no shares", AFRClassifier(repair_share=0.7, choose_share=0.3, selection="classes"), {}, "leave rows"),
-    (
-        "a class of one",
-        AFRClassifier(selection="accuracy"),
-        {"y": ["rare", *["a"] * 99]},
-        "class rare has too few rows",
-    ),
-    ("a group of one, halved", DFRClassifier(), {"groups": ["rare", *["a"] * 99]}, "rare' is missing from one half"),
-    ("one class", DFRClassifier(), {"y": ["only"] * 100}, "at least 2 classes"),
-    ("a base that is not linear", AFRClassifier(StandardScaler(), selection="classes"), {}, "no coef_"),
-]
-
-
-@pytest.mark.parametrize(("estimator", "changed", "said"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-def test_wrong_input_is_told_in_a_sentence(estimator: Any, changed: dict[str, Any], said: str) -> None:
-    of = world(100)
-    with pytest.raises(InputError, match=said) as raised:
-        clone(estimator).fit(**{"X": of.X, "y": of.y, **changed})
-    assert str(raised.value).endswith(".")

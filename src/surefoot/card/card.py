@@ -1,10 +1,13 @@
 """The card: what was measured before and after each mitigation, what is claimed, and the verdict.
 
-A card is data. `page`, `markdown` and `junit` draw it; nothing is measured while drawing.
+A card is data. `page`, `markdown`, `junit` and `prompt` draw it; nothing is measured while drawing. What a card can do
+for itself at a prompt (show, save, read) is in those modules: they are imported when asked.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from surefoot.card.claims import Judged, Status
@@ -99,6 +102,45 @@ class Card:
     not_shown: tuple[str, ...]
     record: Record
 
+    def finding(self, name: str, *, of: str | None = None, against: str | None = None, on: str = "all") -> Finding:
+        """One measured number: `card.finding("worst_group_accuracy", of="dfr").value`.
+
+        of: a model's name; by default the chosen model, or the only one. against: the model that it repairs: the paired
+        difference of the two. on: "all", or a group's name. Raises `InputError` for what was not measured, naming what
+        was.
+        """
+        subject = of or self.chosen or (self.subjects[0].name if len(self.subjects) == 1 else None)
+        if subject is None:
+            raise InputError(f"No model was chosen on this card; say of which one: {_listed(self.subjects, 'name')}.")
+        found = (*self.findings, *self.differences)
+        pair = subject if against is None else f"{subject} − {against}"
+        for kind, wanted in (("subject", pair), ("name", name), ("slice", on)):
+            found = _those(found, kind, wanted)
+        return found[0]
+
+    def save(self, folder: str | Path) -> Path:
+        """Write card.html, card.md and card.json into `folder`, and return the path of the page."""
+        from surefoot.card.write import write_card
+
+        return write_card(self, folder)
+
+    @staticmethod
+    def read(folder: str | Path) -> "Card":
+        """The card that was saved into `folder`, or its card.json; raises `InputError` where there is none."""
+        from surefoot.card.serialise import read_card
+
+        return read_card(Path(folder))
+
+    def __repr__(self) -> str:
+        from surefoot.card.prompt import brief
+
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        from surefoot.card.prompt import brief_html
+
+        return brief_html(self)
+
 
 def base_of(subjects: Sequence[Subject], name: str) -> str:
     """The model that `name` repairs, followed back to one that repairs nothing."""
@@ -119,3 +161,18 @@ def families(subjects: Sequence[Subject]) -> tuple[tuple[Subject, ...], ...]:
         (base, *(each for each in subjects if each is not base and base_of(subjects, each.name) == base.name))
         for base in bases
     )
+
+
+def _those(findings: Sequence[Finding], kind: str, wanted: str) -> tuple[Finding, ...]:
+    """The findings whose subject, name or slice is the wanted one."""
+    found = tuple(each for each in findings if getattr(each, kind) == wanted)
+    if not found:
+        near = get_close_matches(wanted, [getattr(each, kind) for each in findings], n=1, cutoff=0.5)
+        hint = f'did you mean "{near[0]}"? ' if near else ""
+        what = {"subject": "model", "name": "finding"}.get(kind, kind)
+        raise InputError(f'The card has no {what} "{wanted}"; {hint}It has {_listed(findings, kind)}.')
+    return found
+
+
+def _listed(of: Sequence[Subject] | Sequence[Finding], kind: str) -> str:
+    return ", ".join(f'"{name}"' for name in dict.fromkeys(str(getattr(each, kind)) for each in of)) or "nothing"

@@ -11,8 +11,13 @@ from surefoot.files import write_json, write_text
 __all__ = ["write_card"]
 
 
-def write_card(card: Card, folder: Path) -> None:
-    """Write the card into `folder`; the JSON comes last, so that whoever finds it finds the pages too."""
+def write_card(card: Card, folder: str | Path) -> Path:
+    """Write the card into `folder`, made if need be, and return the path of its page.
+
+    The JSON comes last, so that whoever finds it finds the pages too. Raises `InputError` where it cannot be written.
+    """
+    folder = Path(folder)
     write_text(folder / "card.html", page(card))
     write_text(folder / "card.md", markdown(card))
     write_json(folder / "card.json", card_to_json(card))
+    return folder / "card.html"

@@ -13,7 +13,8 @@ from surefoot.robust.head import LinearHead
 from surefoot.rows.assign import assign_roles
 from surefoot.rows.roles import Role, Roles
 from surefoot.rows.rows import Rows
-from surefoot.sklearn.heads import HeadClassifier, linear_head, seed_from, warn_of_no_groups
+from surefoot.sklearn.heads import HeadClassifier, linear_head, seed_from
+from surefoot.sklearn.settings import number, several, whole
 
 __all__ = ["AFRClassifier"]
 
@@ -75,14 +76,14 @@ class AFRClassifier(HeadClassifier):
         rows = self._rows(X, y, groups, self.cross_class)
         selection = self.selection
         if selection == "groups" and groups is None:
-            warn_of_no_groups("γ, λ and the step are chosen by pseudo-groups", 'selection="pseudo_groups"')
+            self._warn_of_no_groups("γ, λ and the step are chosen by pseudo-groups", 'selection="pseudo_groups"')
             selection = "pseudo_groups"
         settings = AFRSettings(
-            gammas=tuple(self.gammas),
-            penalties=tuple(self.penalties),
-            steps=self.steps,
-            rate=self.rate,
-            clip=self.clip,
+            gammas=several("gammas", self.gammas),
+            penalties=several("penalties", self.penalties),
+            steps=whole("steps", self.steps, least=0),
+            rate=number("rate", self.rate),
+            clip=number("clip", self.clip, infinite=True),
             class_balance=self.class_balance,
             selection=selection,
         )
@@ -96,12 +97,15 @@ class AFRClassifier(HeadClassifier):
 
     def _part(self, rows: Rows, by_groups: bool, seed: int) -> tuple[Roles, tuple[str, ...]]:
         """fit (unless the base is frozen), repair and choose; equal shares, and a note, where the asked leave a gap."""
-        shares: dict[Role, float] = {"repair": self.repair_share, "choose": self.choose_share}
+        shares: dict[Role, float] = {
+            "repair": number("repair_share", self.repair_share),
+            "choose": number("choose_share", self.choose_share),
+        }
         total = sum(shares.values())
-        if not all(share > 0 for share in shares.values()) or not total < 1:
+        if not total < 1:
             raise InputError(
-                f"repair_share is {self.repair_share} and choose_share {self.choose_share}; both must be positive, and "
-                "leave rows for the base classifier."
+                f"repair_share is {self.repair_share} and choose_share {self.choose_share}; they must "
+                "leave rows for the base classifier: give less than 1 together."
             )
         if isinstance(self.estimator, FrozenEstimator):
             shares = {role: share / total for role, share in shares.items()}

@@ -1,6 +1,6 @@
 """A card from fitted classifiers, or from their probabilities, and arrays of rows to judge on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -30,33 +30,41 @@ def card_of(
     y: Any,
     *,
     groups: Any = None,
-    claims: Sequence[str] = (),
+    claims: Any = (),
     seen: Any = None,
     clusters: Any = None,
     cross_class: bool = True,
     confidence: float = 0.95,
     title: str = "Classifiers on held-out rows",
-    out: Path | None = None,
+    out: str | Path | None = None,
 ) -> Card:
     """Measure fitted classifiers on rows that nothing has learned from, per group, with intervals.
 
     models: one, or several by name. Each is a fitted classifier or pipeline with `predict_proba` and `classes_`, or a
       matrix of probabilities [rows, classes in sorted order]. Of several the first is the base and each other one a
       repair of it: the card compares them row by row.
-    X: whatever the classifiers read. groups: one value a row, or a boolean matrix.
-    claims: as `surefoot.study.once.claim_text` reads them; they speak of the last model unless they name another.
+    X: whatever the classifiers read. groups: one value a row, a data frame of columns, or a boolean matrix.
+    claims: one line of text, or several: "worst_group_accuracy >= 0.8", "accuracy[water, lake] >= 75%" of one group,
+      "worst_group_accuracy of plain >= 0.6" of the model named plain (else of the last), "… at 99%" for another
+      confidence.
     seen: the X that was learned from, if at hand: a row of X that is among them is refused.
     clusters: one value a row where rows are not independent (a patient's), so that intervals count them once.
     out: a folder of runs; the card is written below it and the look noted in its ledger, as the commands do.
+      Without, `card.save("folder")` writes the card alone.
 
+    At a prompt the card shows its verdict and a line a model; `card.finding(…)` is any number with its interval.
     Raises `InputError` for labels that a model does not know, rows that were seen, and claims that cannot be judged.
 
     >>> from surefoot.sklearn import DFRClassifier
     >>> X, y, place = [[0.1], [0.9], [0.2], [0.8]] * 10, [0, 1, 0, 1] * 10, list("abba") * 10
     >>> fitted = DFRClassifier(C=1.0, random_state=0).fit(X, y, groups=place)
     >>> fresh = [[0.15], [0.85]] * 40
-    >>> card_of(fitted, fresh, [0, 1] * 40, groups=["a", "b"] * 40, claims=["worst_group_accuracy >= 0.8"]).verdict
-    'passed'
+    >>> card_of(fitted, fresh, [0, 1] * 40, groups=["a", "b"] * 40, claims="worst_group_accuracy >= 0.8")
+    Card “Classifiers on held-out rows”: passed
+    Worst-group accuracy of “DFRClassifier” is 100.0% [91.2, 100.0]: the whole interval is at least 80.0%, as claimed.
+    <BLANKLINE>
+    Model          Worst group           which is    Mean
+    DFRClassifier  100.0% [91.2, 100.0]  0, a; 1, b  100.0% [95.4, 100.0]
     """
     named: Mapping[str, Any] = models if isinstance(models, Mapping) else {"model": models}
     if not named:
@@ -89,12 +97,13 @@ def card_of(
     first, last = next(iter(named)), list(named)[-1]
     subjects = [Subject(name, _label(name, model), None if name == first else first, _notes(model), _chosen(model))
                 for name, model in named.items()]  # fmt: skip
-    made = [parse_claim(claim, last, confidence) for claim in claims]
+    lines = _lines(claims)
+    made = [parse_claim(line, last, confidence) for line in lines]
     settings = {
         "predictions": {name: digest_tensor(of.probabilities) for name, of in predictions.items()},
         "labels": digest_tensor(targets),
         "groups": [list(division.names), digest_tensor(division.members)],
-        "claims": list(claims),
+        "claims": list(lines),
         "confidence": confidence,
     }
     asked = Asked("card", title, f"{len(labels):,} rows", settings, (), digest_json(sorted(prints)), "card_of")
@@ -117,7 +126,16 @@ def card_of(
             confidence=confidence,
         )
 
-    return make(_record(asked)) if out is None else keep(asked, out, {}, make).card
+    return make(_record(asked)) if out is None else keep(asked, Path(out), {}, make).card
+
+
+def _lines(claims: Any) -> tuple[str, ...]:
+    """One claim, or several."""
+    lines = (claims,) if isinstance(claims, str) else tuple(claims) if isinstance(claims, Iterable) else (claims,)
+    for line in lines:
+        if not isinstance(line, str):
+            raise InputError(f'A claim is {line!r}; write it as text, such as "worst_group_accuracy >= 0.8".')
+    return lines
 
 
 def _record(asked: Asked) -> Record:
@@ -188,7 +206,13 @@ def _probabilities(name: str, model: Any, X: Any, classes: NDArray[Any]) -> torc
             f'"{name}" ({type(model).__name__}) has no predict_proba; give a classifier with probabilities, or wrap it '
             "in CalibratedClassifierCV."
         )
-    given = np.array(model, dtype=np.float64)
+    try:
+        given = np.array(model, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(
+            f'"{name}" is a {type(model).__name__}; give a fitted classifier or a matrix of probabilities, and several '
+            'by name: {"plain": …, "repaired": …}.'
+        ) from None
     if given.ndim != 2 or given.shape[1] != len(classes):
         raise InputError(
             f'The probabilities of "{name}" have shape {given.shape}; give [rows, {len(classes)}], one column per '

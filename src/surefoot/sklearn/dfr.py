@@ -2,15 +2,9 @@
 
 from typing import Any
 
-import torch
-
-from surefoot.errors import InputError
-from surefoot.robust.balanced import class_balanced
-from surefoot.robust.dfr import dfr
-from surefoot.robust.head import LinearHead
 from surefoot.robust.retrain import RetrainSettings
-from surefoot.rows.roles import Roles
-from surefoot.sklearn.heads import HeadClassifier, seed_from, warn_of_no_groups
+from surefoot.sklearn.heads import HeadClassifier
+from surefoot.sklearn.settings import number, one_of, several, whole
 
 __all__ = ["DFRClassifier"]
 
@@ -74,30 +68,23 @@ class DFRClassifier(HeadClassifier):
         `surefoot.robust.dfr` raises.
         """
         rows = self._rows(X, y, groups, self.cross_class)
-        if self.balance not in ("groups", "classes"):
-            raise InputError(f'balance is "{self.balance}"; it is "groups" or "classes".')
+        one_of("balance", self.balance, ("groups", "classes"))
         if self.balance == "groups" and groups is None:
-            warn_of_no_groups("draws are balanced over classes", 'balance="classes"')
+            self._warn_of_no_groups("draws are balanced over classes", 'balance="classes"')
+        if self.C is None:
+            strengths = tuple(number("One of Cs", C) for C in several("Cs", self.Cs, one="C"))
+        else:
+            strengths = (number("C", self.C),)
         settings = RetrainSettings(
             learn="choose" if self.C is None else "repair",
-            strengths=tuple(self.Cs) if self.C is None else (self.C,),
-            retrains=self.retrains,
-            tune_repeats=self.tune_repeats,
-            multiclass=self.multiclass,
-            intercept=self.intercept,
-            l1_ratio=self.l1_ratio,
+            strengths=strengths,
+            retrains=whole("retrains", self.retrains),
+            tune_repeats=whole("tune_repeats", self.tune_repeats),
+            multiclass=one_of("multiclass", self.multiclass, ("one_versus_rest", "multinomial")),
+            intercept=one_of("intercept", self.intercept, ("penalised", "free")),
+            l1_ratio=number("l1_ratio", self.l1_ratio, zero=True),
         )
-        # With one C there is nothing to choose, so no rows need be held out for it: the trial's score is dropped.
-        given: Roles = {"choose": rows} if self.C is None else {"repair": rows, "choose": rows}
-        seed = seed_from(self.random_state)
-        if self.balance == "groups" and groups is not None:
-            repaired = dfr(given, settings, seed)
-        else:
-            shape = (len(rows.classes), rows.inputs[:1].shape[1])
-            nothing = LinearHead(torch.zeros(shape), torch.zeros(shape[0]))
-            repaired = class_balanced(given, nothing, settings, seed)
-        self._keep(repaired)
-        if self.C is not None:
-            self.trials_ = ()
+        by_groups = self.balance == "groups" and groups is not None
+        self._learn("dfr" if by_groups else "class_balanced", rows, settings, "C")
         self.C_ = self.chosen_["C"]
         return self

@@ -3,15 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-import torch
-
-from surefoot.errors import InputError
-from surefoot.robust.group_dro import GroupDROSettings, group_dro
-from surefoot.robust.head import LinearHead
+from surefoot.robust.group_dro import GroupDROSettings
 from surefoot.robust.protocol import class_groups, material_of
 from surefoot.robust.tuning import PENALTIES
-from surefoot.rows.roles import Roles
-from surefoot.sklearn.heads import HeadClassifier, seed_from, warn_of_no_groups
+from surefoot.sklearn.heads import HeadClassifier
+from surefoot.sklearn.settings import number, one_of, several
 
 __all__ = ["GroupDROClassifier"]
 
@@ -57,23 +53,21 @@ class GroupDROClassifier(HeadClassifier):
         `surefoot.robust.group_dro` raises.
         """
         rows = self._rows(X, y, groups, self.cross_class)
-        if self.over not in ("groups", "classes"):
-            raise InputError(f'over is "{self.over}"; it is "groups" or "classes".')
+        one_of("over", self.over, ("groups", "classes"))
         if self.over == "groups" and groups is None:
-            warn_of_no_groups("the worst is taken over classes", 'over="classes"')
+            self._warn_of_no_groups("the worst is taken over classes", 'over="classes"')
         if self.over == "classes" or groups is None:
             rows = replace(rows, groups=class_groups(material_of(rows, "repair", "group DRO"), "group DRO"))
+        if self.penalty is None:
+            penalties = several("penalties", self.penalties, one="penalty")
+        else:
+            penalties = (number("penalty", self.penalty),)
         settings = GroupDROSettings(
             learn="choose" if self.penalty is None else "repair",
-            penalties=tuple(self.penalties) if self.penalty is None else (self.penalty,),
-            adjustments=(self.adjustment,),
-            tolerance=self.tolerance,
+            penalties=penalties,
+            adjustments=(number("adjustment", self.adjustment, zero=True),),
+            tolerance=number("tolerance", self.tolerance),
         )
-        given: Roles = {"choose": rows} if self.penalty is None else {"repair": rows, "choose": rows}
-        shape = (len(rows.classes), rows.inputs[:1].shape[1])
-        nothing = LinearHead(torch.zeros(shape), torch.zeros(shape[0]))
-        self._keep(group_dro(given, nothing, settings, seed_from(self.random_state)))
-        if self.penalty is not None:
-            self.trials_ = ()  # scored on the rows that were learned from: nothing was chosen by them
+        self._learn("group_dro", rows, settings, "penalty")
         self.penalty_ = self.chosen_["penalty"]
         return self

@@ -1,7 +1,8 @@
 """What the classifiers share: checked inputs in, a linear head out, and everything that follows from the head."""
 
-import warnings
+import re
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,22 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from surefoot.errors import InputError
 from surefoot.robust.head import LinearHead, Repaired
+from surefoot.robust.methods import method_of
+from surefoot.rows.roles import Roles
 from surefoot.rows.rows import Rows
 from surefoot.sklearn.arrays import rows_from
+from surefoot.sklearn.no_groups import warn_of_no_groups
 
-__all__ = ["HeadClassifier", "NoGroupsWarning", "linear_head", "logistic_regression"]
+__all__ = ["HeadClassifier", "linear_head", "logistic_regression", "seed_from"]
 
 
-class NoGroupsWarning(UserWarning):
-    """Groups were wanted and none arrived, so something weaker was done.
-
-    Often the cause is a search or a pipeline without metadata routing: it keeps `groups` to itself.
-    """
+# What the methods say of roles and of settings that have no name here; `fit` is given one lot of rows.
+IN_ROWS = (
+    (re.compile(r"\b1 (?:choose|repair) rows\b"), "1 row"),
+    (re.compile(r"\b(?:choose|repair) rows\b"), "rows"),
+    (re.compile(r"drop_groups leaves it out"), "rows without a group (None) are left out"),
+    (re.compile(r"drop it \(drop_groups\)"), "take its rows out of every group (None)"),
+)
 
 
 class HeadClassifier(ClassifierMixin, BaseEstimator, ABC):
@@ -43,6 +49,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator, ABC):
     classes_: NDArray[Any]
     coef_: NDArray[Any]
     intercept_: NDArray[Any]
+    random_state: Any
 
     @abstractmethod
     def fit(self, X: Any, y: Any, groups: Any = None) -> "HeadClassifier": ...
@@ -82,6 +89,26 @@ class HeadClassifier(ClassifierMixin, BaseEstimator, ABC):
         self.groups_ = rows.groups.names
         return rows
 
+    def _learn(self, method: str, rows: Rows, settings: Any, setting: str) -> None:
+        """Keep the head that one of `surefoot.robust.methods` makes of all rows.
+
+        setting: the parameter that is None where its value is to be chosen on halves of the rows. Given, there is
+        nothing to choose and no rows are held out (`settings` learn on "repair", not "choose"); the trial's score, on
+        rows that were learned from, is dropped.
+        """
+        given = getattr(self, setting) is not None
+        if not given:
+            _refuse_rare(rows, setting)
+        features: Roles = {"repair": rows, "choose": rows} if given else {"choose": rows}
+        shape = (len(rows.classes), rows.inputs[:1].shape[1])
+        nothing = LinearHead(torch.zeros(shape), torch.zeros(shape[0]))
+        try:
+            repaired = method_of(method).run(features, nothing, settings, seed_from(self.random_state))
+        except InputError as error:
+            raise InputError(_in_rows(str(error))) from None
+        notes = tuple(map(_in_rows, repaired.notes))
+        self._keep(replace(repaired, notes=notes, trials=() if given else repaired.trials))
+
     def _keep(self, repaired: Repaired, *notes: str) -> None:
         weight, bias = repaired.head.weight.numpy(), repaired.head.bias.numpy()
         if len(self.classes_) == 2:
@@ -91,20 +118,38 @@ class HeadClassifier(ClassifierMixin, BaseEstimator, ABC):
         self.trials_ = repaired.trials
         self.notes_ = (*repaired.notes, *notes)
 
+    def _warn_of_no_groups(self, instead: str, quiet: str) -> None:
+        """Say that groups were wanted; `instead` is what is done, `quiet` the parameter that asks for it."""
+        warn_of_no_groups(
+            f"{type(self).__name__} was given no groups: {instead}. In a pipeline give them to the step, as "
+            f"{type(self).__name__.lower()}__groups=…; elsewhere turn on "
+            "sklearn.set_config(enable_metadata_routing=True) and give groups=…; if you have none, say so with "
+            f"{quiet}."
+        )
+
 
 def seed_from(random_state: Any) -> int:
     """One seed from whatever scikit-learn calls a random state."""
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
-def warn_of_no_groups(instead: str, quiet: str) -> None:
-    """Say that groups were wanted; `instead` is what is done, `quiet` the parameter that asks for it."""
-    warnings.warn(
-        f"fit was given no groups: {instead}. If you gave some to a search, a pipeline or cross_validate, turn on "
-        f"sklearn.set_config(enable_metadata_routing=True); if you have none, say so with {quiet}.",
-        NoGroupsWarning,
-        stacklevel=3,
-    )
+def _refuse_rare(rows: Rows, setting: str) -> None:
+    """Raise `InputError` for a group, or a class where there are no groups, that cannot be halved."""
+    groups = rows.groups
+    sizes = groups.counts() if groups.names else rows.targets.bincount(minlength=len(rows.classes))
+    kind = "group" if groups.names else "class"
+    for name, size in zip(groups.names or rows.classes, sizes.tolist(), strict=True):
+        if size < 2:
+            raise InputError(
+                f"The {kind} '{name}' has {size} row; choosing {setting} needs at least 2: give {setting}=…, or merge "
+                f"the {kind} with another."
+            )
+
+
+def _in_rows(said: str) -> str:
+    for words, here in IN_ROWS:
+        said = words.sub(here, said)
+    return said
 
 
 def linear_head(estimator: Any) -> LinearHead:
