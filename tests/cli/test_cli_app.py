@@ -1,6 +1,7 @@
 """The commands' frame: what is imported, which exit code comes out, what a fault leaves."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from surefoot import __version__
-from surefoot.cli import main
+from surefoot.cli import main, measuring
 from surefoot.cli.app import app
+from surefoot.findings.names import BARE, DECISIONS, PREFIXES, SCORES, SINGLE, TARGETS, TRUTHS
 from surefoot.study.engine.tasks import StudyFault
 
 COMMANDS = {"discover", "export", "features", "probe",
@@ -29,6 +31,17 @@ def test_every_command_is_there_and_has_help() -> None:
     commands = {command.name: command for command in app.registered_commands}
     assert set(commands) == COMMANDS
     assert all(command.callback is not None and command.callback.__doc__ for command in commands.values())
+
+
+def test_the_help_of_card_lists_names_that_are_read() -> None:
+    """Help cannot import the lists (they stand behind numpy), so that it agrees with them is tested."""
+    told = {name.lower() for name in re.findall(r"`([^`]+)`", str(measuring.card.__doc__))}
+    classes = {start + of for start in (*PREFIXES, *BARE) for of in ("cat", "dog", "pos", "0", "1")}
+    assert told - classes == {
+        *TARGETS[:3], "y", "y_true", "actual", "p", "probability", "score", "y_score", "y_prob",
+        "prediction", "predicted", "pred", "y_pred",
+    } - {"labels"}  # fmt: skip
+    assert told - classes <= {*TARGETS, *TRUTHS, *SINGLE, *SCORES, *DECISIONS}
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -59,6 +72,12 @@ def test_module_and_script_are_the_same_command() -> None:
     [
         (["nosuch"], "surefoot: No such command 'nosuch'", ". Try: surefoot --help\n"),
         (["card"], "surefoot: Missing argument 'PREDICTIONS'", ". Try: surefoot card --help\n"),
+        (
+            ["look"],
+            "surefoot: Missing argument '",
+            "; look is called like this: surefoot look runs/my-run/model data.csv. Try: surefoot look --help\n",
+        ),
+        (["crad"], "surefoot: No such command 'crad'", "Did you mean 'card'? Try: surefoot --help\n"),
         (["card", "p.csv", "--nosuch"], "surefoot: No such option: --nosuch", ". Try: surefoot card --help\n"),
         (["view", "--port", "70000"], "surefoot: Invalid value for '--port'", ". Try: surefoot view --help\n"),
     ],
@@ -72,6 +91,30 @@ def test_wrong_usage_is_one_sentence_and_2(
     assert captured.err.startswith(begins)
     assert captured.err.endswith(ends)
     assert captured.err.count("\n") == 1
+
+
+def test_nothing_at_all_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    captured = capsys.readouterr()
+    assert "surefoot demo" in captured.out
+    assert captured.err == ""
+
+
+def test_what_an_error_asks_for_is_ready_to_paste(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my p.csv").write_text("label,s,light\n" + "a,.2,day\nb,.7,night\nb,.6,day\n" * 9)
+    assert main(["card", "my p.csv", "--prediction", "s"]) == 2
+    assert capsys.readouterr().err == (
+        "surefoot: The column 's' of my p.csv holds numbers between 0 and 1 (such as .2 in line 2), not classes; if "
+        "they are the probability of b, name them as that. Try: surefoot card 'my p.csv' --probabilities s\n"
+    )
+    assert main(["card", "my p.csv", "--probabilities=s", "--claim", "worst_group_accuracy >= 0.9"]) == 2
+    assert capsys.readouterr().err == (
+        'surefoot: The claim "worst_group_accuracy >= 0.9" needs --groups; columns that could be: light. Try: surefoot '
+        "card 'my p.csv' --probabilities=s --claim 'worst_group_accuracy >= 0.9' --groups light\n"
+    )
 
 
 def test_a_fault_of_ours_is_one_line_and_a_file(

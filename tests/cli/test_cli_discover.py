@@ -2,13 +2,18 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from surefoot.cli import main
+from surefoot.findings.finding import Interval
+from surefoot.robust.slices.conditions import Condition
+from surefoot.robust.slices.discover import Candidate, Discovery
 from surefoot.rows.reading import read_rows
+from surefoot.study.once.discover import without_redundant
 
 
 def predictions(path: Path, *, planted: float, rows: int = 1200, seeds: int = 1) -> Path:
@@ -89,6 +94,67 @@ def test_predicted_classes_are_predictions_too(tmp_path: Path, capsys: pytest.Ca
     assert [each["name"] for each in found["slices"]["candidates"] if each["confirmed"]] == ["light=night"]
 
 
+def test_no_other_model_is_judged_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table that does not say what the model said is refused; `--train` asks for a head, whatever the columns."""
+    monkeypatch.chdir(tmp_path)
+    features(Path("rows.csv"), 600)
+    assert main(["discover", "rows.csv"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "rows.csv has no columns of probabilities that are known by name" in told
+    assert told.endswith("To have a head trained on a table of features: --train.\n")
+    assert main(["discover", "rows.csv", "--clusters"]) == 2
+    capsys.readouterr()
+    assert main(["discover", "rows.csv", "--train"]) == 0
+    assert "a plain head, trained here" in capsys.readouterr().out
+    odd = predictions(Path("p.csv"), planted=0.4).read_text().replace("p_0,p_1", "u,v")
+    Path("p.csv").write_text(odd)
+    assert main(["discover", "p.csv"]) == 2
+    assert capsys.readouterr().err.endswith(" Try: surefoot discover p.csv --probabilities u,v\n")
+    assert main(["discover", "p.csv", "--probabilities", "u,v"]) == 0
+    told = capsys.readouterr()
+    assert "predictions of p.csv" in told.out
+    assert told.err.splitlines()[1] == "labels: label (classes 0, 1); probabilities: u of 0, v of 1"
+
+
+def test_arrays_that_seem_to_be_predictions_are_no_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(3)
+    y, path = random.integers(0, 2, 400), tmp_path / "f.npz"
+    np.savez(path, probs=random.random((400, 2)).astype(np.float32), y=y, light=random.integers(0, 2, 400))
+    assert main(["discover", str(path)]) == 2
+    assert "f.npz holds probs, and predictions are read from tables alone" in capsys.readouterr().err
+
+
+def test_the_next_step_and_one_style_of_intervals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    predictions(Path("p.csv"), planted=0.4)
+    assert main(["discover", "p.csv", "--target", "label"]) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[-1] == "Next: surefoot card p.csv --target label --groups light"
+    (row,) = [line for line in told.out.splitlines() if line.startswith("light=night")]
+    assert re.search(r"\d\d\.\d% \[\d\d\.\d, \d\d\.\d\] +\d\d\.\d% +−\d+\.\d points \[−", row)
+    assert main(["discover", "p.csv", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_part_of_a_slice_that_is_no_worse_is_not_listed() -> None:
+    def candidate(accuracy: float, *names: str) -> Candidate:
+        told = tuple(Condition(name, "=", "x") for name in names)
+        interval = Interval(0.0, 1.0, 0.95, "none")
+        return Candidate(" and ".join(names), told, 40, accuracy, interval, 0.9, accuracy - 0.9, interval,
+                         0.001, 0.01, accuracy < 0.8, 40, accuracy)  # fmt: skip
+
+    every = [candidate(0.5, "a"), candidate(0.4, "a", "b"), candidate(0.5, "a", "c"), candidate(0.6, "d", "e")]
+    none = np.zeros(0, dtype=np.int64)
+    left = without_redundant(Discovery(tuple(every), 9, none, none, ("first",)))
+    assert [each.name for each in left.candidates] == ["a", "a and b", "d and e"]
+    assert left.notes == ("first", "Not listed: “a and c”, part of “a” and no worse than it.")
+
+
 def test_nothing_is_a_normal_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = predictions(tmp_path / "p.csv", planted=0.12)
     assert main(["discover", str(table), "--columns", "light", "--to", str(tmp_path / "out.csv")]) == 0
@@ -110,7 +176,7 @@ def test_slices_and_clusters_of_features_are_written_for_a_repair(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table, out = features(tmp_path / "rows.csv"), tmp_path / "with_groups.csv"
-    arguments = ["discover", str(table), "--columns", "light,y", "--clusters", "--to", str(out)]
+    arguments = ["discover", str(table), "--train", "--columns", "light,y", "--clusters", "--to", str(out)]
     assert main(arguments) == 0
     told = capsys.readouterr().out
     assert "light=night" in told

@@ -91,9 +91,24 @@ def test_history_lists_runs_newest_first(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["history", "--out", str(tmp_path), "--json"]) == 0
     assert [run["run"] for run in json.loads(capsys.readouterr().out)["runs"]] == ["run23", "run22", "run21"]
     assert main(["history", "--out", str(tmp_path), "--limit", "1"]) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
     assert "2026-11-23 10:00" in out
     assert "2026-11-22" not in out
+    assert err == "The latest 1 of 3 runs; for all of them: --limit 3\n"
+    assert main(["history", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("arguments", [["gate", "h.csv"], ["diff", "h.csv", "h.csv"]])
+def test_a_table_is_no_card(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("h.csv").write_text("label,p\n0,.1\n")
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == (
+        "surefoot: h.csv is a table and no card; make a card of it first: surefoot card h.csv.\n"
+    )
 
 
 def test_a_folder_of_many_runs_is_no_card(

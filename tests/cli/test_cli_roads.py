@@ -85,11 +85,15 @@ def test_card_exits_by_its_verdict_and_says_so_in_every_form(
     assert main([*arguments, "--junit", str(junit), "--pull-request", str(comment)]) == code
     captured = capsys.readouterr()
     said: dict[str, Any] = json.loads(captured.out)
-    assert set(said) == {"run", "verdict", "digest", "card"}
+    assert set(said) == {"run", "verdict", "digest", "card", "sentence", "claims"}
     assert said["verdict"] == {0: "passed", 10: "failed", 11: "undecided"}[code]
     assert captured.err == ""
     card = read_card(Path(said["card"]))
     assert card_digest(card) == said["digest"]
+    assert said["sentence"] == card.sentence
+    (told,) = said["claims"]
+    assert told["low"] <= told["value"] <= told["high"]
+    assert (told["status"], told["sentence"]) == (said["verdict"], card.claims[0].sentence)
     assert sorted(path.name for path in Path(said["run"]).iterdir()) == ["card.html", "card.json", "card.md"]
     root = ElementTree.parse(junit).getroot()
     assert (root.get("failures"), root.get("errors")) == {0: ("0", "0"), 10: ("1", "0"), 11: ("0", "1")}[code]
@@ -108,6 +112,53 @@ def test_the_table_names_verdict_numbers_and_page(tmp_path: Path, capsys: pytest
     assert page.read_text().startswith("<!doctype html>")
     assert main(["card", str(path), "--out", str(tmp_path), "--claim", "accuracy >= 0.5", "--quiet"]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_what_was_read_is_said_before_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_predictions(tmp_path / "p.csv", repeats=50)
+    assert main(["card", str(path), "--out", str(tmp_path)]) == 11
+    told = capsys.readouterr()
+    assert told.err.splitlines() == [
+        f"Read {path}: 300 rows",
+        "labels: label (classes 0, 1); probability: p of 1 (0: 1 − p)",
+        "groups: group as it stands, not crossed with the class: 2 groups",
+    ]
+    assert "The worst group: b (100 rows)" in told.out
+    assert "In brackets: 95% intervals." in told.out
+    assert 'such as: --claim "worst_group_accuracy >= 0.8"' in told.out
+    assert main(["card", str(path), "--out", str(tmp_path), "--quiet"]) == 11
+    assert capsys.readouterr() == ("", "")
+    path.write_text(path.read_text().replace("label,group,p", "label,light,p"))
+    assert main(["card", str(path), "--out", str(tmp_path)]) == 11
+    told = capsys.readouterr()
+    assert "No groups named; columns that could be: light (2 values): --groups light" in told.err
+    assert 'such as: --claim "accuracy >= 0.8"' in told.out
+
+
+def test_a_combination_without_rows_is_named_and_the_others_are_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "p.csv"
+    rows = [row for row in PREDICTIONS if row[:2] != (1, "b")] * 50
+    path.write_text("\n".join(["label,place,p", *(",".join(map(str, row)) for row in rows)]) + "\n")
+    arguments = ["card", str(path), "--groups", "place", "--out", str(tmp_path / "runs")]
+    assert main([*arguments, "--claim", "worst_group_accuracy >= 0.9"]) == 10
+    told = capsys.readouterr()
+    without = "No row is in “1, place=b”: nothing is known there, and the worst group is that of the others."
+    assert without in told.err
+    assert "The worst group: 0, place=b (50 rows)" in told.out
+    (found,) = (tmp_path / "runs").glob("*/card.json")
+    card = read_card(found)
+    assert card.not_shown[0] == without
+    assert card.groups == ("0, place=a", "0, place=b", "1, place=a")
+    assert value(card, "worst_group_accuracy") == 0
+    # A group with a column of its own was meant to be there: the claim on the worst of all cannot be judged.
+    path.write_text("label,p,group:u,group:v\n" + "0,.2,yes,no\n1,.7,yes,no\n" * 20)
+    assert main(["card", str(path), "--claim", "worst_group_accuracy >= 0.9"]) == 2
+    assert 'no row is in "v"; give rows of it' in capsys.readouterr().err
+    assert main(["card", str(path), "--out", str(tmp_path / "more")]) == 11
+    told = capsys.readouterr().out
+    assert "The worst group: u (40 rows); of all groups but v, which have no rows" in told
 
 
 def test_judge_uses_count_questions_not_repeats(tmp_path: Path) -> None:

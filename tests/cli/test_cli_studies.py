@@ -176,4 +176,4 @@ def test_init_without_choose_rows_shares_out_anew(tmp_path: Path) -> None:
     path.write_text("\n".join(["y,f,split", *lines]) + "\n")
     study = drafted(path)
     assert study.rows.roles is not None
-    assert set(study.mitigations) == {"balanced"}
+    assert set(study.mitigations) == {"balanced", "afr"}

@@ -120,7 +120,7 @@ CASES: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     "probabilities that are none": (
         text("p.csv", "label,p_0,p_1", "0,2.5,-1.5", "1,0.5,0.5"),
         ["card", "p.csv"],
-        "1 rows have probabilities outside [0, 1] (first: row:0 with 2.5); give probabilities, not scores or logits.",
+        "1 rows have probabilities outside [0, 1] (first: line 2 with 2.5); give probabilities, not scores or logits.",
     ),
     "a claim nobody can read": (
         P_CSV,

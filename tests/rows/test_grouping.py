@@ -61,7 +61,7 @@ def test_columns_of_memberships_may_overlap(tmp_path: Path) -> None:
     assert "groups: 2 columns group:…" in rows.described
     assert rows.rows.inputs.shape == (3, 1)  # memberships are no features
     table(path, "y,f,group:old", "0,1,perhaps", "1,2,no")
-    with pytest.raises(InputError, match="holds 'perhaps' in row 1; expected yes or no"):
+    with pytest.raises(InputError, match="holds 'perhaps' in line 2; expected yes or no"):
         read_rows(path)
 
 

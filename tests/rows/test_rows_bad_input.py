@@ -62,7 +62,7 @@ def test_a_missing_column_is_answered_with_the_nearest(tmp_path):
         "(filename, img_filename, file_name, image, path); name the features."
     )
     assert refusal(lambda: read_rows(path, features=["word"])) == (
-        f"The column 'word' of {path} holds 'x' in row 1; expected a number in every row."
+        f"The column 'word' of {path} holds 'x' in line 2; expected a number in every row."
     )
 
 
@@ -144,11 +144,13 @@ def test_broken_csv(tmp_path):
     )
     path = written(tmp_path / "e.csv", 'y,f\n1,"2\n')
     assert refusal(lambda: read_rows(path)) == (
-        f"{path} is not readable CSV (unexpected end of data); it may be cut short or not UTF-8."
+        f"{path} is not readable CSV (unexpected end of data); it may be cut short."
     )
     path = tmp_path / "f.csv"
     path.write_bytes("y,f\nGrün,1\n".encode("latin-1"))
-    assert refusal(lambda: read_rows(path)).startswith(f"{path} is not readable CSV ('utf-8' codec can't decode")
+    message = refusal(lambda: read_rows(path))
+    assert message.startswith(f"{path} is not in UTF-8 ('utf-8' codec can't decode")
+    assert message.endswith("; save it again as “CSV UTF-8”.")
     path = written(tmp_path / "g.csv", "id,y,f\na,1,2\n,0,1\n")
     assert refusal(lambda: read_rows(path)) == f"Row 2 of {path} has no id; give every row one."
 
@@ -279,13 +281,6 @@ def test_what_a_csv_announces_covers_what_it_takes(tmp_path):
     announced = path.stat().st_size + 60 * (3 * 2001)
     columns = read_table(path).columns.values()
     assert sum(sys.getsizeof(cell) + 8 for cells in columns for cell in cells) <= announced
-
-
-def test_another_mark_between_columns(tmp_path):
-    path = written(tmp_path / "a.csv", "y;f\n0;1\n")
-    assert refusal(lambda: read_rows(path)) == (
-        f"{path} has ';' between its columns; expected commas: write it again with those."
-    )
 
 
 def test_contradicting_caches(tmp_path):

@@ -43,7 +43,6 @@ app = typer.Typer(
         "Start with `surefoot demo`. Exit codes: 0 passed, 10 failed, 11 undecided, 2 wrong input or usage, "
         "1 a fault of ours."
     ),
-    no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -72,6 +71,23 @@ app.command("diff", rich_help_panel=AFTERWARDS)(records.diff)
 app.command("gate", rich_help_panel=AFTERWARDS)(records.gate)
 app.command("doctor", rich_help_panel=AFTERWARDS)(doctor.doctor)
 
+EXAMPLES = {
+    "card": "predictions.csv",
+    "diff": "runs/before runs/after",
+    "discover": "predictions.csv",
+    "export": "runs/my-run/model",
+    "features": "resnet18 images/ --out features.safetensors",
+    "gate": "runs/my-run",
+    "look": "runs/my-run/model data.csv",
+    "plan": "study.yaml",
+    "predict": "runs/my-run/model data.csv",
+    "probe": "features.npz",
+    "repair": "features.npz",
+    "rows": "data.csv",
+    "run": "study.yaml",
+}
+"""What stands behind a command that needs something."""
+
 
 def _show_version(wanted: bool) -> bool:
     if wanted:
@@ -93,15 +109,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `arguments` default to those of the process."""
     # A spinning thread that waits for a busy core slows every product many times over; torch reads this once.
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         code: Any = typer.main.get_command(app).main(given, prog_name="surefoot", standalone_mode=False)
         sys.stdout.flush()
     except InputError as error:
-        return _say(str(error), WRONG_INPUT)
+        return _say(f"{error}{_again(error, given)}", WRONG_INPUT)
     except TyperException as error:
-        said = error.format_message().rstrip(".")
-        return _say(f"{said}. Try: surefoot {_command_of(given)}--help", WRONG_INPUT)
+        return _say(f"{_usage(error, given)} Try: surefoot {_command_of(given)}--help", WRONG_INPUT)
     except (KeyboardInterrupt, typer.Abort):
         return _say(_stopped(given), STOPPED)
     except (BrokenPipeError, SystemExit):  # typer turns the first into the second
@@ -121,6 +136,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _say(sentence: str, code: int) -> int:
     print(f"surefoot: {sentence}", file=sys.stderr)
     return code
+
+
+def _again(error: InputError, given: Sequence[str]) -> str:
+    """The same command with the options that an error asks for, ready to paste; "" where it asks for none."""
+    add: tuple[str, ...] = getattr(error, "add", ())
+    if not add:
+        return ""
+    dropped = {getattr(error, "drop", None), *(word for word in add if word.startswith("--"))}
+    kept: list[str] = []
+    words = iter(given)
+    for word in words:
+        if word in dropped:
+            next(words, None)
+        elif word.partition("=")[0] not in dropped:
+            kept.append(word)
+    return f" Try: surefoot {shlex.join([*kept, *add])}"
+
+
+def _usage(error: TyperException, given: Sequence[str]) -> str:
+    """What is wrong with a command line, as a sentence, with an example where something is missing."""
+    said = error.format_message().rstrip(".")
+    example = EXAMPLES.get(given[0], "") if said.startswith("Missing argument") else ""
+    if example:
+        said += f"; {given[0]} is called like this: surefoot {given[0]} {example}"
+    return said if said.endswith("?") else f"{said}."
 
 
 def _command_of(given: Sequence[str]) -> str:

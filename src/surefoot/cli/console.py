@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from surefoot.card.card import Card
-    from surefoot.card.claims import Status
+    from surefoot.card.claims import Judged, Status
+    from surefoot.findings.finding import Finding
 
 __all__ = [
     "Wanted",
@@ -26,6 +27,7 @@ __all__ = [
     "note",
     "print_json",
     "progress_bars",
+    "silent_note",
     "stdout",
     "verdict_text",
 ]
@@ -63,6 +65,8 @@ def deliver(card: "Card", folder: Path, wanted: Wanted, *, extra: tuple[str, ...
                 "verdict": card.verdict,
                 "digest": card_digest(card),
                 "card": str(folder / "card.json"),
+                "sentence": card.sentence,
+                "claims": [_claim(each) for each in card.claims],
             }
         )
     elif not wanted.quiet:
@@ -78,6 +82,10 @@ def command_line() -> str:
 def note(sentence: str) -> None:
     """One line on stderr that is no error."""
     print(sentence, file=sys.stderr)
+
+
+def silent_note(sentence: str) -> None:
+    """The same, for who asked to hear nothing."""
 
 
 def print_json(value: Any) -> None:
@@ -139,9 +147,30 @@ def progress_bars(*, quiet: bool) -> Generator[Progress]:
         bars.stop()
 
 
+def _claim(judged: "Judged") -> dict[str, Any]:
+    """One claim for programs: what was claimed, what was measured, and how that was judged."""
+    claim, finding = judged.claim, judged.finding
+    interval = None if finding is None else finding.interval
+    return {
+        "finding": claim.finding,
+        "subject": claim.subject,
+        "slice": claim.slice,
+        "at_least": claim.at_least,
+        "at_most": claim.at_most,
+        "status": judged.status,
+        "value": None if finding is None else finding.value,
+        "low": None if interval is None else interval.low,
+        "high": None if interval is None else interval.high,
+        "confidence": claim.confidence,
+        "sentence": judged.sentence,
+    }
+
+
 def _tell(card: "Card", folder: Path, extra: tuple[str, ...]) -> None:
     from rich.table import Table
     from rich.text import Text
+
+    from surefoot.card.words import show_level
 
     console = stdout()
     console.print(verdict_text(card.verdict, card.sentence))
@@ -149,32 +178,48 @@ def _tell(card: "Card", folder: Path, extra: tuple[str, ...]) -> None:
     for column in ("model", "worst group", "mean accuracy"):
         table.add_column(column, overflow="fold")
     several = len(card.subjects) > 1
-    for subject in card.subjects:
+    measured = [_overall(card, subject.name, WORST) for subject in card.subjects]
+    for subject, worst in zip(card.subjects, measured, strict=True):
         mark = " *" if several and subject.name == card.chosen else ""
-        table.add_row(
-            Text(subject.label + mark),
-            _overall(card, subject.name, "worst_group_accuracy"),
-            _overall(card, subject.name, "accuracy"),
-        )
+        mean = _overall(card, subject.name, "accuracy")
+        table.add_row(*(Text(each) for each in (subject.label + mark, _shown(worst), _shown(mean))))
     console.print()
     console.print(table)
-    console.print("In brackets: where the true value lies, by the card's confidence level.", style="dim")
+    if not several and measured[0] is not None:
+        console.print(f"The worst group: {_worst_of(card, measured[0])}", markup=False, style="dim", soft_wrap=True)
+    level = next((each.interval.confidence for each in card.findings if each.interval is not None), None)
+    if level is not None:
+        console.print(f"In brackets: {show_level(level)} intervals.", style="dim")
     if several and card.chosen is not None:
         console.print("* chosen on rows held out for choosing", style="dim")
     if not card.claims:
-        console.print("To have a verdict, claim what must hold, such as: worst_group_accuracy >= 0.8", style="dim")
+        name = WORST if any(measured) else "accuracy"
+        console.print(f'To have a verdict, claim what must hold, such as: --claim "{name} >= 0.8"', style="dim")
     console.print()
     for line in extra:
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"The page: {folder / 'card.html'}", markup=False, soft_wrap=True)
 
 
-def _overall(card: "Card", subject: str, name: str) -> "Text":
-    from rich.text import Text
+def _overall(card: "Card", subject: str, name: str) -> "Finding | None":
+    """A model's number over all groups; where some have no rows, over the others, as the page has it."""
+    named = [each for each in card.findings if (each.subject, each.name) == (subject, name)]
+    return next((each for each in named if each.slice not in card.groups), None)
 
+
+def _shown(finding: "Finding | None") -> str:
     from surefoot.card.words import show_finding
 
-    for finding in card.findings:
-        if (finding.subject, finding.name, finding.slice) == (subject, name, "all"):
-            return Text(show_finding(finding))
-    return Text("–")
+    return "–" if finding is None else show_finding(finding)
+
+
+def _worst_of(card: "Card", worst: "Finding") -> str:
+    """The name and the rows of the group that is worst, and which groups have no rows."""
+    groups = [each for each in card.findings if each.name == "accuracy" and each.slice in card.groups]
+    lowest = [each for each in groups if abs(each.value - worst.value) < 1e-9] or groups
+    named = next((each for each in lowest if each.count == worst.count), lowest[0])
+    without = "" if worst.slice == "all" else f"; of {worst.slice}, which have no rows"
+    return f"{named.slice} ({named.count:,} rows){without}"
+
+
+WORST = "worst_group_accuracy"

@@ -1,15 +1,18 @@
 """`surefoot discover`: candidate groups where none are given, found on one half of the rows, confirmed on the other."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surefoot.cli.console import print_json, stdout
+from surefoot.cli.console import note, print_json, stdout
 from surefoot.cli.options import (
     ClusterOption,
     IdOption,
     JSONOption,
+    PredictionOption,
+    ProbabilitiesOption,
     QuietOption,
     SeedOption,
     SourceOption,
@@ -22,7 +25,7 @@ from surefoot.errors import InputError
 
 if TYPE_CHECKING:
     from surefoot.robust.slices.discover import Candidate, Discovery
-    from surefoot.study.once.discover import Found
+    from surefoot.study.once.found import Found
 
 __all__ = ["discover"]
 
@@ -50,7 +53,12 @@ def discover(
         str | None,
         typer.Option("--head", metavar="MODEL", help="A saved model whose last layer reads the features."),
     ] = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="DATA are features: train a plain head on them, and look where it fails.")
+    ] = False,
     target: TargetOption = None,
+    probabilities: ProbabilitiesOption = None,
+    prediction: PredictionOption = None,
     split: SplitOption = None,
     cluster: ClusterOption = None,
     source: SourceOption = None,
@@ -64,15 +72,13 @@ def discover(
 ) -> int:
     """Find slices of the data where a model is wrong more often than elsewhere; confirm them on other rows.
 
-    That no slice survives is a normal answer. A slice describes errors; it does not explain them.
+    DATA says what the model said, in columns as `card` reads them. Of features, the model is --head, or a plain head
+    that is trained here (--train; for arrays without being asked). That no slice survives is a normal answer. A slice
+    describes errors; it does not explain them.
     """
     from surefoot.robust.slices.discover import DiscoverSettings
-    from surefoot.study.once.discover import (
-        discover_in_features,
-        discover_in_predictions,
-        has_predictions,
-        write_found,
-    )
+    from surefoot.study.once.discover import discover_in_features, discover_in_predictions, of_features
+    from surefoot.study.once.found import write_found
 
     if not data.is_file():
         raise InputError(f"There is no file {data}; check the path.")
@@ -80,17 +86,21 @@ def discover(
     names = comma_separated(metadata)
     if not slices and not clusters:
         raise InputError("--no-slices leaves nothing to look for; add --clusters.")
-    if has_predictions(data):
+    said = comma_separated(probabilities)
+    if not of_features(data, target=target, asked=train, head=head, named=bool(said or prediction)):
         if clusters or head or split:
             raise InputError(
-                f"{data} holds predictions; --clusters, --head and --split are for features: leave them out."
+                f"{data} holds predictions; --clusters, --head and --split are for features (with --train): leave "
+                "them out."
             )
         found = discover_in_predictions(
             data,
             names=names,
-            target=target or "label",
+            target=target,
             cluster=cluster,
             id_column=id_column,
+            probabilities=said,
+            prediction=prediction,
             settings=settings,
             seed=seed,
         )
@@ -111,8 +121,26 @@ def discover(
     if as_json:
         print_json(_as_json(found, to if written else None))
     elif not quiet:
+        for line in found.told:
+            note(line)
         _tell(found, level, to, written)
+        if (group := _one_column(found)) is not None and not written:
+            options = {"--target": target, "--probabilities": ",".join(said), "--prediction": prediction}
+            options |= {"--cluster": cluster, "--id": id_column, "--groups": group}
+            words = [word for option, value in options.items() if value for word in (option, value)]
+            print(f"Next: surefoot card {shlex.join([str(data), *words])}")
     return 0
+
+
+def _one_column(found: "Found") -> str | None:
+    """The column of the first slice of predictions that is one value of one column; a card can take it for groups."""
+    if found.slices is None or found.target is None:
+        return None
+    for each in found.slices.confirmed:
+        (first, *more) = each.conditions
+        if not more and first.how == "=" and first.column != found.target:
+            return first.column
+    return None
 
 
 def _tell(found: "Found", level: float, to: Path | None, written: bool) -> None:
@@ -165,12 +193,17 @@ def _sentence(search: "Discovery", kind: str, level: float) -> str:
 
 
 def _cells(each: "Candidate") -> tuple[str, ...]:
-    interval, apart = each.accuracy_interval, each.difference_interval
+    from surefoot.card.words import show_number, show_value
+
+    interval, apart = (
+        ", ".join(show_number(end, "proportion", signed=signed) for end in (of.low, of.high))
+        for of, signed in ((each.accuracy_interval, False), (each.difference_interval, True))
+    )
     return (
         f"{each.rows:,}",
-        f"{each.accuracy:.1%} [{interval.low:.1%}, {interval.high:.1%}]",
-        f"{each.rest:.1%}",
-        f"{100 * each.difference:+.1f} points [{100 * apart.low:+.1f}, {100 * apart.high:+.1f}]",
+        f"{show_value(each.accuracy, 'proportion')} [{interval}]",
+        show_value(each.rest, "proportion"),
+        f"{show_value(each.difference, 'proportion', signed=True)} [{apart}]",
         f"{each.adjusted:.2g}",
     )
 

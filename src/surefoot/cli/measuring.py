@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from surefoot.cli.console import Wanted, command_line, deliver, progress_bars
+from surefoot.cli.console import Wanted, command_line, deliver, note, progress_bars, silent_note
 from surefoot.cli.options import (
     ClaimsOption,
     ClusterOption,
@@ -18,6 +18,8 @@ from surefoot.cli.options import (
     JSONOption,
     JUnitOption,
     OutOption,
+    PredictionOption,
+    ProbabilitiesOption,
     PullRequestOption,
     QuietOption,
     SourceOption,
@@ -94,10 +96,8 @@ def card(
     seed: Annotated[
         str | None, typer.Option("--seed", metavar="COLUMN", help="The column of training seeds, if there are several.")
     ] = None,
-    prediction: Annotated[
-        str | None,
-        typer.Option("--prediction", metavar="COLUMN", help="The column of predicted classes, without probabilities."),
-    ] = None,
+    probabilities: ProbabilitiesOption = None,
+    prediction: PredictionOption = None,
     claim: ClaimsOption = None,
     confidence: ConfidenceOption = 0.95,
     out: OutOption = Path("runs"),
@@ -108,24 +108,28 @@ def card(
 ) -> int:
     """A card from predictions alone: no model needed.
 
-    The table has a column `label`, one column of probabilities per class (`p_cat`, `p_dog`) or a single
-    one (`p`) of class 1 when the labels are 0 and 1, or predicted classes (`prediction`), and any columns that name
-    groups. Other columns are left alone.
+    The table has a column of labels (`label`, `target`, `y`, `y_true`, `actual`, …), probabilities, and any columns
+    that name groups. Probabilities are one column per class (`p_cat`, `prob_cat`, `proba_cat`, `cat`, `p0`, `0`), or
+    one of one class of two (`p_pos`; `p`, `probability`, `score`, `y_score`, `y_prob` of class 1, of 0 and 1); or there
+    are predicted classes (`prediction`, `predicted`, `pred`, `y_pred`). Other names: --target, --probabilities,
+    --prediction. What was read as what is said first.
     """
     from surefoot.study.once.measure import card_from_predictions
 
     kept = card_from_predictions(
         predictions,
         claims=claim or (),
-        target=target or "label",
+        target=target,
         groups=comma_separated(groups),
         cluster=cluster,
         id_column=id_column,
         seed=seed,
+        probabilities=comma_separated(probabilities),
         prediction=prediction,
         confidence=confidence,
         out=out,
         command=command_line(),
+        say=silent_note if as_json or quiet else note,
     )
     return deliver(kept.card, kept.folder, Wanted(as_json, junit, pull_request, quiet))
 

@@ -23,6 +23,8 @@ __all__ = [
     "JSONOption",
     "JUnitOption",
     "OutOption",
+    "PredictionOption",
+    "ProbabilitiesOption",
     "PullRequestOption",
     "QuietOption",
     "RunsOption",
@@ -59,6 +61,19 @@ TargetOption: TypeAlias = Annotated[
 GroupsOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--groups", metavar="COLUMNS", help="Columns that name groups, with commas between or given again."),
+]
+ProbabilitiesOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--probabilities",
+        metavar="COLUMNS",
+        help="The probabilities: one column per class, in the order of the classes (numbers by size, words by "
+        "spelling) unless named after them; or one, of the last of two classes.",
+    ),
+]
+PredictionOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--prediction", metavar="COLUMN", help="The column of predicted classes, without probabilities."),
 ]
 ClusterOption: TypeAlias = Annotated[
     str | None,

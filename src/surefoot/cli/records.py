@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from surefoot.cli.console import print_json, stdout, verdict_text
+from surefoot.cli.console import note, print_json, stdout, verdict_text
 from surefoot.cli.options import JSONOption, JUnitOption, PullRequestOption, QuietOption, RunsOption
-
-if TYPE_CHECKING:
-    pass
+from surefoot.errors import InputError
 
 __all__ = ["diff", "gate", "history", "join_junit"]
 
@@ -25,6 +23,8 @@ def diff(
     from surefoot.card.diff import diff_cards, diff_text
     from surefoot.card.serialise import read_card
 
+    for path in (before, after):
+        _refuse_table(path)
     first, second = read_card(before), read_card(after)
     changes = diff_cards(first, second)
     same_rows = first.record.judge_digest == second.record.judge_digest
@@ -52,6 +52,8 @@ def gate(
     from surefoot.card.serialise import card_digest, read_card
     from surefoot.files import write_text
 
+    for path in cards:
+        _refuse_table(path)
     read = [read_card(path) for path in cards]
     verdict = decide(read)
     if junit is not None:
@@ -60,7 +62,10 @@ def gate(
         write_text(pull_request, "\n\n".join(as_comment(card).strip() for card in read) + "\n")
     named = list(zip(cards, read, strict=True))
     if as_json:
-        each = [{"card": str(path), "verdict": card.verdict, "digest": card_digest(card)} for path, card in named]
+        each = [
+            {"card": str(path), "verdict": card.verdict, "digest": card_digest(card), "sentence": card.sentence}
+            for path, card in named
+        ]
         print_json({"verdict": verdict, "cards": each})
     elif not quiet:
         for path, card in named:
@@ -76,9 +81,10 @@ def history(
     """List what was run: when, which study, the verdict, where its card lies."""
     from surefoot.card.ledger import Ledger
 
-    runs = Ledger(out / LEDGER).runs(limit)
+    every = Ledger(out / LEDGER).runs(MOST_RUNS)
+    runs = every[:limit]
     if as_json:
-        print_json({"runs": [asdict(run) for run in runs]})
+        print_json({"runs": [asdict(run) for run in runs], "total": len(every)})
         return 0
     if not runs:
         print(f"No run in {out} yet. Start with: surefoot demo")
@@ -92,7 +98,17 @@ def history(
         when = run.created[:16].replace("T", " ")
         table.add_row(when, run.study, verdict_text(run.verdict, ""), f"{run.folder}/card.html")
     stdout().print(table)
+    if len(every) > len(runs):
+        note(f"The latest {len(runs)} of {len(every)} runs; for all of them: --limit {len(every)}")
     return 0
+
+
+def _refuse_table(path: Path) -> None:
+    """A table of predictions where a card is expected."""
+    from surefoot.rows.delimited import is_text_table
+
+    if path.is_file() and (is_text_table(path) or path.suffix.lower() == ".parquet"):
+        raise InputError(f"{path} is a table and no card; make a card of it first: surefoot card {path}.")
 
 
 def join_junit(documents: Sequence[str]) -> str:
@@ -111,3 +127,4 @@ def join_junit(documents: Sequence[str]) -> str:
 
 
 LEDGER = "ledger.sqlite"
+MOST_RUNS = 1_000_000

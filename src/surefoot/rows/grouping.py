@@ -15,7 +15,7 @@ import torch
 from surefoot.errors import InputError
 from surefoot.rows.arrays import TOGETHER
 from surefoot.rows.rows import Groups
-from surefoot.rows.tables import Table, column, is_numeric, numbers, texts
+from surefoot.rows.tables import Table, column, is_numeric, numbers, place_of, texts
 
 __all__ = ["DISCOVERED", "MEMBER", "Grouping", "attribute_texts", "columns_behind", "find_grouping", "member_groups"]
 
@@ -91,8 +91,8 @@ def member_groups(table: Table, members: Sequence[str]) -> Groups:
         if None in said:
             row = said.index(None)
             raise InputError(
-                f"The column {name!r} of {table.name} holds {texts(table, name)[row]!r} in row {row + 1}; expected yes "
-                "or no (or 1 or 0)."
+                f"The column {name!r} of {table.name} holds {texts(table, name)[row]!r} in {place_of(table, row)}; "
+                "expected yes or no (or 1 or 0)."
             )
         found.append([bool(value) for value in said])
     names = tuple(name.removeprefix(MEMBER).strip() for name in members)

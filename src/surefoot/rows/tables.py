@@ -4,7 +4,6 @@ A column is a list of strings (CSV, and every column that is not numeric) or a n
 axis (Parquet, data frames, feature files); missing values are "" and NaN.
 """
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from surefoot.errors import InputError
 from surefoot.memory import require_memory
+from surefoot.rows.delimited import is_text_table, read_delimited
 
 __all__ = [
     "Column",
@@ -27,6 +27,7 @@ __all__ = [
     "column",
     "is_numeric",
     "numbers",
+    "place_of",
     "read_csv",
     "read_parquet",
     "read_table",
@@ -37,17 +38,19 @@ __all__ = [
 
 Column: TypeAlias = list[str] | NDArray[Any]
 
-CELL_OVERHEAD = 60
-"""Bytes a short string takes in memory beyond its letters."""
-
 
 @dataclass(frozen=True)
 class Table:
-    """Named columns; `name` says where they come from, in errors. `lists` are strings that are not one per row."""
+    """Named columns; `name` says where they come from, in errors. `lists` are strings that are not one per row.
+
+    lines: the line of the file that each row begins on, where it is a text. notes: what is unusual in its form.
+    """
 
     name: str
     columns: Mapping[str, Column]
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    lines: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -61,49 +64,31 @@ class Frame(Protocol):
 
 
 def read_table(path: Path) -> Table:
-    """Read a `.csv` or `.parquet` file; raises `InputError` when it is missing, damaged or too large."""
+    """Read a `.csv`, `.tsv` (or `.csv.gz`, `.tsv.gz`) or `.parquet` file.
+
+    Raises `InputError` when it is missing, damaged or too large.
+    """
     if not path.is_file():
         raise InputError(f"There is no file {path}; check the path.")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; expected a table with named columns.")
-    suffix = path.suffix.lower()
-    if suffix == ".csv":
+    if is_text_table(path):
         return read_csv(path)
+    suffix = path.suffix.lower()
     if suffix == ".parquet":
         return read_parquet(path)
-    raise InputError(f"{path} ends in {suffix or 'nothing'}; expected a table in a .csv or .parquet file.")
+    if suffix in (".xlsx", ".xls", ".ods"):
+        raise InputError(f"{path} is a spreadsheet; save its table as “CSV UTF-8” and give that.")
+    raise InputError(f"{path} ends in {suffix or 'nothing'}; expected a table in a .csv, .tsv or .parquet file.")
 
 
 def read_csv(path: Path) -> Table:
-    """A CSV file with a header line, in UTF-8; every column is strings."""
-    with path.open("rb") as raw:
-        count = sum(block.count(b",") + block.count(b"\n") for block in iter(lambda: raw.read(1 << 20), b""))
-    require_memory(path.stat().st_size + CELL_OVERHEAD * count, f"Reading {path}")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as opened:
-            reader = csv.reader(opened, strict=True)
-            header = next(reader, [])
-            _refuse_repeated(header, path)
-            if len(header) == 1 and (mark := next((mark for mark in ";\t|" if mark in header[0]), None)):
-                raise InputError(
-                    f"{path} has {mark!r} between its columns; expected commas: write it again with those."
-                )
-            columns: list[list[str]] = [[] for _ in header]
-            for cells in reader:
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    raise InputError(
-                        f"Line {reader.line_num} of {path} has {len(cells)} cells and the header has {len(header)}; "
-                        "give every row one cell per column (quote cells that contain commas)."
-                    )
-                for values, cell in zip(columns, cells, strict=True):
-                    values.append(cell)
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not readable CSV ({error}); it may be cut short or not UTF-8.") from None
-    if not columns or not columns[0]:
+    """A text table with a header line, in UTF-8; every column is strings. See `delimited` for the forms it may have."""
+    read = read_delimited(path)
+    _refuse_repeated(read.header, path)
+    if not len(read.lines):
         raise InputError(f"{path} has no rows below its header; expected one line per row.")
-    return Table(str(path), dict(zip(header, columns, strict=True)))
+    return Table(str(path), dict(zip(read.header, read.columns, strict=True)), lines=read.lines, notes=read.notes)
 
 
 def read_parquet(path: Path) -> Table:
@@ -160,7 +145,7 @@ def texts(table: Table, name: str) -> list[str]:
 
 
 def numbers(table: Table, name: str) -> NDArray[Any]:
-    """A column as numbers; an empty cell is NaN. Raises `InputError` naming the first row that is not a number."""
+    """A column as numbers; an empty cell is NaN. Raises `InputError` naming the first cell that is not a number."""
     values = column(table, name)
     if not isinstance(values, list):
         return values
@@ -168,9 +153,14 @@ def numbers(table: Table, name: str) -> NDArray[Any]:
     if parsed is None:
         row, cell = next((row, cell) for row, cell in enumerate(values) if _parsed([cell]) is None)
         raise InputError(
-            f"The column {name!r} of {table.name} holds {cell!r} in row {row + 1}; expected a number in every row."
+            f"The column {name!r} of {table.name} holds {cell!r} in {place_of(table, row)}; {_meant(cell)}."
         )
     return parsed
+
+
+def place_of(table: Table, row: int) -> str:
+    """Where a person finds a row (counted from 0): "line 2" of a text, "row 1" of anything else."""
+    return f"row {row + 1}" if table.lines is None else f"line {int(table.lines[row])}"
 
 
 def is_numeric(table: Table, name: str) -> bool:
@@ -194,6 +184,15 @@ def _parsed(values: Sequence[str]) -> NDArray[np.float64] | None:
         return np.array([cell or "nan" for cell in values], dtype=np.float64)
     except ValueError:
         return None
+
+
+def _meant(cell: str) -> str:
+    """What to do about a cell that is no number."""
+    if cell.strip().endswith("%"):
+        return "it looks like percent: divide by 100, without the sign"
+    if cell.count(",") == 1 and _parsed([cell.replace(",", ".")]) is not None:
+        return "it looks like a decimal comma: write a point"
+    return "expected a number in every row"
 
 
 def as_text(value: Any) -> str:

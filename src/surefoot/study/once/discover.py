@@ -2,16 +2,14 @@
 
     found = discover_in_predictions(Path("predictions.csv"))
     found = discover_in_features(Path("rows.csv"), clusters=True)
-    write_found(found, Path("with_groups.csv"))
+    write_found(found, Path("with_groups.csv"))  # from `found.py`
 
 From a file of features only choose rows are looked at: fit rows trained the head, and judge rows stay untouched, so
 that a later `surefoot repair` of what was written may judge on them.
 """
 
-import csv
-import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +18,17 @@ import torch
 from numpy.typing import NDArray
 
 from surefoot.errors import InputError
-from surefoot.files import write_text
+from surefoot.findings.answers import NoAnswer
+from surefoot.findings.names import ANSWERS, PREFIXES, AskAgain, listed
 from surefoot.findings.predictions import predictions_for
-from surefoot.findings.reading import DECISIONS, PREFIXES, SEEDS, SINGLE, read_predictions
-from surefoot.findings.reading import IDS as PREDICTION_IDS
+from surefoot.findings.reading import SEEDS, holds_predictions, read_told
 from surefoot.networks.network import head_of
 from surefoot.networks.weights import open_model
 from surefoot.robust.balanced import erm_head
 from surefoot.robust.head import LinearHead
-from surefoot.robust.slices.clusters import ClusterDiscovery, cluster_groups, discover_clusters
+from surefoot.robust.slices.clusters import cluster_groups, discover_clusters
 from surefoot.robust.slices.conditions import Metadata
-from surefoot.robust.slices.discover import DiscoverSettings, Discovery, discover_slices, discovered_groups
+from surefoot.robust.slices.discover import Candidate, DiscoverSettings, Discovery, discover_slices, discovered_groups
 from surefoot.rows.features import read_features
 from surefoot.rows.grouping import GROUPS, MEMBER
 from surefoot.rows.reading import CLUSTERS, FILES, IDS, SOURCES, SPLITS, TARGETS
@@ -39,46 +37,36 @@ from surefoot.rows.rows import Groups
 from surefoot.rows.tables import Column, Table, column, is_numeric, read_table, texts
 from surefoot.study.numerics import one_thread
 from surefoot.study.once.columns import USUAL, Columns
+from surefoot.study.once.found import Found
 from surefoot.study.once.predict import SEEN
 from surefoot.study.once.repair import give_roles
 
-__all__ = ["Found", "discover_in_features", "discover_in_predictions", "has_predictions", "write_found"]
+__all__ = ["discover_in_features", "discover_in_predictions", "of_features", "without_redundant"]
 
-ANSWERS = (*DECISIONS, "yhat", "score", "confidence", "correct", "right", "wrong", "error", "loss")
-"""Columns that say what the model said, or whether it was right: with them every slice is found and none explains."""
 MOST_COLUMNS = 60
 """With more columns than this, those of numbers are taken for features and only those of text for metadata."""
 FEATURE_FILES = (".npz", ".safetensors")
+STACKED = ("probabilities", "probs", "predictions", "logits", "scores")
+"""What an array of a model's answers may be called."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """What was discovered, where it was looked for in words, and what `write_found` needs.
+def of_features(path: Path, *, target: str | None, asked: bool, head: str | None, named: bool) -> bool:
+    """Whether a file is to be taken for features: where that was asked for, it is arrays, or a head is to be judged.
 
-    rows: of the table, those that are written; groups: of these rows; extra: columns to add or replace.
+    asked: to train a head. named: columns of predictions were named. Any other table must say what the model said;
+    nothing is trained unasked, for then another model would be judged than the one its owner means.
+    Raises `InputError` for arrays that seem to hold predictions.
     """
-
-    slices: Discovery | None
-    clusters: ClusterDiscovery | None
-    origins: tuple[str, ...]
-    table: Table
-    rows: NDArray[np.int64]
-    groups: Groups | None
-    extra: Mapping[str, list[str]]
-
-    @property
-    def discoveries(self) -> tuple[Discovery, ...]:
-        """One or two searches."""
-        clusters = () if self.clusters is None else (self.clusters.discovery,)
-        return (*(() if self.slices is None else (self.slices,)), *clusters)
-
-
-def has_predictions(path: Path) -> bool:
-    """Whether a file is a table of predictions rather than of features."""
     if path.suffix.lower() in FEATURE_FILES:
-        return False
-    names = read_table(path).columns
-    return any(name in SINGLE or name.lower() in DECISIONS or name.startswith(PREFIXES) for name in names)
+        answers = [name for name in read_features(path).columns if name.lower() in (*ANSWERS, *STACKED)]
+        if answers and not asked and head is None:
+            raise AskAgain(
+                f"{path} holds {listed(answers)}, and predictions are read from tables alone; write them as a table "
+                "with one column per class, or have a head trained on the features.",
+                "--train",
+            )
+        return True
+    return asked or (head is not None and not named and not holds_predictions(path, target=target))
 
 
 @one_thread()
@@ -86,10 +74,12 @@ def discover_in_predictions(
     path: Path,
     *,
     names: Sequence[str] = (),
-    target: str = "label",
+    target: str | None = None,
     cluster: str | None = None,
     id_column: str | None = None,
     seed_column: str | None = None,
+    probabilities: Sequence[str] = (),
+    prediction: str | None = None,
     settings: DiscoverSettings | None = None,
     seed: int = 0,
 ) -> Found:
@@ -99,18 +89,31 @@ def discover_in_predictions(
     What is written are the rows of the confirm half alone: in the search half the slices look worse than they are.
     """
     settings = settings or DiscoverSettings()
-    predictions = read_predictions(path, target=target, cluster=cluster, id_column=id_column, seed=seed_column)
-    table = read_table(path)
-    identity = id_column or next((name for name in PREDICTION_IDS if name in table.columns), None)
+    try:
+        read = read_told(
+            path,
+            target=target,
+            cluster=cluster,
+            id_column=id_column,
+            seed=seed_column,
+            probabilities=probabilities,
+            prediction=prediction,
+        )
+    except NoAnswer as error:
+        raise AskAgain(f"{error} To have a head trained on a table of features: --train.", *error.add) from None
+    predictions, table, identity = read.predictions, read.table, read.identity
     place = _first_places(None if identity is None else texts(table, identity), predictions.ids)
-    answers = [] if names else [name for name in table.columns if name.lower() in ANSWERS]
-    other = {identity, seed_column, cluster, *SEEDS, *CLUSTERS, SEEN, *GROUPS, *SINGLE, *answers}
+    said = read.answer.columns
+    answers = [] if names else [name for name in table.columns if name not in said and name.lower() in ANSWERS]
+    other = {identity, seed_column, cluster, *IDS, *SEEDS, *CLUSTERS, SEEN, *GROUPS, *said, *answers}
     metadata = _metadata(table, place, names, lambda name: name in other or name.startswith((*PREFIXES, MEMBER)))
-    found = discover_slices(predictions, metadata, settings, seed)
+    found = without_redundant(discover_slices(predictions, metadata, settings, seed))
     origin = f"{len(predictions.ids):,} predictions of {path.name}: {_halves(found)}"
     return Found(
         slices=found,
         clusters=None,
+        told=read.told[:2],
+        target=read.target,
         origins=(origin, *([f"Not searched, for they tell the answer: {', '.join(answers)}."] if answers else [])),
         table=table,
         rows=place[found.confirm],
@@ -153,7 +156,7 @@ def discover_in_features(
     sliced = cut = None
     groups: list[Groups] = []
     if slices:
-        sliced = discover_slices(predictions, _at(whole, place), settings, seed)
+        sliced = without_redundant(discover_slices(predictions, _at(whole, place), settings, seed))
         groups += [discovered_groups(sliced.confirmed, whole)] if sliced.confirmed else []
     if clusters:
         cut = discover_clusters(predictions, choose.inputs[:].float(), settings, seed)
@@ -167,61 +170,13 @@ def discover_in_features(
         slices=sliced,
         clusters=cut,
         origins=(parted.origin, f"Errors: of {origin}, on the {told}"),
+        told=(),
+        target=None,
         table=table,
         rows=everything,
         groups=_joined(groups) if groups else None,
         extra={split: [role_of[name] for name in reading.rows.ids.tolist()]},
     )
-
-
-def write_found(found: Found, path: Path) -> None:
-    """The rows with their discovered groups: a CSV table with columns `group:NAME`, or an .npz with a matrix.
-
-    Raises `InputError` when nothing was confirmed, and when the file's ending does not fit what was read.
-    """
-    if found.groups is None:
-        raise InputError(f"Nothing was confirmed, so there are no groups to write to {path}.")
-    arrays = any(not isinstance(values, list) and values.ndim > 1 for values in found.table.columns.values())
-    wanted = ".npz" if arrays else ".csv"
-    if path.suffix.lower() != wanted:
-        raise InputError(f"{path} ends in {path.suffix or 'nothing'}; {found.table.name} is written as {wanted}.")
-    if arrays:
-        _write_arrays(found, path)
-        return
-    kept = [name for name in found.table.columns if name not in found.extra and not name.startswith(MEMBER)]
-    columns = {name: texts(found.table, name) for name in kept}
-    head = [*kept, *found.extra, *(f"{MEMBER}{name}" for name in found.groups.names)]
-    written = io.StringIO()
-    lines = csv.writer(written, lineterminator="\n")
-    lines.writerow(head)
-    for row, members in zip(found.rows.tolist(), found.groups.members.tolist(), strict=True):
-        own = [values[row] for values in columns.values()]
-        lines.writerow(
-            [*own, *(values[row] for values in found.extra.values()), *("yes" if m else "no" for m in members)]
-        )
-    write_text(path, written.getvalue())
-
-
-def _write_arrays(found: Found, path: Path) -> None:
-    assert found.groups is not None
-    arrays: dict[str, Any] = {
-        name: np.array(values, dtype=np.str_) if isinstance(values, list) else values
-        for name, values in found.table.columns.items()
-        if name not in GROUPS
-    }
-    arrays |= {name: np.array(values, dtype=np.str_) for name, values in found.extra.items()}
-    lists = {name: np.array(values, dtype=np.str_) for name, values in found.table.lists.items()}
-    arrays |= {
-        **lists,
-        "groups": found.groups.members.numpy(),
-        "group_names": np.array(found.groups.names, dtype=np.str_),
-    }
-    partial = path.with_name(f".{path.stem}.partial.npz")
-    try:
-        np.savez(partial, **arrays)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _metadata(
@@ -267,6 +222,20 @@ def _first_places(ids: Sequence[str] | None, wanted: NDArray[Any]) -> NDArray[np
     for row, name in enumerate(ids):
         place.setdefault(name, row)
     return np.array([place[name] for name in wanted.tolist()], dtype=np.int64)
+
+
+def without_redundant(found: Discovery) -> Discovery:
+    """Without the slices that are part of another confirmed one and no worse than it; a note names them."""
+    kept: list[Candidate] = []
+    notes: list[str] = []
+    for each in found.candidates:
+        wider = [other for other in found.confirmed if set(other.conditions) < set(each.conditions)]
+        better = next((other for other in wider if each.confirmed and each.accuracy >= other.accuracy), None)
+        if better is None:
+            kept.append(each)
+        else:
+            notes.append(f"Not listed: “{each.name}”, part of “{better.name}” and no worse than it.")
+    return replace(found, candidates=tuple(kept), notes=(*found.notes, *notes))
 
 
 def _head(model: str) -> tuple[LinearHead, str]:

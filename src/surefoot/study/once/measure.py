@@ -8,21 +8,23 @@ Each returns what the command of the same name prints. `repair_features` is in `
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from surefoot.card.assemble import assemble_card
 from surefoot.card.card import Card, Record, RoleSummary, Subject
+from surefoot.card.claims import Claim
 from surefoot.errors import InputError
 from surefoot.files import digest_file, digest_json, digest_tensor
+from surefoot.findings.names import AskAgain
 from surefoot.findings.predictions import Predictions, predictions_for
-from surefoot.findings.reading import read_predictions
+from surefoot.findings.reading import ReadPredictions, read_told
+from surefoot.findings.told import without_rows
 from surefoot.networks.weights import OpenedModel, open_model
 from surefoot.progress import Progress, silent
 from surefoot.rows.digest import identity_digest, rows_digest
 from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Inputs, Rows
-from surefoot.rows.tables import read_table
 from surefoot.study.numerics import one_thread
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
@@ -38,38 +40,57 @@ DECIDED = (
     "unknown."
 )
 
+OF_GROUPS = ("worst_group_accuracy", "worst_group_accuracy_seed_sd")
+
+
+def _nothing(line: str) -> None:
+    """Tells nobody."""
+
 
 @one_thread()
 def card_from_predictions(
     path: Path,
     *,
     claims: Sequence[str] = (),
-    target: str = "label",
+    target: str | None = None,
     groups: Sequence[str] = (),
     cluster: str | None = None,
     id_column: str | None = None,
     seed: str | None = None,
+    probabilities: Sequence[str] = (),
     prediction: str | None = None,
     confidence: float = 0.95,
     out: Path = Path("runs"),
     command: str = "",
+    say: Callable[[str], None] = _nothing,
 ) -> Kept:
     """A card from labels, probabilities and groups alone; nothing is known of the model, and the card says so.
 
-    claims: as `parse_claim` reads them. Raises `InputError` for a file or a claim that cannot be used, and for rows
-    that a column `seen` marks with "yes" (`predict` writes it); no card is written then.
+    claims: as `parse_claim` reads them. say: is told, line by line, what was read as what, once the card is made.
+    Raises `InputError` for a file or a claim that cannot be used, and for rows that a column `seen` marks with "yes"
+    (`predict` writes it); no card is written then.
     """
     began = time.perf_counter()
-    predictions = read_predictions(
-        path, target=target, groups=groups, cluster=cluster, id_column=id_column, seed=seed, prediction=prediction
+    read = read_told(
+        path,
+        target=target,
+        groups=groups,
+        cluster=cluster,
+        id_column=id_column,
+        seed=seed,
+        probabilities=probabilities,
+        prediction=prediction,
     )
-    told = read_table(path).columns.get(SEEN, [])
+    predictions = read.predictions
+    told = read.table.columns.get(SEEN, [])
     if (count := sum(value == "yes" for value in told)) > 0:
         raise InputError(
             f"{count} of {len(told)} rows in {path.name} were seen when the model was made (column {SEEN!r} says yes); "
             "judge on the others: leave these rows out."
         )
     made = [parse_claim(claim, MODEL, confidence) for claim in claims]
+    for text, claim in zip(claims, made, strict=True):
+        _refuse_without_groups(text, claim, read)
     asked = Asked(
         road="card",
         name=path.stem,
@@ -77,12 +98,13 @@ def card_from_predictions(
         settings={
             "predictions": digest_file(path),
             "columns": {
-                "target": target,
+                "target": read.target,
                 "groups": list(groups),
                 "cluster": cluster,
                 "id": id_column,
                 "seed": seed,
                 "prediction": prediction,
+                **({"probabilities": list(probabilities)} if probabilities else {}),
             },
             "claims": list(claims),
             "confidence": confidence,
@@ -106,6 +128,7 @@ def card_from_predictions(
             images=None,
             record=record,
             not_shown=(
+                *((without_rows(read.empty),) if read.empty else ()),
                 "Which rows the model was trained on is unknown here: nothing could check that these rows were kept "
                 "apart from training and from choosing.",
                 "A group that the file does not name was not looked at.",
@@ -115,7 +138,10 @@ def card_from_predictions(
             confidence=confidence,
         )
 
-    return keep(asked, out, {"read and measure": time.perf_counter() - began}, make)
+    kept = keep(asked, out, {"read and measure": time.perf_counter() - began}, make)
+    for line in read.told:
+        say(line)
+    return kept
 
 
 @one_thread()
@@ -197,6 +223,23 @@ def summary_of_role(role: str, rows: Rows) -> RoleSummary:
     """What a card says of one role."""
     counts = dict(zip(rows.groups.names, rows.groups.counts().tolist(), strict=True))
     return RoleSummary(role, len(rows), len(rows.origins()), counts)
+
+
+def _refuse_without_groups(text: str, claim: Claim, read: ReadPredictions) -> None:
+    """A claim on the worst group needs groups, all with rows."""
+    if claim.finding not in OF_GROUPS:
+        return
+    groups = read.predictions.groups
+    if not groups.names:
+        could = f"; columns that could be: {', '.join(read.could_be[:6])}" if read.could_be else ""
+        offered = ("--groups", read.could_be[0]) if read.could_be else ()
+        raise AskAgain(f'The claim "{text}" needs --groups{could}.', *offered)
+    counts = groups.counts().tolist()
+    if 0 in counts:
+        raise InputError(
+            f'The claim "{text}" speaks of all groups, and no row is in "{groups.names[counts.index(0)]}"; give rows '
+            "of it, or leave its column out."
+        )
 
 
 def _pictures(rows: Rows) -> Inputs | None:
