@@ -10,7 +10,10 @@ __all__ = ["Progress", "silent"]
 
 @runtime_checkable
 class Progress(Protocol):
-    """Called with a stage name, how many of its units are done, and how many there are."""
+    """Called with a stage name, how many of its units are done, and how many there are.
+
+    What follows ": " in a stage's name says where the same stage has come to.
+    """
 
     def __call__(self, stage: str, done: int, total: int) -> None: ...
 

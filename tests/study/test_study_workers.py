@@ -5,12 +5,13 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from surefoot.errors import InputError
 from surefoot.study.cells import Cell
-from surefoot.study.engine import workers
+from surefoot.study.engine import in_process, workers
 from surefoot.study.engine.tasks import Failure, StudyFault, Task, failure_of
 from surefoot.study.plan import plan_study
 from surefoot.study.schema import load_study
@@ -126,3 +127,16 @@ def test_the_longest_chain_is_the_most_urgent() -> None:
     assert workers.urgency_of([short, long, after]) == {
         short.cell.address: 1.0, long.cell.address: 6.0, after.cell.address: 5.0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", [workers, in_process], ids=["workers", "in_process"])
+def test_progress_counts_up_and_names_what_runs(engine: ModuleType, tiny_text: str, tmp_path: Path) -> None:
+    tasks, store = planned(tiny_text, "pass", tmp_path)
+    told: list[tuple[str, int, int]] = []
+    engine.run_cells(tasks, store, workers=1, progress=lambda *each: told.append(each))
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    assert told[0] == (f"study: 0 of {len(tasks)} cells", 0, 100)
+    assert told[-1] == (f"study: {len(tasks)} of {len(tasks)} cells", 100, 100)
+    stages = {stage for stage, _, _ in told}
+    for finished, task in enumerate(tasks):
+        assert f"study: {finished} of {len(tasks)} cells, now {task.cell.title}" in stages

@@ -132,9 +132,10 @@ def progress_bars(*, quiet: bool) -> Generator[Progress]:
     stages: dict[str, Any] = {}
 
     def report(stage: str, done: int, total: int) -> None:
-        if stage not in stages:
-            stages[stage] = bars.add_task(stage, total=total)
-        bars.update(stages[stage], completed=done, total=total)
+        work = stage.partition(": ")[0]  # what follows says where the same work has come to
+        if work not in stages:
+            stages[work] = bars.add_task(stage, total=total)
+        bars.update(stages[work], completed=done, total=total, description=stage)
 
     patience = threading.Timer(1.0, bars.start)
     patience.daemon = True

@@ -21,6 +21,7 @@ def run_cells(tasks: Sequence[Task], store: Store, *, workers: int = 1, progress
     meter = Meter(tasks, progress)
     for task in tasks:
         address = task.cell.address
+        meter.begin(task.cell)
         try:
             seconds[address] = perform(task.cell, store, estimate=task.estimate, progress=meter.within(address))
         except Exception as error:

@@ -3,20 +3,27 @@
 from collections.abc import Sequence
 
 from surefoot.progress import Progress
+from surefoot.study.cells import Cell
 from surefoot.study.engine.tasks import Task
 
 __all__ = ["Meter"]
 
-STAGE = "study (seconds of work)"
+WHOLE = 100
 
 
 class Meter:
-    """Turns what running cells report into one count of expected seconds, done and in all."""
+    """Turns what running cells report into one count, in hundredths of the work, and says what is being computed."""
 
     def __init__(self, tasks: Sequence[Task], progress: Progress) -> None:
         self._weights = {task.cell.address: max(task.seconds, 0.01) for task in tasks}
         self._shares = dict.fromkeys(self._weights, 0.0)
+        self._running: dict[str, str] = {}
         self._progress = progress
+        self._tell()
+
+    def begin(self, cell: Cell) -> None:
+        """A cell is being computed."""
+        self._running[cell.address] = cell.title
         self._tell()
 
     def within(self, address: str) -> Progress:
@@ -31,10 +38,13 @@ class Meter:
     def finish(self, address: str) -> None:
         """A cell is finished."""
         self._shares[address] = 1.0
+        self._running.pop(address, None)
         self._tell()
 
     def _tell(self) -> None:
-        whole = max(1, round(sum(self._weights.values())))
-        finished = all(share == 1.0 for share in self._shares.values())
+        finished = sum(share == 1.0 for share in self._shares.values())
         done = sum(self._weights[address] * share for address, share in self._shares.items())
-        self._progress(STAGE, whole if finished else min(int(done), whole), whole)
+        hundredths = WHOLE if finished == len(self._shares) else int(WHOLE * done / sum(self._weights.values()))
+        current = "; ".join(self._running.values())
+        stage = f"study: {finished} of {len(self._shares)} cells{f', now {current}' if current else ''}"
+        self._progress(stage, min(hundredths, WHOLE), WHOLE)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from surefoot.errors import InputError
 from surefoot.memory import available_memory
 from surefoot.progress import Progress, silent
-from surefoot.study.cells import cell_to_json, needs
+from surefoot.study.cells import Cell, cell_to_json, needs
 from surefoot.study.engine.meter import Meter
 from surefoot.study.engine.tasks import Failure, Report, StudyFault, Task, raise_failure
 from surefoot.study.store import Store
@@ -120,7 +120,8 @@ def run_cells(tasks: Sequence[Task], store: Store, *, workers: int, progress: Pr
         for _ in range(min(workers, len(tasks))):
             pool.start()
         while len(seconds) < len(tasks):
-            _hand_out(pool, waiting, urgency, budget)
+            for cell in _hand_out(pool, waiting, urgency, budget):
+                meter.begin(cell)
             worker, said = pool.answers.get()
             task = worker.task
             if said is None:
@@ -145,21 +146,24 @@ def run_cells(tasks: Sequence[Task], store: Store, *, workers: int, progress: Pr
     return Report(seconds, tuple(notes))
 
 
-def _hand_out(pool: _Pool, waiting: dict[str, Task], urgency: dict[str, float], budget: int) -> None:
-    """Give every idle worker the most urgent task whose inputs are finished and whose memory is free."""
+def _hand_out(pool: _Pool, waiting: dict[str, Task], urgency: dict[str, float], budget: int) -> list[Cell]:
+    """Give every idle worker the most urgent task whose inputs are finished and whose memory is free; their cells."""
     running = {worker.task.cell.address: worker.task for worker in pool.workers if worker.task is not None}
     unfinished = waiting.keys() | running.keys()
     ready = [task for task in waiting.values() if not needs(task.cell) & unfinished]
     ready.sort(key=lambda task: -urgency[task.cell.address])
     used = sum(task.memory for task in running.values())
     idle = [worker for worker in pool.workers if worker.task is None]
+    given: list[Cell] = []
     for task in ready:
         if not idle:
-            return
+            break
         if used and used + task.memory > budget:
             continue
         used += task.memory
         pool.give(idle.pop(), waiting.pop(task.cell.address))
+        given.append(task.cell)
+    return given
 
 
 def urgency_of(tasks: Sequence[Task]) -> dict[str, float]:
