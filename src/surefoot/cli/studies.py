@@ -174,7 +174,11 @@ def _run(
     if outcome.reused:
         reused, every = len(outcome.reused), len(outcome.reused) + len(outcome.computed)
         told.append(f"{reused} of {every} cells were finished already and used again.")
-    return deliver(outcome.card, outcome.folder, wanted, extra=(*told, f"The models: {outcome.folder / 'models'}"))
+    seeds = outcome.card.record.seeds
+    which = f"{outcome.card.chosen}/seed-{seeds[0]}" if outcome.card.chosen is not None and seeds else ""
+    each = ", one a seed" if len(seeds) > 1 else ""
+    told.append(f"The {'chosen model' if which else 'models'}: {outcome.folder / 'models' / which}{each}")
+    return deliver(outcome.card, outcome.folder, wanted, extra=tuple(told))
 
 
 def _plan_as_json(planned: "Plan") -> dict[str, Any]:
