@@ -1,27 +1,24 @@
 """A user's own model: code from a file, run only when it is trusted, and weights that are never unpickled."""
 
-import importlib.util
 import pickle
-import sys
 import warnings
 import zipfile
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from surefoot.errors import InputError
-from surefoot.files import digest_bytes, read_tensors
+from surefoot.files import read_tensors
 from surefoot.networks.network import Parameters
+from surefoot.networks.user_code import is_beside
+from surefoot.networks.user_run import USER_MODULE, run_code
 
 __all__ = ["USER_MODULE", "fit_weights", "load_user_module", "read_foreign_weights"]
 
-USER_MODULE = "surefoot_user_"
-"""How the modules that users' files become are named, before a digest of the file's path."""
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Where checkpoints of training loops keep the weights, beside optimiser states and counters."""
 
@@ -29,8 +26,8 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 def load_user_module(named: str, trust_code: bool) -> nn.Module:
     """The model that "file.py:Net" names: a class or function called without arguments, or a module itself.
 
-    The file's folder is on the import path while the file runs, so it may import its neighbours (by their plain
-    names, once per process: two folders in one process must not have neighbours of the same name).
+    The file may import its neighbours, modules and packages, by their plain names. They are run anew each time, as
+    they are then: an edited file is never an old one, and neighbours of two folders may share a name.
 
     Raises `InputError` unless the code is trusted, and when the file, the name or the model is not there.
     """
@@ -45,7 +42,7 @@ def load_user_module(named: str, trust_code: bool) -> nn.Module:
             f"{named} is code that would run on this machine; if you trust {path}, pass --trust-code "
             "(in Python: trust_code=True)."
         )
-    public = vars(_run_file(path))
+    public = _run(path)
     if name not in public:
         defined = [key for key, value in public.items() if isinstance(value, type) and issubclass(value, nn.Module)]
         close = get_close_matches(name, defined, n=1, cutoff=0)
@@ -130,24 +127,19 @@ def fit_weights(module: nn.Module, weights: Parameters, source: str) -> Paramete
     return {name: weights.get(name, tensor).to(tensor.dtype, copy=True) for name, tensor in own.items()}
 
 
-def _run_file(path: Path) -> ModuleType:
-    """Run a Python file as a module of its own; dataclasses and pickling inside it need it in `sys.modules`."""
-    alias = f"{USER_MODULE}{digest_bytes(str(path.resolve()).encode())[:16]}"
-    found = importlib.util.spec_from_file_location(alias, path)
-    if found is None or found.loader is None:
-        raise InputError(f"{path} is not a Python file; name the model as file.py:Net.")
-    module = importlib.util.module_from_spec(found)
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)
-    sys.modules[alias] = module
+def _run(path: Path) -> dict[str, Any]:
+    """The names that a user's file defines."""
     try:
-        found.loader.exec_module(module)
+        return vars(run_code(path))
+    except InputError:
+        raise
+    except ModuleNotFoundError as error:
+        advice = "mend the file."
+        if (first := str(error.name).partition(".")[0]) and is_beside(first, path.resolve().parent):
+            advice = f"import it by a statement (import {error.name}), so that a change of it is noticed."
+        raise InputError(f"{path} could not be run ({type(error).__name__}: {error}); {advice}") from error
     except Exception as error:
-        del sys.modules[alias]
         raise InputError(f"{path} could not be run ({type(error).__name__}: {error}); mend the file.") from error
-    finally:
-        sys.path.remove(folder)
-    return module
 
 
 def _tensors(path: Path, content: object) -> Parameters:

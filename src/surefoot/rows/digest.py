@@ -52,7 +52,7 @@ def identity_digest(ids: Names, sources: Names) -> str:
 def input_digests(inputs: Inputs) -> list[str]:
     """One digest per row: equal exactly when the inputs are byte for byte the same (128 bits of BLAKE2).
 
-    Image files answer with the digests of their files, without decoding them.
+    Of image files that is what they decode to: the same picture in another format or compression is the same input.
     """
     if isinstance(inputs, LazyInputs):
         return inputs.digests()

@@ -1,18 +1,22 @@
 """Image files as inputs: read when asked for, all brought to one size, never all in memory at once."""
 
+import hashlib
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.files import digest_file, digest_json
 from surefoot.memory import require_memory
 
 __all__ = ["Colour", "ImageFiles", "find_images"]
@@ -30,12 +34,16 @@ class ImageFiles:
     size: height and width in pixels. With `resize` every image is brought to it (bilinear, both sides alike,
     so the aspect may change); without, an image of another size is an error. Transparency and rotation tags
     are ignored; images of more than 8 bits a channel are refused.
+
+    known: digests of pixels by those of the files they were read from and how; shared by all that were picked from one
+    another, so that no file is decoded twice to be compared.
     """
 
     paths: tuple[Path, ...]
     size: tuple[int, int]
     colour: Colour
     resize: bool = False
+    known: dict[bytes, str] = field(default_factory=dict[bytes, str], compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -58,15 +66,41 @@ class ImageFiles:
         return replace(self, paths=self._chosen(index))
 
     def digests(self) -> list[str]:
-        """One digest per file: its bytes, and how it is to be read."""
-        reading = [self.size, self.colour, self.resize]
-        return [digest_json([digest_file(path), reading]) for path in self.paths]
+        """One digest per file, equal exactly when indexing gives the same numbers, in whatever format the files are.
+
+        Every file is read each time, and decoded once for each content. One that indexing would refuse is equal to
+        files of the same bytes alone.
+        """
+        with ThreadPoolExecutor(_threads()) as pool:
+            return list(pool.map(self._digest, self.paths))
 
     def _chosen(self, index: Any) -> tuple[Path, ...]:
         return tuple(self.paths[place] for place in torch.arange(len(self.paths))[index].tolist())
 
+    def _digest(self, path: Path) -> str:
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise _missing(path) from None
+        except OSError as error:
+            raise InputError(f"Cannot read {path} ({error.strerror}); check the path.") from None
+        file = hashlib.blake2b(f"{self.size}{self.colour}{self.resize}".encode(), digest_size=16)
+        file.update(content)
+        if (known := self.known.get(file.digest())) is not None:
+            return known
+        try:
+            pixels = self._pixels(path, BytesIO(content))
+        except InputError:
+            return file.hexdigest()
+        found = hashlib.blake2b(f"{pixels.shape}".encode() + pixels.tobytes(), digest_size=16).hexdigest()
+        return self.known.setdefault(file.digest(), found)
+
     def _read(self, path: Path) -> Float[Tensor, "channels height width"]:
-        with _opened(path) as image:
+        return torch.from_numpy(self._pixels(path)).permute(2, 0, 1).to(torch.float32) / 255
+
+    def _pixels(self, path: Path, content: BytesIO | None = None) -> NDArray[np.uint8]:
+        """`[height, width, channels]` of a file, or of its content where that was read already."""
+        with _opened(path, content) as image:
             height, width = self.size
             if not self.resize and image.size != (width, height):
                 raise InputError(
@@ -83,8 +117,7 @@ class ImageFiles:
                 raise _unreadable(path, error) from None
         if pixels.size != (width, height):
             pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
-        values = np.array(pixels, dtype=np.uint8).reshape(height, width, -1)
-        return torch.from_numpy(values).permute(2, 0, 1).to(torch.float32) / 255
+        return np.array(pixels, dtype=np.uint8).reshape(height, width, -1)
 
 
 def find_images(names: Iterable[str], folder: Path, size: tuple[int, int] | None = None) -> ImageFiles:
@@ -114,13 +147,25 @@ def _checked(size: Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(path: Path, content: BytesIO | None = None) -> Image.Image:
     try:
-        return Image.open(path)
+        return Image.open(path if content is None else content)
     except FileNotFoundError:
-        raise InputError(f"There is no image {path}; check the folder and the column of file names.") from None
+        raise _missing(path) from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from None
+
+
+def _threads() -> int:
+    """Cores that may decode at once; pixels do not depend on how many do."""
+    try:
+        return min(8, len(os.sched_getaffinity(0)))
+    except AttributeError:  # not on every system
+        return min(8, os.cpu_count() or 1)
+
+
+def _missing(path: Path) -> InputError:
+    return InputError(f"There is no image {path}; check the folder and the column of file names.")
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

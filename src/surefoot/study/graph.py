@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.errors import InputError
-from surefoot.files import digest_file, digest_json, read_json
+from surefoot.files import digest_file, read_json
+from surefoot.networks.user_code import digest_code
 from surefoot.robust.method import learn_role
 from surefoot.rows.roles import Role
 from surefoot.study.cells import Cell, in_order
+from surefoot.study.content import digest_folder, digest_pictures
 from surefoot.study.mitigations import Mitigation, spec_of
 from surefoot.study.shape import Base, RowsSpec, Study
 
@@ -155,7 +157,7 @@ def _train_cell(
         file, _, name = study.network.file.rpartition(":")
         code = _found(folder, file)
         network["file"] = f"{code}:{name}"
-        digests["code"] = _digest_code(code)
+        digests["code"] = digest_code(code)
     return Cell(
         kind="train",
         title=f"train {base}, seed {seed}",
@@ -169,9 +171,9 @@ def _train_cell(
 def _adopt_cell(base: str, model: str, rows: Cell, folder: Path, numerics: Mapping[str, Any]) -> Cell:
     """A finished model enters the study as if it had been trained, the same for every seed."""
     place = _found(folder, model)
-    digests = {"model": _digest(place)}
+    digests = {"model": digest_folder(place)}
     if (code := code_of(place)) is not None and code.is_file():
-        digests["code"] = _digest_code(code)
+        digests["code"] = digest_code(code)
     return Cell(
         kind="train",
         title=f"adopt {base}",
@@ -211,7 +213,10 @@ def _learns_on_choose(mitigation: Mitigation) -> bool:
 
 
 def _rows_cell(rows: RowsSpec, folder: Path, numerics: Mapping[str, Any]) -> Cell:
-    """The content of the data enters the address. Its place does not, except for images, which stay where they are."""
+    """The content of the data enters the address. Its place does not, except for images, which stay where they are.
+
+    Of a folder of images, that is its table and the files which the table names.
+    """
     spec = rows.model_dump(mode="json", exclude_none=True)
     places: dict[str, str] = {}
     for kind, given in {"table": rows.table, "features": rows.features, "images": rows.images}.items():
@@ -222,7 +227,15 @@ def _rows_cell(rows: RowsSpec, folder: Path, numerics: Mapping[str, Any]) -> Cel
         spec[kind]["path"] = str(data) if kind == "images" else data.name
         if given.images is not None:
             places["images"] = spec[kind]["images"] = str(_found(folder, given.images))
-    digests = {name: _digest(Path(place)) for name, place in places.items()}
+    digests: dict[str, str] = {}
+    if places:
+        data = Path(places["data"])
+        table = data / "metadata.csv" if data.is_dir() else data
+        pictures = places.get("images", places["data"] if data.is_dir() else None)
+        if table.is_file():
+            digests["data"] = digest_file(table)
+            if pictures is not None:
+                digests["images"] = digest_pictures(table, Path(pictures))
     return Cell(kind="rows", title="rows", spec=spec, numerics=numerics, digests=digests, places=places)
 
 
@@ -231,16 +244,3 @@ def _found(folder: Path, path: str) -> Path:
     if not found.exists():
         raise InputError(f"The study names {path}, which is not in {folder}; paths are relative to the study file.")
     return found
-
-
-def _digest_code(file: Path) -> str:
-    """sha256 of a user's module and of the modules beside it, which it may import."""
-    return digest_json({each.name: digest_file(each) for each in sorted({file, *file.parent.glob("*.py")})})
-
-
-def _digest(path: Path) -> str:
-    """sha256 of a file, or of the names and contents of everything in a folder."""
-    if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if file.is_file()]
-        return digest_json({file.relative_to(path).as_posix(): digest_file(file) for file in files})
-    return digest_file(path)

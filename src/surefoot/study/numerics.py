@@ -3,19 +3,29 @@
 import platform
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import PIL
 import torch
 
+import surefoot
 from surefoot.errors import InputError
-from surefoot.files import digest_json, read_json, write_json
+from surefoot.files import digest_file, digest_json, read_json, write_json
 from surefoot.networks.product import measure_product
 from surefoot.rows.digits import cache_folder
 
-__all__ = ["numerics_of", "one_thread", "product_of_this_machine", "require_device"]
+__all__ = ["computing_code", "numerics_of", "one_thread", "product_of_this_machine", "require_device"]
 
 CPU_INFO = Path("/proc/cpuinfo")
+COMPUTING = (
+    "files.py", "rows", "findings", "networks", "density", "inference", "robust",
+    "study/mitigations.py", "study/numerics.py", "study/seen.py", "study/stored.py", "study/work",
+)  # fmt: skip
+"""The rooms and modules whose code leaves the numbers of a cell; pages, cards and commands do not."""
 
 
 @contextmanager
@@ -30,14 +40,29 @@ def one_thread() -> Generator[None]:
 
 
 def numerics_of(product: str) -> dict[str, Any]:
-    """Product path, threads a cell, precision, torch and the processor's vector instructions."""
+    """Surefoot's own code, libraries, product path, threads a cell, precision, the processor's vector instructions."""
     return {
+        "surefoot": f"{version('surefoot')} {computing_code()[:16]}",
         "product": product,
         "threads": 1,
         "dtype": "float32",
         "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
         "vectors": torch.backends.cpu.get_cpu_capability(),
     }
+
+
+@cache
+def computing_code() -> str:
+    """sha256 of the source that computes cells, read once a process.
+
+    Two installations of one version number may differ (a checkout, a patch), and then so may what they compute.
+    """
+    root = Path(surefoot.__file__).parent
+    named = [root / name for name in COMPUTING]
+    files = sorted(file for each in named for file in ([each] if each.is_file() else each.rglob("*.py")))
+    return digest_json({file.relative_to(root).as_posix(): digest_file(file) for file in files})
 
 
 def product_of_this_machine() -> str:

@@ -20,9 +20,11 @@ from surefoot.card.write import write_card
 from surefoot.errors import InputError
 from surefoot.files import digest_json, read_json, write_json
 from surefoot.progress import Progress, silent
+from surefoot.study.again import told_again, ways_that_differ
 from surefoot.study.engine import in_process
 from surefoot.study.engine import workers as worker_processes
 from surefoot.study.engine.tasks import Report
+from surefoot.study.graph import graph_of
 from surefoot.study.judged import Judging, judge_digest, make_card, write_models
 from surefoot.study.plan import Plan, plan_study
 from surefoot.study.shape import Study
@@ -68,8 +70,10 @@ def run_study(
     cannot be written; `StudyFault` when a cell fails through no fault of the input. What was finished is kept.
     """
     began = time.perf_counter()
+    started: Mapping[str, Any] = {}
     if resume is not None:
-        out, product = Path(os.path.normpath(resume / ".." / "..")), _check_unchanged(study, resume)
+        started = _check_unchanged(study, resume)
+        out, product = Path(os.path.normpath(resume / ".." / "..")), str(started["product"])
     store = open_store(out)
     plan = plan_study(
         study,
@@ -83,13 +87,21 @@ def run_study(
     )
     place = run_folder(plan, out)
     if resume is not None and place.name != resume.resolve().name:
-        raise InputError(
-            f"The data, or the machine's way of computing, has changed since {resume} was started; run without "
-            "--resume, and every unchanged cell is reused."
-        )
+        by = ways_that_differ(started, plan.numerics)
+        why = f"was started by {by}" if by else "was started with other data, or other code of your own"
+        raise InputError(f"{resume} {why}; run without --resume, and every unchanged cell is reused.")
     write_json(place / "study.json", {"study": study.canonical(), "numerics": dict(plan.numerics)})
-    notes = _remove_damaged(plan, store)
-    report = _compute(plan, store, engine, progress)
+    left = frozenset(task.cell.address for task in plan.left())
+    notes = [*_remove_damaged(plan, store), *told_again([task.cell for task in plan.tasks], left, store)]
+    try:
+        report = _compute(plan, store, engine, progress)
+    finally:  # also where it ends early: what is finished stays for the next run
+        changed = _remove_changed(plan, store, folder, device)
+    if changed:
+        raise InputError(
+            "The data or the user's code changed while the study was running; what was computed of it meanwhile was "
+            "taken away: run it again."
+        )
     judge = judge_digest(plan.graph, store)
     ledger = Ledger(out / "ledger.sqlite")
     uses = ledger.note_judge_use(judge, place.name, datetime.now(UTC).isoformat(timespec="seconds"))
@@ -144,6 +156,21 @@ def _remove_damaged(plan: Plan, store: Store) -> list[str]:
     ]
 
 
+def _remove_changed(plan: Plan, store: Store, folder: Path, device: str) -> bool:
+    """Take away what this run computed, if it did so of data or code that is no longer what its address says."""
+    finished = [task.cell for task in plan.left() if store.has(task.cell.address)]
+    if not finished:
+        return False
+    try:
+        now = {cell.address for cell in graph_of(plan.study, folder, plan.numerics, device=device).cells()}
+    except InputError:  # data that has gone is none that has changed
+        return False
+    changed = [cell.address for cell in finished if cell.address not in now]
+    for address in changed:
+        store.remove(address)
+    return bool(changed)
+
+
 def _times(plan: Plan, report: Report) -> dict[str, float]:
     """Seconds of work by kind of cell, summed over those computed now."""
     times: dict[str, float] = {}
@@ -154,8 +181,8 @@ def _times(plan: Plan, report: Report) -> dict[str, float]:
     return times
 
 
-def _check_unchanged(study: Study, resume: Path) -> str:
-    """Compare `study` with the one whose run is resumed; the product path that run was started with."""
+def _check_unchanged(study: Study, resume: Path) -> Mapping[str, Any]:
+    """Compare `study` with the one whose run is resumed; the numerics that run was started with."""
     if not (resume / "study.json").is_file():
         raise InputError(f"{resume} is not the folder of a run; give the folder that `surefoot run` named.")
     started: Any = read_json(resume / "study.json")
@@ -165,7 +192,7 @@ def _check_unchanged(study: Study, resume: Path) -> str:
             f"The study has changed since {resume} was started ({', '.join(changed)}); run without --resume to start a "
             "new run that reuses every unchanged cell, or put the old values back."
         )
-    return str(started["numerics"]["product"])
+    return started["numerics"]
 
 
 def _changes(before: Any, after: Any, place: str = "") -> Iterator[str]:

@@ -115,16 +115,31 @@ class Store:
 
     def history(self) -> Iterator[Finished]:
         """What finished cells took, newest first."""
+        for record in self._read():
+            try:
+                cell = record["cell"]
+                method = str(cell["spec"].get("method", ""))
+                yield Finished(cell["kind"], method, float(record["seconds"]), float(record["estimate"]))
+            except (KeyError, TypeError, ValueError):
+                continue
+
+    def cells(self) -> Iterator[Cell]:
+        """The finished cells whose records can be read, newest first."""
+        for record in self._read():
+            try:
+                yield cell_from_json(record["cell"])
+            except (KeyError, TypeError):
+                continue
+
+    def _read(self) -> Iterator[Any]:
+        """The records of finished cells that can be read, newest first."""
         if not self.folder.is_dir():
             return
         folders = [path for path in self.folder.iterdir() if path.is_dir() and not path.name.endswith(PARTIAL)]
         for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
             try:
-                record: Any = read_json(folder / RECORD)
-                cell = record["cell"]
-                method = str(cell["spec"].get("method", ""))
-                yield Finished(cell["kind"], method, float(record["seconds"]), float(record["estimate"]))
-            except (InputError, KeyError, TypeError, ValueError):
+                yield read_json(folder / RECORD)
+            except InputError:
                 continue
 
     def sweep(self) -> None:

@@ -1,0 +1,29 @@
+"""Digests of what lies outside of a study's cells: its data, the pictures that a table names, finished models."""
+
+import os
+from pathlib import Path
+
+from surefoot.files import digest_file, digest_json
+from surefoot.rows.features import read_features
+from surefoot.rows.reading import FILES
+from surefoot.rows.tables import read_table
+
+__all__ = ["digest_folder", "digest_pictures"]
+
+
+def digest_folder(folder: Path) -> str:
+    """sha256 of the names and contents of everything in a folder."""
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    return digest_json({file.relative_to(folder).as_posix(): digest_file(file) for file in files})
+
+
+def digest_pictures(data: Path, folder: Path) -> str:
+    """sha256 of the files that the rows in `data` name, wherever in or beside `folder` a name or a link leads.
+
+    What else lies in the folder is not read by any cell and does not count. A name without a file counts as missing.
+    """
+    table = read_features(data) if data.suffix.lower() in (".npz", ".safetensors", ".pt") else read_table(data)
+    columns = [table.columns[name] for name in FILES if name in table.columns]
+    names = sorted({name for column in columns if isinstance(column, list) for name in column})
+    found = {name: folder / name for name in names}
+    return digest_json({name: digest_file(file) if os.path.isfile(file) else None for name, file in found.items()})
