@@ -194,3 +194,15 @@ def test_wrong_input_is_told_in_a_sentence(changed: dict[str, Any], said: str) -
     given: dict[str, Any] = {"models": fitted()["plain"], "X": JUDGE.X, "y": JUDGE.y, **changed}
     with pytest.raises(InputError, match=said):
         card_of(given.pop("models"), given.pop("X"), given.pop("y"), **given)
+
+
+def test_rows_seen_in_double_precision_or_with_another_zero_are_known() -> None:
+    X = LEARN.X[:60].astype(np.float64) + 1e-12
+    X[:, 0] = 0.0
+    y = LEARN.y[:60]
+    model = LogisticRegression().fit(X, y)
+    signed = X.copy()
+    signed[:, 0] = -0.0
+    for judged in (X.astype(np.float32), signed):
+        with pytest.raises(InputError, match="60 of 60 rows"):
+            card_of(model, judged, y, seen=X)

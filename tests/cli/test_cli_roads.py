@@ -21,8 +21,9 @@ from surefoot.rows.assign import assign_roles
 from surefoot.rows.reading import read_rows
 from surefoot.study.once.columns import Columns
 from surefoot.study.once.measure import card_from_predictions, look
-from surefoot.study.once.predict import predict, seen_by
+from surefoot.study.once.predict import predict
 from surefoot.study.once.repair import SHARES, KeptRepair, repair_features
+from surefoot.study.seen import seen_of_model
 
 PREDICTIONS = [  # label, place, probability of class 1: place a has 3 of 4 right, place b 1 of 2
     (0, "a", 0.1), (0, "a", 0.2), (1, "a", 0.9), (1, "a", 0.4), (1, "b", 0.7), (0, "b", 0.8),
@@ -194,7 +195,8 @@ def test_what_repair_leaves_is_what_it_judged(repaired: KeptRepair, features: Pa
     worst = min(float(right[members].double().mean()) for members in judge.groups.members.T)
     assert repaired.card.chosen is not None
     assert value(repaired.card, "worst_group_accuracy", subject=repaired.card.chosen) == pytest.approx(worst)
-    seen = seen_by(str(repaired.folder / "model"))
+    known = seen_of_model(str(repaired.folder / "model"))
+    seen = None if known is None else known.names
     assert seen is not None
     assert len(seen) == 960
     assert not seen & judge.origins()
@@ -259,7 +261,8 @@ def test_a_repair_that_learns_on_fit_rows_leaves_a_model_that_has_seen_them(feat
     save_model(tmp_path / "wrong", {"head.weight": -right.weight, "head.bias": -right.bias}, record)
     kept = repair_features(features, methods=["jtt"], head=str(tmp_path / "wrong"), out=tmp_path)
     assert kept.card.chosen == "base+jtt"
-    seen = seen_by(str(kept.folder / "model"))
+    known = seen_of_model(str(kept.folder / "model"))
+    seen = None if known is None else known.names
     assert seen is not None
     assert roles["fit"].origins() <= seen
 

@@ -111,13 +111,14 @@ def read_told(
     identity = _found(table, id_column, IDS)
     seeded = _found(table, seed, SEEDS)
     clustered = _found(table, cluster, CLUSTERS)
+    ways = () if clustered is None else (clustered, *(each for each in table.columns if _further_way(each, clustered)))
     member = tuple(name for name in table.columns if name.startswith(MEMBER))
     ready = () if groups or not member else member
     grouping = tuple(groups) or ready or tuple(name for name in GROUPS[:1] if name in table.columns)
     behind = [name for each in grouping for name in columns_behind(table, each)]
     ids = [f"row:{row}" for row in range(len(labels))] if identity is None else texts(table, identity)
     places = _places(table, len(labels), None if identity is None else ids)
-    used = {target, *behind, *(name for name in (identity, seeded, clustered) if name is not None)}
+    used = {target, *behind, *ways, *(name for name in (identity, seeded) if name is not None)}
     free = [name for name in table.columns if name not in used]
     answer = find_answer(
         table,
@@ -135,7 +136,7 @@ def read_told(
     if seeded is not None and identity is None:
         raise InputError(f"{path} has the column {seeded!r} but no id; name each row, so that seeds can be matched.")
     order = _stacked(path, ids, None if seeded is None else texts(table, seeded))
-    for name in (target, *behind, *([clustered] if clustered else [])):
+    for name in (target, *behind, *ways):
         _refuse_disagreement(table, name, order, places)
     first = order[0]
     names: Names = np.array(ids, dtype=np.str_)[first]
@@ -157,7 +158,9 @@ def read_told(
             targets=targets[kept],
             classes=classes,
             groups=occurring,
-            clusters=cluster_numbers(names if clustered is None else np.array(texts(table, clustered), np.str_)[first]),
+            clusters=cluster_numbers(
+                np.array([texts(table, each) for each in ways], np.str_).T[first] if ways else names
+            ),
             ids=names,
             sources=names[:, None],
             decisions=not answer.classes,
@@ -177,7 +180,11 @@ def holds_predictions(path: Path, *, target: str | None = None) -> bool:
     table = read_table(path)
     target = find_target(table, target)
     labels = texts(table, target)
-    free = [name for name in table.columns if name not in (target, *IDS, *SEEDS, *CLUSTERS)]
+    free = [
+        name
+        for name in table.columns
+        if name not in (target, *IDS, *SEEDS, *CLUSTERS) and not any(_further_way(name, each) for each in CLUSTERS)
+    ]
     return find_answer(table, labels, free, _places(table, len(labels), None)) is not None
 
 
@@ -192,6 +199,11 @@ def _found(table: Table, given: str | None, usual: Sequence[str]) -> str | None:
         column(table, given)
         return given
     return next((name for name in usual if name in table.columns), None)
+
+
+def _further_way(name: str, clustered: str) -> bool:
+    """Whether a column is one more way in which rows hang together, as `predict` writes them: `cluster:2`."""
+    return name.startswith(f"{clustered}:") and name.removeprefix(f"{clustered}:").isdecimal()
 
 
 def _stacked(path: Path, ids: Sequence[str], seeds: Sequence[str] | None) -> NDArray[np.int64]:

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.rows.rows import Groups, Inputs, Names, Rows, cross_groups, make_rows, numbered
+from surefoot.rows.copies import with_copies
+from surefoot.rows.descent import resolved
+from surefoot.rows.rows import Groups, Inputs, Names, Rows, cross_groups, make_rows, numbered, rooted
 from surefoot.rows.tables import as_text
 
 __all__ = [
@@ -54,7 +56,9 @@ def rows_from_arrays(
     inputs: `[rows, …]`; floating-point numbers become float32 and must be finite, integers stay as they are.
     targets: labels (see `class_numbers`), or class probabilities `[rows, classes]`.
     attributes: become groups, see `attribute_groups`; `groups` are taken as they are, one value a row.
-    sources, clusters: one value a row, or `[rows, ways]`; an empty one is shared with nobody.
+    sources, clusters: one value a row, or `[rows, ways]`; an empty one is shared with nobody. A source that is the id
+    of another row is followed to its root (`resolved`). Rows that share a source hang together whatever `clusters` say:
+    both are ways, and so are equal inputs that are no accident (`with_copies`).
     Raises `InputError` for labels outside the classes, NaN or infinite features (saying which rows), and lengths
     that differ.
 
@@ -74,6 +78,7 @@ def rows_from_arrays(
     if isinstance(inputs, Tensor):
         if inputs.is_floating_point():
             inputs = inputs.to(torch.float32)
+            inputs = inputs + 0.0 if bool((inputs.signbit() & (inputs == 0)).any()) else inputs  # −0 is 0
         _refuse_infinite(inputs, names, feature_names)
     numbers, found = _targets(targets, classes, names)
     if groups is None or isinstance(groups, Groups):
@@ -88,15 +93,17 @@ def rows_from_arrays(
         own = (
             crossed if own is None else Groups(own.names + crossed.names, torch.cat([own.members, crossed.members], 1))
         )
-    return make_rows(
+    roots = names[:, None] if sources is None else resolved(names, _ways(sources))
+    rows = make_rows(
         inputs,
         numbers,
         classes=found,
         groups=own,
         ids=names,
-        sources=names[:, None] if sources is None else _ways(sources),
-        clusters=None if clusters is None else cluster_numbers(clusters),
+        sources=roots,
+        clusters=None if clusters is None else _hanging_together(rooted(names, roots), cluster_numbers(clusters)),
     )
+    return with_copies(rows)
 
 
 def class_numbers(
@@ -197,6 +204,17 @@ def given_groups(values: Sequence[str]) -> Groups:
 def cluster_numbers(clusters: Values) -> Int[Tensor, "rows ways"]:
     """Clusters by number, one column a way; an empty one is a cluster of its own row."""
     return numbered(_ways(clusters))
+
+
+def _hanging_together(roots: Names, clusters: Int[Tensor, "rows given"]) -> Int[Tensor, "rows ways"]:
+    """The given clusters, and a way for each column of sources that holds rows together and is not among them."""
+    ways = list(clusters.T)
+    for way in numbered(roots).T:
+        different = len(way.unique())
+        same = any(len(each.unique()) == different == len(torch.stack([each, way]).unique(dim=1).T) for each in ways)
+        if different < len(way) and not same:
+            ways.append(way)
+    return torch.stack(ways, dim=1)
 
 
 def _ways(values: Values) -> Names:

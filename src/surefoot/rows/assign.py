@@ -1,15 +1,16 @@
 """Give rows their roles: at random with whole families kept together, or as a file's split column says.
 
-A *family* is everything that hangs together by descent: rows with the same id, a shared source, or inputs
-that are byte for byte the same, and whatever those hang together with in turn. A family never crosses a role.
+A *family* is everything that hangs together by descent: rows with the same id, a shared source, a source that is the
+id of another, or inputs that are byte for byte the same, and whatever those hang together with in turn. A family never
+crosses a role.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from itertools import combinations
 from math import ceil
-from typing import TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from surefoot.errors import InputError
+from surefoot.rows.descent import is_number
 from surefoot.rows.digest import input_digests
 from surefoot.rows.roles import ROLES, Role, Roles
 from surefoot.rows.rows import Rows, rooted
@@ -25,8 +27,12 @@ from surefoot.rows.rows import Rows, rooted
 __all__ = ["assign_roles", "check_roles", "checked_fractions", "cross_fit", "families", "roles_from_split"]
 
 
-def assign_roles(rows: Rows, fractions: Mapping[Role, float], seed: int) -> Roles:
+def assign_roles(
+    rows: Rows, fractions: Mapping[Role, float], seed: int, family: Int[Tensor, "rows"] | None = None
+) -> Roles:
     """Split rows over roles, stratified by class × group memberships, whole families together.
+
+    family: which rows must stay together, where more is known of that than `families` sees.
 
     Every stratum of single-row families is split in the given proportions to within one row. Which role a
     row gets depends on the seed, its id and the other rows present, not on the order in which they come.
@@ -43,7 +49,7 @@ def assign_roles(rows: Rows, fractions: Mapping[Role, float], seed: int) -> Role
         raise InputError(
             f"{len(rows)} rows cannot fill {len(fractions)} roles; give at least one row per role, or fewer roles."
         )
-    family = families(rows)
+    family = families(rows) if family is None else family
     place = _share_out(rows, family, [fractions[role] for role in roles], seed)
     for number, role in enumerate(roles):
         if not bool((place == number).any()):
@@ -114,18 +120,27 @@ def cross_fit(rows: Rows, folds: int, seed: int) -> tuple[tuple[Tensor, Tensor],
     return tuple(((place != fold).nonzero().squeeze(1), (place == fold).nonzero().squeeze(1)) for fold in range(folds))
 
 
-def check_roles(roles: Roles) -> None:
-    """Raise `InputError` when two roles share an id, a source, or an identical input."""
+def check_roles(roles: Roles, drawn: Collection[Role] = ()) -> None:
+    """Raise `InputError` when two roles share an id, a source, or an identical input.
+
+    drawn: roles among which the rows were shared out here, whole families together. Inputs that became the same only
+    since (the same features of cells that differ) are then two rows', and no reason to refuse.
+    """
     seen = {role: _descent(rows) for role, rows in roles.items()}
     for first, second in combinations(seen, 2):
-        for kind, where in (("ids", 0), ("sources", 1), ("inputs", 2)):
-            shared = seen[first][where].keys() & seen[second][where].keys()
+        one, other = seen[first], seen[second]
+        kinds = {
+            "ids": one.ids.keys() & other.ids.keys(),
+            "sources": one.sources & other.sources | one.sources & other.names | one.names & other.sources,
+            "inputs": frozenset() if {first, second} <= {*drawn} else one.inputs.keys() & other.inputs.keys(),
+        }
+        for kind, shared in kinds.items():
             if not shared:
                 continue
             name = min(shared)
             example = repr(name)
             if kind == "inputs":
-                example = f"{seen[first][where][name]!r} is {seen[second][where][name]!r}, byte for byte"
+                example = f"{one.inputs[name]!r} is {other.inputs[name]!r}, byte for byte"
             raise InputError(
                 f"{len(shared)} {kind} are in both {first} and {second} (first: {example}); a row, its descendants "
                 "and its duplicates must all have one role: remove one side, or let assign_roles split the rows."
@@ -134,17 +149,20 @@ def check_roles(roles: Roles) -> None:
 
 def families(rows: Rows) -> Int[Tensor, "rows"]:
     """The family number of each row, counted from zero."""
-    # A source is the same source whichever part of a composed row it became: all ways are numbered together.
+    # A source is the same source whichever part of a composed row it became, and the row of that id: all names are
+    # numbered together. An id that is a bare number is not the source of that number (row 5, patient 5).
     named = rooted(rows.ids, rows.sources)
-    sources = _codes(named.reshape(-1)).reshape(named.shape)
+    own = np.where(is_number(rows.ids), np.char.add("id ", rows.ids.astype(np.str_)), rows.ids)
+    names = np.concatenate([own[:, None], named], axis=1)
+    numbered = _codes(names.reshape(-1)).reshape(names.shape)
     same_input = _codes(np.array(input_digests(rows.inputs), dtype=np.str_))
-    kinds = [(0, _codes(rows.ids)), *((1, column) for column in sources.T), (2, same_input)]
+    kinds = [*((0, column) for column in numbered.T), (1, same_input)]
     size = 1 + max(int(key.max(initial=0)) for _, key in kinds)
     family = np.arange(len(rows))
     while True:
         # Every row takes the least number found among those it shares a key with, until nothing moves.
         least = family
-        smallest = np.full((3, size), len(rows))
+        smallest = np.full((2, size), len(rows))
         for kind, key in kinds:
             np.minimum.at(smallest[kind], key, least)
         for kind, key in kinds:
@@ -211,13 +229,20 @@ def _whole(lack: float) -> int:
     return ceil(lack - 1e-9) - 1
 
 
-def _descent(rows: Rows) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """Ids, sources and input digests of rows, each with the id of a row that has it."""
-    names: list[str] = rows.ids.tolist()
-    ids = {name: name for name in names}
-    sources = {name: name for name in rows.origins()}
-    inputs = dict(zip(input_digests(rows.inputs), names, strict=True))
-    return ids, sources, inputs
+class _Descent(NamedTuple):
+    """Ids and input digests of rows, each with the id of a row that has it; sources; ids that can be sources."""
+
+    ids: dict[str, str]
+    sources: frozenset[str]
+    names: frozenset[str]
+    inputs: dict[str, str]
+
+
+def _descent(rows: Rows) -> _Descent:
+    ids: list[str] = rows.ids.tolist()
+    names = frozenset[str](rows.ids[~is_number(rows.ids)].tolist())
+    inputs = dict(zip(input_digests(rows.inputs), ids, strict=True))
+    return _Descent({name: name for name in ids}, rows.origins(), names, inputs)
 
 
 def _refuse_ids_in_two_splits(rows: Rows, split: Sequence[str]) -> None:

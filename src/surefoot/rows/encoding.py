@@ -11,7 +11,7 @@ text, one value throughout) are left out, each with a sentence.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -100,11 +100,15 @@ class WordColumn:
         return f"{self.name}: {len(self.values)} columns of 0 and 1 ({shown}){rest}"
 
     def encode(self, values: Column, where: str) -> Float[NDArray[Any], "values features"]:
-        """One line per value, all zeros for one that is not known where there is no "other"."""
-        place = {value: number for number, value in enumerate(self.values)}
+        """One line per value, all zeros for one that is not known where there is no "other".
+
+        Spaces around a word do not count, unless the model knows the word with them.
+        """
+        place = {value.strip(): number for number, value in enumerate(self.values)}
+        place |= {value: number for number, value in enumerate(self.values)}
         encoded = np.zeros((len(values), len(self.features)))
         for row, value in enumerate(map(as_text, _plain(values))):
-            at = place.get(value, len(self.values) if self.other else None)
+            at = place.get(value, place.get(value.strip(), len(self.values) if self.other else None))
             if at is not None:
                 encoded[row, at] = 1
         return encoded
@@ -117,7 +121,9 @@ Encoded: TypeAlias = NumberColumn | WordColumn
 class Coded:
     """Columns as numbers of their different values: row i of column c is `values[c][codes[i, c]]`.
 
-    Nothing is lost, so rows are equal exactly when their codes are; what values mean is not decided yet.
+    Rows are equal exactly when their codes are. What values mean is not decided yet, only how they are spelled: in a
+    column of numbers 1, 1.0 and " 1" are one value, and so is every spelling of a missing one; words lose the spaces
+    around them.
     """
 
     where: str
@@ -174,7 +180,7 @@ class Encoder:
 
     def read(self, table: Table) -> Float[Tensor, "rows features"]:
         """The features of another table with the same columns; raises `InputError` where it lacks one."""
-        coded = code_columns(table, self.names)
+        coded = _coded(table, self.names, _as_given)  # a column of words may look like one of numbers here
         return self.encode(coded, coded.codes)
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -189,25 +195,47 @@ class Encoder:
 
 
 def code_columns(table: Table, names: Sequence[str]) -> Coded:
-    """The columns of a table as numbers of their different values.
+    """The columns of a table as numbers of their different values, however these are spelled; see `Coded`.
 
-    >>> coded = code_columns(Table("t", {"a": ["x", "y", "x"], "b": np.array([2.5, np.nan, 2.5])}), ["a", "b"])
+    >>> coded = code_columns(Table("t", {"a": ["x", "y", "x "], "b": ["2.5", "?", "2.50"]}), ["a", "b"])
     >>> coded.codes.tolist()
     [[0, 0], [1, 1], [0, 0]]
     """
+    return _coded(table, names, _spelled)
+
+
+def _coded(table: Table, names: Sequence[str], spelling: Callable[[Column], Column]) -> Coded:
     values: list[Column] = []
     codes: list[NDArray[np.int64]] = []
     for name in names:
         given = column(table, name)
         if not isinstance(given, list) and given.ndim != 1:
             raise InputError(f"The column {name!r} of {table.name} has shape {given.shape}; expected one value a row.")
-        different, numbers = np.unique(np.array(given, dtype=np.str_) if isinstance(given, list) else given,
-                                       return_inverse=True)  # fmt: skip
-        values.append([str(value) for value in different.tolist()] if isinstance(given, list) else different)
+        spelled = spelling(given)
+        words = isinstance(spelled, list)
+        different, numbers = np.unique(np.array(spelled, dtype=np.str_) if words else spelled, return_inverse=True)
+        values.append([str(value) for value in different.tolist()] if words else different)
         codes.append(numbers.astype(np.int64).ravel())
     if len({len(each) for each in codes}) > 1:
         raise InputError(f"The columns of {table.name} have different lengths; give one entry per row.")
     return Coded(table.name, tuple(names), tuple(values), torch.from_numpy(np.stack(codes, axis=1)))
+
+
+def _as_given(values: Column) -> Column:
+    return values
+
+
+def _spelled(values: Column) -> Column:
+    """Numbers as float64 with NaN for the missing where all cells are either, else words without spaces around them."""
+    if not isinstance(values, list):
+        return values + 0.0 if values.dtype.kind == "f" else values  # −0 is 0
+    stripped = [value.strip() for value in values]
+    of = {value: _number(value) for value in set(stripped)}
+    if any(np.isnan(number) and not _missing(value) for value, number in of.items()):
+        return stripped
+    if all(np.isnan(number) for number in of.values()):
+        return stripped
+    return np.array([of[value] for value in stripped], dtype=np.float64) + 0.0
 
 
 def fit_encoder(coded: Coded, fit: Int[Tensor, "rows columns"], *, rare: int = RARE) -> Encoder:

@@ -108,7 +108,7 @@ def read_rows(
 
     target, attributes, split, cluster, source, id_column: columns (or arrays) by name. Attributes are crossed with the
     class, those with * between them with one another too (see `grouping`). Rows of one `source` must share a role (a
-    patient, say); `cluster` counts in intervals alone, and is the source unless given.
+    patient, say), and intervals count them as one; `cluster` counts in intervals alone, beside the source.
     features: the columns that are inputs; else an array named as embeddings, else all numeric columns left.
     text: the columns of the texts that a model is to read, in place of numbers.
     images: the folder of the files that a column names; `image_size` (height, width) resizes them.

@@ -1,6 +1,6 @@
 """A card from fitted classifiers, or from their probabilities, and arrays of rows to judge on."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,9 @@ from surefoot.card.card import Card, Record, RoleSummary, Subject
 from surefoot.errors import InputError
 from surefoot.files import digest_bytes, digest_json, digest_tensor
 from surefoot.findings.predictions import Predictions
-from surefoot.rows.rows import no_groups, numbered
+from surefoot.rows.copies import about_repeats, with_copies
+from surefoot.rows.rows import Inputs, make_rows, no_groups, numbered
+from surefoot.rows.texts import Texts
 from surefoot.sklearn.arrays import class_names, groups_from
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.keep import Asked, keep
@@ -75,20 +77,21 @@ def card_of(
     prints = _fingerprints(X)
     if len(prints) != len(labels):
         raise InputError(f"There are {len(prints)} rows in X but {len(labels)} labels; give one per row.")
-    _refuse_seen(prints, seen)
+    _refuse_seen(X, seen)
     classes = _classes(named, labels)
     targets = _numbers(labels, classes)
     names = class_names(classes)
     division = no_groups(len(labels)) if groups is None else groups_from(groups, targets, names, cross_class)
     ids = np.array([f"row:{row}" for row in range(len(labels))], dtype=np.str_)
     together = ids if clusters is None else np.asarray(clusters).astype(np.str_)
+    rows = with_copies(make_rows(_inputs(X), targets, classes=names, ids=ids, clusters=numbered(together[:, None])))
     predictions = {
         name: Predictions(
             probabilities=_probabilities(name, model, X, classes)[None],
             targets=targets,
             classes=names,
             groups=division,
-            clusters=numbered(together[:, None]),
+            clusters=rows.clusters,
             ids=ids,
             sources=ids[:, None],
         )
@@ -122,7 +125,7 @@ def card_of(
             seen={},
             images=None,
             record=record,
-            not_shown=_not_shown(seen is not None, out is not None),
+            not_shown=(*_not_shown(seen is not None, out is not None), *about_repeats(rows)),
             confidence=confidence,
         )
 
@@ -240,10 +243,12 @@ def _last(model: Any) -> Any:
     return model.steps[-1][1] if hasattr(model, "steps") else model
 
 
-def _refuse_seen(prints: Sequence[str], seen: Any) -> None:
+def _refuse_seen(X: Any, seen: Any) -> None:
+    """Compared as float32: one row may be float64 where a model learned and float32 where it is judged."""
     if seen is None:
         return
-    known = set(_fingerprints(seen))
+    prints = _fingerprints(X, narrow=True)
+    known = set(_fingerprints(seen, narrow=True))
     crossing = [row for row, content in enumerate(prints) if content in known]
     if crossing:
         raise InputError(
@@ -252,12 +257,23 @@ def _refuse_seen(prints: Sequence[str], seen: Any) -> None:
         )
 
 
-def _fingerprints(X: Any) -> list[str]:
-    """One digest of content per row: numbers as float64, whatever their type; anything else as written."""
+def _inputs(X: Any) -> Inputs:
+    """X as rows that can be compared: numbers, texts, or the codes of a table of words."""
+    table = np.asarray(X)
+    if table.dtype.kind in "biuf":
+        return torch.from_numpy(np.ascontiguousarray(table, dtype=np.float64)) + 0.0
+    if table.ndim == 1:
+        return Texts((tuple(str(value) for value in table.tolist()),))
+    columns = table.reshape(len(table), -1).astype(np.str_).T
+    return torch.from_numpy(np.stack([np.unique(each, return_inverse=True)[1].reshape(-1) for each in columns], axis=1))
+
+
+def _fingerprints(X: Any, *, narrow: bool = False) -> list[str]:
+    """One digest of content per row: numbers as float64 (narrow: float32), −0 as 0; anything else as written."""
     table = np.asarray(X)
     if table.ndim == 0:
         raise InputError(f"X is {X!r}; give one row per label.")
     if table.dtype.kind in "biuf":
-        wide = np.ascontiguousarray(table, dtype=np.float64).reshape(len(table), -1)
-        return [digest_bytes(row.tobytes()) for row in wide]
+        numbers = np.ascontiguousarray(table, dtype=np.float32 if narrow else np.float64).reshape(len(table), -1) + 0
+        return [digest_bytes(row.tobytes()) for row in numbers]
     return [digest_json([str(value) for value in np.ravel(row)]) for row in table]

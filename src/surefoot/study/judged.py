@@ -17,12 +17,14 @@ from surefoot.files import digest_json, read_json, read_tensors
 from surefoot.findings.predictions import Predictions, predictions_for
 from surefoot.networks.network import with_head
 from surefoot.networks.weights import ModelRecord, load_model, save_model
+from surefoot.rows.copies import about_repeats
 from surefoot.rows.rows import Inputs, Rows
 from surefoot.study.graph import Graph
 from surefoot.study.seconds import training_seconds
+from surefoot.study.seen import SeenInputs, inputs_of, load_seen_inputs
 from surefoot.study.shape import Study
 from surefoot.study.store import Store
-from surefoot.study.stored import COLUMNS, load_head, load_rows, load_seen, save_seen
+from surefoot.study.stored import COLUMNS, GROUPS, load_head, load_rows, load_seen, save_seen
 
 __all__ = ["Judging", "judge_digest", "make_card", "training_proportions", "write_models"]
 
@@ -81,7 +83,7 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
         seen=_seen(study, graph, store),
         images=_images(judge),
         record=record,
-        not_shown=_not_shown(study),
+        not_shown=(*_not_shown(study), *about_repeats(judge)),
         confidence=study.confidence,
     )
 
@@ -89,10 +91,13 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
 def write_models(study: Study, graph: Graph, store: Store, chosen: str | None, folder: Path) -> None:
     """Write every model of the study (the chosen one alone where they are large) as `<subject>/seed-<seed>/`.
 
-    Each is the trained network with its repaired head in place, the scaler folded in, and seen.json beside it.
+    Each is the trained network with its repaired head in place, the scaler folded in, and beside it the names and the
+    inputs of the rows that shaped it: those of its fit and its repair, and where it was selected, of the choice.
     """
     first = store.path(next(iter(graph.train.values())).address) / "model" / "model.safetensors"
     small = first.stat().st_size * len(study.subjects()) * len(study.seeds) <= SMALL_MODELS
+    seen, inputs = _seen(study, graph, store), dict[frozenset[str], SeenInputs | None]()
+    learned = [store.path(graph.rows.address) / role for role in _summary(graph, store)["roles"] if role != "judge"]
     for (base, seed), trained in graph.train.items():
         heads = {base: trained, **{f"{base}+{name}": graph.repair[base, name, seed] for name in study.repairs_of(base)}}
         wanted = {subject: cell for subject, cell in heads.items() if small or subject == chosen}
@@ -105,14 +110,19 @@ def write_models(study: Study, graph: Graph, store: Store, chosen: str | None, f
             if subject != base:
                 head = load_head(place)
                 parameters = with_head(saved.network, parameters, head.weight, head.bias)
-            provenance = {"study": study.study, "subject": subject, "seed": seed, "cell": cell.address}
+            provenance: dict[str, Any] = {"study": study.study, "subject": subject, "seed": seed, "cell": cell.address}
+            provenance[GROUPS] = _with_rows(graph, store)
             provenance |= {name: told for name, told in saved.record.provenance.items() if name == COLUMNS}
             record = ModelRecord(
                 saved.record.spec, saved.record.head, saved.record.classes, saved.record.input_shape, provenance
             )
             out = folder / subject / f"seed-{seed}"
             save_model(out, parameters, record)
-            save_seen(load_seen(place) | load_seen(store.path(trained.address)), out)
+            names = seen[subject]
+            if names not in inputs:
+                inputs[names] = inputs_of((load_rows(each) for each in learned), names)
+            own, before = inputs[names], load_seen_inputs(store.path(trained.address))
+            save_seen(names, out, before if own is None else own.joined(before))
 
 
 def _summary(graph: Graph, store: Store) -> dict[str, Any]:
@@ -209,6 +219,12 @@ def _seen(study: Study, graph: Graph, store: Store) -> dict[str, frozenset[str]]
             own = [load_seen(store.path(graph.repair[base, name, seed].address)) for seed in study.seeds]
             seen[f"{base}+{name}"] = seen[base].union(*own)
     return seen
+
+
+def _with_rows(graph: Graph, store: Store) -> list[str]:
+    """The groups that have rows in some role."""
+    summary = _summary(graph, store)
+    return [name for name in summary["groups"] if any(each["groups"][name] for each in summary["roles"].values())]
 
 
 def _images(rows: Rows) -> Inputs | None:

@@ -11,14 +11,18 @@ from surefoot.rows.encoding import Encoder, encoder_from_json
 from surefoot.rows.roles import Role
 from surefoot.rows.rows import Rows
 from surefoot.rows.store import load_roles, save_roles
+from surefoot.study.seen import SeenInputs, write_seen_inputs
 
 __all__ = [
-    "COLUMNS", "load_encoder", "load_head", "load_rows", "load_seen", "save_encoder", "save_head", "save_rows",
-    "save_seen",
+    "COLUMNS", "GROUPS", "load_encoder", "load_head", "load_rows", "load_seen", "save_encoder", "save_head",
+    "save_rows", "save_seen",
 ]  # fmt: skip
 
 COLUMNS = "columns"
 """Where a model's record, and a folder of rows, say how the columns of a table became features."""
+
+GROUPS = "groups"
+"""Where a model's record names the groups of the rows that it was made and judged with."""
 
 
 def save_rows(rows: Rows, role: Role, folder: Path) -> None:
@@ -61,9 +65,11 @@ def load_head(folder: Path) -> LinearHead:
     return LinearHead(tensors["weight"].clone(), tensors["bias"].clone())
 
 
-def save_seen(seen: frozenset[str], folder: Path) -> None:
-    """Write the names of the sources that shaped what lies in `folder`."""
+def save_seen(seen: frozenset[str], folder: Path, inputs: SeenInputs | None = None) -> None:
+    """Write the names of the sources that shaped what lies in `folder`; of a model that leaves it, the inputs too."""
     write_json(folder / "seen.json", sorted(seen))
+    if inputs is not None:
+        write_seen_inputs(inputs, folder)
 
 
 def load_seen(folder: Path) -> frozenset[str]:

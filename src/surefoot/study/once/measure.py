@@ -22,14 +22,15 @@ from surefoot.findings.reading import ReadPredictions, read_told
 from surefoot.findings.told import without_rows
 from surefoot.networks.weights import OpenedModel, open_model
 from surefoot.progress import Progress, silent
+from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest, rows_digest
-from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Inputs, Rows
 from surefoot.study.numerics import one_thread
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.keep import Asked, Kept, keep
-from surefoot.study.once.predict import SEEN, probabilities_of, rows_for, seen_by
+from surefoot.study.once.predict import SEEN, probabilities_of, rows_for, with_groups_of
+from surefoot.study.seen import seen_of_model
 
 __all__ = ["card_from_predictions", "look", "summary_of_role"]
 
@@ -167,10 +168,10 @@ def look(
     """
     began = time.perf_counter()
     opened = open_model(model, trust_code=trust_code, weights=weights, head=head)
-    rows = rows_for(opened, columns, data)
-    seen = seen_by(model)
+    rows = with_groups_of(opened, rows_for(opened, columns, data))
+    seen = seen_of_model(model)
     if seen is not None:
-        refuse_seen(rows, seen, f"the model in {model}")
+        seen.refuse(rows, f"the model in {model}")
     made = [parse_claim(claim, MODEL, confidence) for claim in claims]
     predictions = predictions_for(rows, probabilities_of(opened, rows, device=device, progress=progress)[None])
     asked = Asked(
@@ -199,11 +200,12 @@ def look(
             roles_summary=[summary_of_role("judge", rows)],
             proportions=None,
             chosen=None,
-            seen={} if seen is None else {MODEL: seen},
+            seen={} if seen is None else {MODEL: seen.names_for(rows)},
             images=_pictures(rows),
             record=record,
             not_shown=(
-                *(() if seen is not None else (UNKNOWN_TRAINING,)),
+                *((UNKNOWN_TRAINING,) if seen is None else seen.told(rows)),
+                *about_repeats(rows),
                 "A group that the data does not name was not looked at.",
                 ONE_RUN,
             ),

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,19 +11,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.files import read_json
 from surefoot.networks.network import forward, head_of
 from surefoot.networks.weights import OpenedModel, open_model
 from surefoot.progress import Progress, silent
 from surefoot.rows.encoding import Encoder, encoder_from_json
 from surefoot.rows.grouping import MEMBER
 from surefoot.rows.reading import UNLABELLED
-from surefoot.rows.rows import Rows
+from surefoot.rows.rows import Groups, Rows
 from surefoot.study.once.columns import USUAL, Columns
-from surefoot.study.stored import COLUMNS
+from surefoot.study.seen import Seen, seen_of_model
+from surefoot.study.stored import COLUMNS, GROUPS
 
-__all__ = ["SEEN", "encoder_of", "predict", "probabilities_of", "rows_for", "seen_by"]
+__all__ = ["SEEN", "encoder_of", "predict", "probabilities_of", "rows_for", "with_groups_of"]
 
+CLUSTER = "cluster"
+"""The column that says which rows hang together; the second way is in `cluster:2`, and so on."""
 BATCH = 512  # rows a forward pass
 SEEN = "seen"
 """The column that says of each row whether it, or a relative, was used to make the model: yes or no."""
@@ -43,7 +46,7 @@ def predict(
 
     `card_from_predictions` reads it back. Where the model's folder says what the model has seen, `seen` is "yes" for
     those rows and their relatives, on which no card will judge. Rows that hang together get the number of their
-    cluster; of several ways to hang together, that with the fewest clusters.
+    cluster, in a column for each way to hang together: `cluster`, `cluster:2`, ….
     """
     opened = open_model(model, trust_code=trust_code, weights=weights, head=head)
     names = _classes(opened)
@@ -53,7 +56,7 @@ def predict(
         rows = rows_for(opened, columns, data)
     probabilities = probabilities_of(opened, rows, device=device, progress=progress)
     classes = names or (rows.classes if labelled else tuple(map(str, range(probabilities.shape[1]))))
-    return _as_csv(rows, probabilities, classes, labelled=labelled, seen=seen_by(model))
+    return _as_csv(rows, probabilities, classes, labelled=labelled, seen=seen_of_model(model))
 
 
 def probabilities_of(
@@ -80,12 +83,6 @@ def probabilities_of(
     return torch.cat(parts)
 
 
-def seen_by(model: str) -> frozenset[str] | None:
-    """The sources that a saved model has seen, as recorded beside it; None when there is no such record."""
-    file = Path(model) / "seen.json"
-    return frozenset(str(name) for name in read_json(file)) if file.is_file() else None
-
-
 def encoder_of(opened: OpenedModel) -> Encoder | None:
     """How the columns of a table become this model's features, where its record says so."""
     told = None if opened.record is None else opened.record.provenance.get(COLUMNS)
@@ -100,12 +97,19 @@ def _classes(opened: OpenedModel) -> tuple[str, ...] | None:
 def rows_for(opened: OpenedModel, columns: Columns, data: Path) -> Rows:
     """The labelled rows of `data`, with the classes of the model; raises `InputError` when that cannot be.
 
-    Labels are names of the model's classes, or their numbers from 0 in the order of its outputs.
+    Labels are names of the model's classes, or their numbers from 0 in the order of its outputs. Of a model that was
+    saved without the names of its classes they are numbers: which output a word means, nobody has said.
     """
     encoder = encoder_of(opened)
     rows = columns.read(data, classes=_classes(opened), encoder=encoder).rows
     if rows.targets.ndim != 1:
         raise InputError(f"{data} has class probabilities as labels; a model is measured on hard labels: give those.")
+    words = [name for name in rows.classes if not name.removeprefix("-").isdecimal()]
+    if opened.record is None and words:
+        raise InputError(
+            f"The labels of {data} are words ({', '.join(rows.classes[:10])}) and the model does not say which of its "
+            "outputs means which; number the labels from 0 in the order of the outputs."
+        )
     outputs = len(head_of(opened.network, opened.parameters).weight)
     if len(rows.classes) == outputs:
         return rows
@@ -117,24 +121,38 @@ def rows_for(opened: OpenedModel, columns: Columns, data: Path) -> Rows:
     )
 
 
-def _as_csv(
-    rows: Rows, probabilities: Tensor, classes: Sequence[str], *, labelled: bool, seen: frozenset[str] | None
-) -> str:
+def with_groups_of(opened: OpenedModel, rows: Rows) -> Rows:
+    """Rows with those groups too that the model was made and judged with and that have no row here.
+
+    Nothing is then said of the worst of all groups, but of the worst "of all groups but …". Rows of other groups than
+    the model's, none of which it knows, stay as they are.
+    """
+    told: list[str] = [] if opened.record is None else list(opened.record.provenance.get(GROUPS, []))
+    absent = tuple(name for name in told if name not in rows.groups.names)
+    if len(absent) == len(told):
+        return rows
+    none = torch.zeros(len(rows), len(absent), dtype=torch.bool)
+    groups = Groups((*rows.groups.names, *absent), torch.cat([rows.groups.members, none], dim=1))
+    return replace(rows, groups=groups)
+
+
+def _as_csv(rows: Rows, probabilities: Tensor, classes: Sequence[str], *, labelled: bool, seen: Seen | None) -> str:
     """One line a row. Groups that overlap have a column `group:NAME` each: one column cannot say them."""
     members = rows.groups.members
     overlap = bool((members.sum(dim=1) > 1).any())
     grouped = bool(rows.groups.names) and not overlap
-    clusters = min(rows.clusters.T, key=lambda way: int(way.unique().numel()))
-    clustered = int(clusters.unique().numel()) < len(rows)
-    head = ["id", *([SEEN] if seen is not None else []), *(["label"] if labelled else [])]
+    ways = [way.tolist() for way in rows.clusters.T if len(way.unique()) < len(rows)]
+    known = None if seen is None else seen.rows(rows)
+    head = ["id", *([SEEN] if known is not None else []), *(["label"] if labelled else [])]
     head += [f"{MEMBER}{name}" for name in rows.groups.names] if overlap else ["group"] if grouped else []
     written = io.StringIO()
     table = csv.writer(written, lineterminator="\n")
-    table.writerow([*head, *(["cluster"] if clustered else []), *(f"p_{label}" for label in classes)])
+    head += [CLUSTER if way == 0 else f"{CLUSTER}:{way + 1}" for way in range(len(ways))]
+    table.writerow([*head, *(f"p_{label}" for label in classes)])
     for row, given in enumerate(probabilities.tolist()):
         cells: list[object] = [rows.ids[row]]
-        if seen is not None:
-            cells.append("no" if seen.isdisjoint(map(str, rows.sources[row])) else "yes")
+        if known is not None:
+            cells.append("yes" if known[row] else "no")
         if labelled:
             cells.append(rows.classes[int(rows.targets[row])])
         if grouped:
@@ -142,8 +160,7 @@ def _as_csv(
             cells.append(rows.groups.names[place[0]] if place else "")
         if overlap:
             cells += ["yes" if member else "no" for member in members[row].tolist()]
-        if clustered:
-            cells.append(int(clusters[row]))
+        cells += [way[row] for way in ways]
         table.writerow([*cells, *(f"{probability:.9g}" for probability in given)])
     return written.getvalue()
 

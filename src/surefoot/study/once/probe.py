@@ -36,7 +36,8 @@ from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.keep import Asked, Kept, keep
 from surefoot.study.once.measure import summary_of_role
-from surefoot.study.once.predict import rows_for, seen_by
+from surefoot.study.once.predict import rows_for
+from surefoot.study.seen import seen_of_model
 
 __all__ = ["SHARES", "Learn", "probe_features", "probe_layers"]
 
@@ -127,9 +128,9 @@ def probe_layers(
     rows = rows_for(opened, columns, data)
     reading = replace(columns.read(data, classes=rows.classes), rows=rows)
     roles, origin = _roles(reading, seed)
-    seen = seen_by(model)
+    seen = seen_of_model(model)
     if seen is not None:
-        refuse_seen(roles["judge"], seen, f"the model in {model}")
+        seen.refuse(roles["judge"], f"the model in {model}")
     network = opened.network
     wanted = layer_names(network) if list(layers) == ["all"] else tuple(dict.fromkeys(layers)) or (network.head,)
     views: dict[str, dict[Role, Rows]] = {name: {} for name in wanted}
@@ -155,8 +156,13 @@ def probe_layers(
             "layers": list(wanted),
             "data": identity_digest(rows.ids, rows.sources),
         },
-        origins=(origin, f"The model: {model}; {known}.", *_about_heads(roles)),
-        seen={} if seen is None else {"the model": seen},
+        origins=(
+            origin,
+            f"The model: {model}; {known}.",
+            *_about_heads(roles),
+            *(() if seen is None else seen.told(roles["judge"])),
+        ),
+        seen={} if seen is None else {"the model": seen.names_for(roles["judge"])},
     )
     return _kept(question, representations, roles, learn, claims, confidence, seed, out, command, progress)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from surefoot.card.assemble import assemble_card
 from surefoot.card.card import Card, Record, Subject
 from surefoot.errors import InputError
@@ -26,19 +28,22 @@ from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.method import Method, learn_role
 from surefoot.robust.methods import method_of
 from surefoot.robust.protocol import score
-from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
+from surefoot.rows.assign import check_roles, roles_from_split
+from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest
-from surefoot.rows.encoding import Encoder, fit_encoder
+from surefoot.rows.encoding import Encoder
+from surefoot.rows.parting import draw_roles, encode_roles
 from surefoot.rows.reading import SPLIT_MEANING, Reading
-from surefoot.rows.roles import ROLES, Role, Roles, refuse_seen
+from surefoot.rows.roles import ROLES, Role, Roles
 from surefoot.rows.rows import Rows
 from surefoot.study.numerics import one_thread
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.keep import Asked, keep
 from surefoot.study.once.measure import summary_of_role
-from surefoot.study.once.predict import encoder_of, seen_by
-from surefoot.study.stored import COLUMNS, save_seen
+from surefoot.study.once.predict import encoder_of
+from surefoot.study.seen import Seen, inputs_of, seen_of_model
+from surefoot.study.stored import COLUMNS, GROUPS, save_seen
 
 __all__ = ["SHARES", "KeptRepair", "Parted", "give_roles", "refuse_unknown_methods", "repair_features"]
 
@@ -65,10 +70,11 @@ class KeptRepair:
 
 
 class Parted(NamedTuple):
-    """Rows by role, and in words where the roles come from."""
+    """Rows by role, in words where the roles come from, and those among which rows were shared out here."""
 
     roles: Roles
     origin: str
+    drawn: frozenset[Role] = frozenset()
 
 
 class _Repair(NamedTuple):
@@ -80,11 +86,12 @@ class _Repair(NamedTuple):
 
 
 class _Base(NamedTuple):
-    """The head to repair, in words where it comes from, and what it is known to have seen."""
+    """The head to repair, in words where it comes from, what it is known to have seen, and how that was compared."""
 
     head: LinearHead
     origin: str
-    seen: frozenset[str]
+    seen: Seen
+    told: tuple[str, ...] = ()
 
 
 @one_thread()
@@ -118,11 +125,13 @@ def repair_features(
     parted = give_roles(_on_features(reading, path, own_head=head is None), seed)
     if head is None:
         _refuse_unlearnable(parted.roles)
-    roles, encoder = _encoded(parted.roles, reading, encoder)
+    roles, alike = parted.roles, ()
+    if reading.coded is not None:
+        roles, encoder, alike = encode_roles(roles, reading.coded, parted.drawn)
     wanted = _wanted(methods, roles)
-    base, base_origin, base_seen = _base_head(roles, head)
+    base, base_origin, base_seen, compared = _base_head(roles, head)
     origins = (
-        parted.origin, base_origin, *_about_groups(roles), *_about_columns(reading, encoder, columns)
+        parted.origin, base_origin, *_about_groups(roles), *_about_columns(reading, encoder, columns), *alike
     )  # fmt: skip
     repairs = _repairs(roles, base, wanted, seed, progress)
     chosen = _choice(roles["choose"], base, repairs)
@@ -131,7 +140,7 @@ def repair_features(
         BASE: _single(base),
         **{name: _single(made.repaired.head) for name, made in repairs.items()},
     }
-    everyone = base_seen | roles["repair"].origins() | roles["choose"].origins()
+    everyone = base_seen.names_for(roles["judge"]) | roles["repair"].origins() | roles["choose"].origins()
     seen = {BASE: everyone, **{name: everyone | made.repaired.seen for name, made in repairs.items()}}
     subjects = [Subject(BASE, "base head", notes=(base_origin,))] + [
         Subject(name, label, before=BASE, notes=repaired.notes, chosen=(repaired.chosen,))
@@ -173,6 +182,8 @@ def repair_features(
             record=record,
             not_shown=(
                 *origins,
+                *compared,
+                *about_repeats(judge),
                 "What the network that made these features has seen is unknown: it may have been trained on the rows "
                 "judged here.",
                 "Only the last layer was repaired; what the features do not hold, no head can find.",
@@ -182,17 +193,20 @@ def repair_features(
         )
 
     kept = keep(asked, out, times, make)
-    _leave_model(kept.folder / "model", heads[chosen], judge, chosen, seed, seen[chosen], encoder)
+    inputs = inputs_of((rows for role, rows in roles.items() if role != "judge"), seen[chosen])
+    left = Seen(seen[chosen], base_seen.inputs if inputs is None else inputs.joined(base_seen.inputs))
+    _leave_model(kept.folder / "model", heads[chosen], roles, chosen, seed, left, encoder)
     return KeptRepair(kept.card, kept.folder, heads[chosen], origins)
 
 
 def give_roles(reading: Reading, seed: int) -> Parted:
     """The file's own split where it has one (a fifth of its training rows kept for repair), else shares at random."""
     if reading.split is None:
-        roles = assign_roles(reading.rows, SHARES, seed)
+        roles = draw_roles(reading.rows, reading.coded, SHARES, seed)
         check_roles(roles)
         words = ", ".join(f"{share:.0%} {role}" for role, share in SHARES.items())
-        return Parted(roles, f"Splits: made here, at random with seed {seed} ({words}); the file has none.")
+        told = f"Splits: made here, at random with seed {seed} ({words}); the file has none."
+        return Parted(roles, told, frozenset(roles))
     values = ", ".join(sorted(set(reading.split)))
     roles = roles_from_split(reading.rows, reading.split, SPLIT_MEANING)
     words = f"Splits: from the file ({values})"
@@ -204,9 +218,10 @@ def give_roles(reading: Reading, seed: int) -> Parted:
             )
     if "repair" in roles:
         return Parted(roles, f"{words}.")
-    parted = assign_roles(roles["fit"], {"fit": 1 - REPAIR_SHARE, "repair": REPAIR_SHARE}, seed)
+    parted = draw_roles(roles["fit"], reading.coded, {"fit": 1 - REPAIR_SHARE, "repair": REPAIR_SHARE}, seed)
     ordered: Roles = {role: {**roles, **parted}[role] for role in ROLES}
-    return Parted(ordered, f"{words}; {REPAIR_SHARE:.0%} of its training rows were kept for repair, with seed {seed}.")
+    told = f"{words}; {REPAIR_SHARE:.0%} of its training rows were kept for repair, with seed {seed}."
+    return Parted(ordered, told, frozenset(parted))
 
 
 def refuse_unknown_methods(names: Sequence[str]) -> None:
@@ -257,33 +272,22 @@ def _refuse_unlearnable(roles: Roles) -> None:
 def _base_head(roles: Roles, head: str | None) -> _Base:
     if head is None:
         words = f"Base head: trained here on the {len(roles['fit']):,} fit rows (softmax regression)."
-        return _Base(erm_head(roles["fit"]), words, roles["fit"].origins())
+        return _Base(erm_head(roles["fit"]), words, Seen(roles["fit"].origins()))
     opened = open_model(head)
     own = head_of(opened.network, opened.parameters)
-    seen = seen_by(head)
+    seen, told = seen_of_model(head), ()
     checked = "what it has seen is unknown"
     if seen is not None:
-        refuse_seen(roles["judge"], seen, f"the model in {head}")
-        checked = "its record says that it has not seen the judge rows"
-    return _Base(
-        LinearHead(own.weight, own.bias), f"Base head: the last layer of {head}; {checked}.", seen or frozenset[str]()
-    )
+        seen.refuse(roles["judge"], f"the model in {head}")
+        checked, told = "its record says that it has not seen the judge rows", seen.told(roles["judge"])
+    words = f"Base head: the last layer of {head}; {checked}."
+    return _Base(LinearHead(own.weight, own.bias), words, seen or Seen(frozenset()), told)
 
 
 def _about_groups(roles: Roles) -> tuple[str, ...]:
     if roles["choose"].groups.names:
         return ()
     return ("Groups: the file has none, so DFR was not tried, and “worst group” in choosing means the worst class.",)
-
-
-def _encoded(roles: Roles, reading: Reading, encoder: Encoder | None) -> tuple[Roles, Encoder | None]:
-    """Rows of coded columns with features, by an encoder that sees the fit rows alone; other rows as they are."""
-    coded = reading.coded
-    if coded is None:
-        return roles, encoder
-    fitted = fit_encoder(coded, roles["fit"].inputs[:])
-    made: Roles = {role: rows.with_inputs(fitted.encode(coded, rows.inputs[:])) for role, rows in roles.items()}
-    return made, fitted
 
 
 def _about_columns(reading: Reading, encoder: Encoder | None, columns: Columns) -> tuple[str, ...]:
@@ -344,19 +348,23 @@ def _choice(choose: Rows, base: LinearHead, repairs: Mapping[str, _Repair]) -> s
 def _leave_model(
     folder: Path,
     head: LinearHead,
-    judge: Rows,
+    roles: Roles,
     chosen: str,
     seed: int,
-    seen: frozenset[str],
+    seen: Seen,
     encoder: Encoder | None,
 ) -> None:
     """The chosen head as a model that reads features, with the columns they are made of, and what it has seen."""
-    width = head.weight.shape[1]
-    spec = {"linear": {"inputs": width, "classes": len(judge.classes)}}
-    provenance = {"chosen": chosen, "seed": seed, **({} if encoder is None else {COLUMNS: encoder.to_json()})}
-    record = ModelRecord(spec, HEAD, judge.classes, (width,), provenance)
+    width, classes = head.weight.shape[1], roles["judge"].classes
+    spec = {"linear": {"inputs": width, "classes": len(classes)}}
+    counts = sum(rows.groups.counts() for rows in roles.values())
+    groups = [name for name, count in zip(roles["judge"].groups.names, torch.as_tensor(counts), strict=True) if count]
+    provenance: dict[str, Any] = {"chosen": chosen, "seed": seed, GROUPS: groups}
+    if encoder is not None:
+        provenance[COLUMNS] = encoder.to_json()
+    record = ModelRecord(spec, HEAD, classes, (width,), provenance)
     save_model(folder, {f"{HEAD}.weight": head.weight, f"{HEAD}.bias": head.bias}, record)
-    save_seen(seen, folder)
+    save_seen(seen.names, folder, seen.inputs)
 
 
 HEAD = "head"

@@ -29,6 +29,7 @@ from surefoot.rows.encoding import Encoder, encoder_from_json
 from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Rows
 from surefoot.study.cells import Cell
+from surefoot.study.seen import Seen, load_seen_inputs, seen_of_model
 from surefoot.study.stored import (
     COLUMNS,
     load_encoder,
@@ -123,8 +124,8 @@ def _adopt(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progr
     save_model(out / "model", saved.parameters, saved.record)
     own = head_of(saved.network, saved.parameters)
     save_head(LinearHead(own.weight, own.bias), out / "head")
-    told = (inputs["model"] / "seen.json").is_file()
-    save_seen(load_seen(inputs["model"]) if told else frozenset(), out)
+    seen = seen_of_model(inputs["model"]) or Seen(frozenset())
+    save_seen(seen.names_for(rows), out, seen.inputs)  # row 5 of the model's file is not row 5 of this one
     progress("adopting", 1, 1)
 
 
@@ -192,6 +193,8 @@ def _predict(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, pro
     """Probabilities of one trained base and of its repairs on the judge rows, which nothing before has touched."""
     judge = load_rows(inputs["judge"])
     folders = {"": inputs["train"], **{name: inputs[f"head {name}"] for name in spec["mitigations"]}}
+    if (before := load_seen_inputs(inputs["train"])) is not None:
+        Seen(load_seen(inputs["train"]), before).refuse(judge, "the base training")
     for name, folder in folders.items():
         refuse_seen(judge, load_seen(folder), f"the base training and {name}" if name else "the base training")
     features = _embedded(inputs["train"] / "model", judge, spec["device"], out, progress).inputs[:]

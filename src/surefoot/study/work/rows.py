@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 from surefoot.errors import InputError
 from surefoot.files import write_json
 from surefoot.progress import Progress
-from surefoot.rows.assign import assign_roles, check_roles, roles_from_split
+from surefoot.rows.assign import check_roles, roles_from_split
 from surefoot.rows.digest import identity_digest, rows_digest
-from surefoot.rows.encoding import Encoder, fit_encoder
+from surefoot.rows.encoding import Encoder
+from surefoot.rows.parting import draw_roles, encode_roles
 from surefoot.rows.reading import SPLIT_MEANING, Reading, read_rows
-from surefoot.rows.roles import ROLES, Roles
+from surefoot.rows.roles import ROLES, Role, Roles
 from surefoot.rows.rows import LazyInputs, Rows
 from surefoot.study.stored import save_encoder, save_rows
 
@@ -20,8 +21,8 @@ __all__ = ["MadeRows", "make_roles", "make_rows_of", "summary_of"]
 
 def make_roles(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
     """Leaves one folder of rows per role, and summary.json about all of them."""
-    roles, described, encoder = make_rows_of(spec, inputs)
-    check_roles(roles)
+    roles, described, encoder, drawn = make_rows_of(spec, inputs)
+    check_roles(roles, drawn)
     for number, (role, rows) in enumerate(roles.items()):
         save_rows(rows, role, out / role)
         if encoder is not None:
@@ -54,11 +55,15 @@ def _about(rows: Rows) -> dict[str, Any]:
 
 
 class MadeRows(NamedTuple):
-    """The rows of each role, words for a reader on where they come from, and how columns became their features."""
+    """The rows of each role, words for a reader on where they come from, and how columns became their features.
+
+    drawn: the roles among which rows of one file were shared out here, not by the file's own split.
+    """
 
     roles: Roles
     described: str
     encoder: Encoder | None = None
+    drawn: frozenset[Role] = frozenset()
 
 
 def make_rows_of(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> MadeRows:
@@ -79,21 +84,20 @@ def make_rows_of(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> MadeRow
 def _read(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> MadeRows:
     """Rows from a file or folder with their roles; columns of a table become features by the fit rows alone."""
     given: Mapping[str, Any] = next(spec[kind] for kind in ("table", "features", "images") if kind in spec)
-    roles, reading = _parted(spec, given, inputs, coded="table" in spec)
+    roles, reading, drawn = _parted(spec, given, inputs, coded="table" in spec)
     if reading.coded is not None and "fit" not in roles:  # nothing to learn from how columns become features
-        roles, reading = _parted(spec, given, inputs, coded=False)
+        roles, reading, drawn = _parted(spec, given, inputs, coded=False)
     if reading.coded is None:
-        return MadeRows(roles, reading.described)
-    coded = reading.coded
-    encoder = fit_encoder(coded, roles["fit"].inputs[:])
-    encoded: Roles = {role: rows.with_inputs(encoder.encode(coded, rows.inputs[:])) for role, rows in roles.items()}
-    return MadeRows(encoded, "\n".join([reading.described, *encoder.described]), encoder)
+        return MadeRows(roles, reading.described, None, drawn)
+    encoded = encode_roles(roles, reading.coded, drawn)
+    words = [reading.described, *encoded.encoder.described, *encoded.notes]
+    return MadeRows(encoded.roles, "\n".join(words), encoded.encoder, drawn)
 
 
 def _parted(
     spec: Mapping[str, Any], given: Mapping[str, Any], inputs: Mapping[str, Path], *, coded: bool
-) -> tuple[Roles, Reading]:
-    """Rows as they are read, by role."""
+) -> tuple[Roles, Reading, frozenset[Role]]:
+    """Rows as they are read, by role; and the roles that were drawn here."""
     reading = read_rows(
         inputs["data"],
         target=given.get("target"),
@@ -114,17 +118,18 @@ def _parted(
             "noticed."
         )
     if spec.get("roles") is not None:
-        return assign_roles(reading.rows, spec["roles"], spec["seed"]), reading
+        return draw_roles(reading.rows, reading.coded, spec["roles"], spec["seed"]), reading, frozenset(spec["roles"])
     if reading.split is None:
         raise InputError(
             f"{inputs['data'].name} says nothing about roles; name its split column, or give rows a share per role, "
             "such as roles: {fit: 0.4, repair: 0.1, choose: 0.2, judge: 0.3}."
         )
     roles = roles_from_split(reading.rows, reading.split, given.get("meaning") or SPLIT_MEANING)
+    drawn = frozenset[Role]()
     if spec.get("repair_share") is not None:
         share = float(spec["repair_share"])
         if "repair" in roles:
             raise InputError("repair_share was given, but the split already names repair rows; remove one of the two.")
-        parted = assign_roles(roles["fit"], {"fit": 1 - share, "repair": share}, spec["seed"])
-        roles = {**roles, **parted}
-    return {role: roles[role] for role in ROLES if role in roles}, reading
+        parted = draw_roles(roles["fit"], reading.coded, {"fit": 1 - share, "repair": share}, spec["seed"])
+        roles, drawn = {**roles, **parted}, frozenset(parted)
+    return {role: roles[role] for role in ROLES if role in roles}, reading, drawn
