@@ -192,6 +192,12 @@ def test_wrong_input_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.onnx"))
 
 
+def test_a_hugging_face_folder_is_told_what_exports_it(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"`optimum-cli export onnx`\); surefoot exports the head that it repaired"):
+        export_model(str(tmp_path), tmp_path / "a.onnx")
+
+
 def test_without_onnx_the_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(InputError, match=r"pip install 'surefoot\[onnx\]'"):

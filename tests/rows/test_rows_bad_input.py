@@ -35,11 +35,12 @@ def test_a_missing_file_and_a_strange_one(tmp_path):
         assert refusal(lambda: read_rows(tmp_path / name)) == f"There is no file {tmp_path / name}; check the path."  # noqa: B023
     path = written(tmp_path / "a.xlsx", "x")
     assert refusal(lambda: read_rows(path)) == (
-        f"{path} ends in .xlsx; expected a .csv or .parquet table, .npz, .safetensors or .pt features, "
-        "or a folder with metadata.csv."
+        f"{path} ends in .xlsx; expected a .csv, .tsv or .parquet table, .npz, .safetensors or .pt features, or a "
+        "folder of images."
     )
     assert refusal(lambda: read_rows(tmp_path)) == (
-        f"The folder {tmp_path} has no metadata.csv; expected one with file names and labels."
+        f"The folder {tmp_path} has no metadata.csv and no class folders, and 0 pictures; expected a metadata.csv with "
+        "file names and labels, or a folder of pictures for each class."
     )
 
 

@@ -77,20 +77,28 @@ def test_an_edit_in_a_package_of_the_users_network_is_computed_by_the_new_code(o
     assert started(own, tmp_path).computed == ()
 
 
-@pytest.mark.parametrize("way", ["a folder", "a link in the folder", "names that lead out of it", "a table beside it"])
+WAYS = ("a folder", "class folders", "a link in the folder", "names that lead out of it", "a table beside it")
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_changed_picture_is_noticed_wherever_it_lies(way: str, write: Write, tmp_path: Path) -> None:
     store, pictures = tmp_path / "store", tmp_path / "pictures"
     store.mkdir()
     pictures.mkdir()
     random = np.random.default_rng(0)
-    for number in range(len(SPLIT)):
-        Image.fromarray(random.integers(0, 255, (4, 4), dtype=np.uint8)).save(store / f"{number}.png")
+    files = [store / f"{number}.png" for number in range(len(SPLIT))]
+    if way == "class folders":
+        files = [store / split / str(number % 2) / f"{number}.png" for number, split in enumerate(SPLIT)]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 255, (4, 4), dtype=np.uint8)).save(file)
     if way == "a link in the folder":
         (pictures / "linked").symlink_to(store)
     prefix = {"a link in the folder": "linked/", "names that lead out of it": "../store/"}.get(way, "")
-    place = {"a folder": store, "a table beside it": tmp_path}.get(way, pictures)
+    place = {"a folder": store, "class folders": store, "a table beside it": tmp_path}.get(way, pictures)
     lines = [f"i{number},{prefix}{number}.png,{number % 2},{split}" for number, split in enumerate(SPLIT)]
-    (place / "metadata.csv").write_text("\n".join(["id,filename,y,split", *lines]) + "\n")
+    if way != "class folders":
+        (place / "metadata.csv").write_text("\n".join(["id,filename,y,split", *lines]) + "\n")
     rows = (
         "table: {path: metadata.csv, images: store, split: split}"
         if way == "a table beside it"
@@ -101,9 +109,9 @@ def test_a_changed_picture_is_noticed_wherever_it_lies(way: str, write: Write, t
     assert kinds(first, tmp_path) >= {"rows", "train"}
     (place / "a note that no row names.txt").write_text("x")
     assert started(study, tmp_path).computed == ()
-    about = (store / "30.png").stat()
-    Image.fromarray(random.integers(0, 255, (4, 4), dtype=np.uint8)).save(store / "30.png")
-    os.utime(store / "30.png", ns=(about.st_atime_ns, about.st_mtime_ns))
+    about = files[30].stat()
+    Image.fromarray(random.integers(0, 255, (4, 4), dtype=np.uint8)).save(files[30])
+    os.utime(files[30], ns=(about.st_atime_ns, about.st_mtime_ns))
     assert kinds(started(study, tmp_path), tmp_path) >= {"rows", "train", "predict"}
 
 

@@ -174,6 +174,11 @@ def _stopped(given: Sequence[str]) -> str:
             "stopped. Everything that was finished is kept; to go on from there, give the same command again: "
             f"surefoot {shlex.join(given)}"
         )
+    if given and (given[0] == "features" or "--model" in given or any(each.startswith("--model=") for each in given)):
+        return (
+            "stopped. The features that were taken are kept; to go on from there, give the same command again: "
+            f"surefoot {shlex.join(given)}"
+        )
     return "stopped. No half-written file was left behind."
 
 

@@ -43,10 +43,13 @@ class Wanted:
     quiet: bool
 
 
-def deliver(card: "Card", folder: Path, wanted: Wanted, *, extra: tuple[str, ...] = ()) -> int:
+def deliver(
+    card: "Card", folder: Path, wanted: Wanted, *, beneath: tuple[str, ...] = (), extra: tuple[str, ...] = ()
+) -> int:
     """Tell a verdict the ways the user wants it and return its exit code.
 
-    folder: where `card.json` and `card.html` already lie. extra: lines to print under the table.
+    folder: where `card.json` and `card.html` already lie. beneath: what must be known with the verdict, printed under
+    it. extra: lines to print under the table.
     """
     from surefoot.card.gate import EXIT_CODES
     from surefoot.card.junit import junit
@@ -70,7 +73,7 @@ def deliver(card: "Card", folder: Path, wanted: Wanted, *, extra: tuple[str, ...
             }
         )
     elif not wanted.quiet:
-        _tell(card, folder, extra)
+        _tell(card, folder, beneath, extra)
     return EXIT_CODES[card.verdict]
 
 
@@ -167,7 +170,7 @@ def _claim(judged: "Judged") -> dict[str, Any]:
     }
 
 
-def _tell(card: "Card", folder: Path, extra: tuple[str, ...]) -> None:
+def _tell(card: "Card", folder: Path, beneath: tuple[str, ...], extra: tuple[str, ...]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -175,6 +178,8 @@ def _tell(card: "Card", folder: Path, extra: tuple[str, ...]) -> None:
 
     console = stdout()
     console.print(verdict_text(card.verdict, card.sentence))
+    for line in beneath:
+        console.print(line, markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for column in ("model", "worst group", "mean accuracy"):
         table.add_column(column, overflow="fold")

@@ -109,11 +109,11 @@ def features(
                 "rows": len(rows),
                 "features": rows.inputs[:1].shape[1],
                 "key": made.extracted.key,
-                "told": list(made.told),
+                "told": [made.how, *made.told],
             }
         )
     elif not quiet:
-        print("\n".join([*made.reading.described.splitlines(), *made.told]))
+        print("\n".join([*made.reading.described.splitlines(), made.how, *made.told]))
         print(f"{len(rows):,} rows × {rows.inputs[:1].shape[1]:,} features: {made.file}")
         if made.head is not None:
             print(f"The model's own head: {made.head} (surefoot repair {made.file} --head {made.head})")

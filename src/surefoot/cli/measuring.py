@@ -24,6 +24,7 @@ from surefoot.cli.options import (
     QuietOption,
     SourceOption,
     TargetOption,
+    TextOption,
     TrustOption,
     columns_of,
     comma_separated,
@@ -32,7 +33,10 @@ from surefoot.cli.options import (
 __all__ = ["card", "look", "predict"]
 
 ModelArgument: TypeAlias = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A folder that surefoot saved a model in, or your own: net.py:Net.")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A folder that surefoot saved a model in, one of Hugging Face, or your own: net.py:Net."
+    ),
 ]
 WeightsOption: TypeAlias = Annotated[
     Path | None, typer.Option("--weights", metavar="FILE", help="Weights of your own model: .safetensors, .pt or .pth.")
@@ -52,6 +56,7 @@ def look(
     source: SourceOption = None,
     id_column: IdOption = None,
     images: ImagesOption = None,
+    text: TextOption = None,
     weights: WeightsOption = None,
     head: HeadOption = None,
     claim: ClaimsOption = None,
@@ -64,14 +69,39 @@ def look(
     pull_request: PullRequestOption = None,
     quiet: QuietOption = False,
 ) -> int:
-    """Where does a model fail? Measures it per group; every row of DATA is used for judging."""
+    """Where does a model fail? Measures it per group; every row of DATA is used for judging.
+
+    Of a Hugging Face folder the features are taken first, and its own head is measured on them.
+    """
+    from surefoot.hub.opening import is_pretrained
     from surefoot.study.once.measure import look as look_at
 
+    columns = columns_of(
+        target, groups, cluster=cluster, source=source, identity=id_column, images=images, text=comma_separated(text)
+    )
+    wanted = Wanted(as_json, junit, pull_request, quiet)
+    if weights is None and head is None and is_pretrained(model):
+        from surefoot.hub.looking import look_at_pretrained
+
+        with progress_bars(quiet=quiet) as progress:
+            looked = look_at_pretrained(
+                model,
+                data,
+                columns=columns,
+                claims=claim or (),
+                trust_code=trust_code,
+                device=device,
+                confidence=confidence,
+                out=out,
+                command=command_line(),
+                progress=progress,
+            )
+        return deliver(looked.kept.card, looked.kept.folder, wanted, beneath=looked.warnings, extra=looked.told)
     with progress_bars(quiet=quiet) as progress:
         kept = look_at(
             model,
             data,
-            columns=columns_of(target, groups, cluster=cluster, source=source, identity=id_column, images=images),
+            columns=columns,
             claims=claim or (),
             weights=weights,
             head=head,
@@ -82,7 +112,7 @@ def look(
             command=command_line(),
             progress=progress,
         )
-    return deliver(kept.card, kept.folder, Wanted(as_json, junit, pull_request, quiet))
+    return deliver(kept.card, kept.folder, wanted)
 
 
 def card(
@@ -146,27 +176,42 @@ def predict(
     source: SourceOption = None,
     id_column: IdOption = None,
     images: ImagesOption = None,
+    text: TextOption = None,
     weights: WeightsOption = None,
     head: HeadOption = None,
     trust_code: TrustOption = False,
     device: DeviceOption = "cpu",
     quiet: QuietOption = False,
 ) -> int:
-    """A model's probabilities as CSV: id, label, groups, p_<class>; `surefoot card` reads it."""
+    """A model's probabilities as CSV: id, label, groups, p_<class>; `surefoot card` reads it.
+
+    Of a Hugging Face folder the features are taken first; they stay below runs/features.
+    """
     from surefoot.files import write_text
+    from surefoot.hub.opening import is_pretrained
     from surefoot.study.once.predict import predict as predictions_of
 
+    columns = columns_of(
+        target, groups, cluster=cluster, source=source, identity=id_column, images=images, text=comma_separated(text)
+    )
     with progress_bars(quiet=quiet) as progress:
-        table = predictions_of(
-            model,
-            data,
-            columns=columns_of(target, groups, cluster=cluster, source=source, identity=id_column, images=images),
-            weights=weights,
-            head=head,
-            trust_code=trust_code,
-            device=device,
-            progress=progress,
-        )
+        if weights is None and head is None and is_pretrained(model):
+            from surefoot.hub.looking import predict_pretrained
+
+            table = predict_pretrained(
+                model, data, columns=columns, trust_code=trust_code, device=device, progress=progress
+            )
+        else:
+            table = predictions_of(
+                model,
+                data,
+                columns=columns,
+                weights=weights,
+                head=head,
+                trust_code=trust_code,
+                device=device,
+                progress=progress,
+            )
     if to is None:
         print(table, end="")
     else:

@@ -1,6 +1,7 @@
 """`surefoot rows`: what is in a data set, and is anything wrong with it?"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,10 +57,12 @@ def rows(
     if splits or to is not None:
         raise InputError("--splits and --to speak of a published layout; name it with --as, such as --as waterbirds.")
     from surefoot.rows.assign import roles_from_split
+    from surefoot.rows.headers import with_any_pictures
     from surefoot.rows.reading import SPLIT_MEANING, describe
 
     columns = columns_of(target, groups, split=split, cluster=cluster, source=source, identity=id_column, images=images)
     reading = columns.read(data)
+    reading = replace(reading, rows=with_any_pictures(reading.rows))
     known = reading.split is not None and set(reading.split) <= set(SPLIT_MEANING)
     roles = roles_from_split(reading.rows, reading.split, SPLIT_MEANING) if reading.split is not None and known else {}
     told = [*reading.described.splitlines(), *describe(reading.rows)]

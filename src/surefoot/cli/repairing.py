@@ -118,8 +118,11 @@ def repair(
             out=out,
             wanted=Wanted(as_json, junit, pull_request, quiet),
         )  # fmt: skip
+    from surefoot.hub.opening import is_pretrained
     from surefoot.study.once.repair import repair_features
 
+    if head is not None and is_pretrained(head):
+        raise InputError(f"--head {head} is a Hugging Face model folder; did you mean --model {head}?")
     with progress_bars(quiet=quiet) as progress:
         kept = repair_features(
             features,
@@ -142,7 +145,8 @@ def repair(
             progress=progress,
         )
     told = (*kept.origins, f"The repaired head: {kept.folder / 'model'}")
-    return deliver(kept.card, kept.folder, Wanted(as_json, junit, pull_request, quiet), extra=told)
+    wanted = Wanted(as_json, junit, pull_request, quiet)
+    return deliver(kept.card, kept.folder, wanted, beneath=kept.warnings, extra=told)
 
 
 def _repair_model(
@@ -161,6 +165,7 @@ def _repair_model(
     wanted: Wanted,
 ) -> int:
     from surefoot.hub.roads import repair_model
+    from surefoot.robust.afr import NO_MISTAKES
 
     with progress_bars(quiet=wanted.quiet) as progress:
         made = repair_model(
@@ -179,5 +184,11 @@ def _repair_model(
             progress=progress,
         )
     kept = made.kept
-    told = (*kept.origins, *made.told, f"The repaired head: {kept.folder / 'model'}")
-    return deliver(kept.card, kept.folder, wanted, extra=told)
+    notes = tuple(
+        note
+        for each in kept.card.subjects
+        for note in each.notes
+        if each.before is not None and (note == NO_MISTAKES or each.name == kept.card.chosen)
+    )
+    told = (*kept.origins, *notes, *made.told, f"The repaired head: {kept.folder / 'model'}")
+    return deliver(kept.card, kept.folder, wanted, beneath=kept.warnings, extra=told)

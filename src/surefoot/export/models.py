@@ -10,7 +10,7 @@ from surefoot.export.heads import write_head
 from surefoot.export.onnx_files import write_head_onnx, write_network_onnx
 from surefoot.files import write_tensors
 from surefoot.networks.network import head_of
-from surefoot.networks.weights import OpenedModel, open_model
+from surefoot.networks.weights import RECORD, OpenedModel, open_model
 from surefoot.robust.head import LinearHead
 
 __all__ = ["SUFFIXES", "Format", "export_model"]
@@ -34,13 +34,18 @@ def export_model(
     to: "onnx" or "safetensors"; without it, what the name of `out` ends in. A head that reads features becomes two
     tensors `weight` and `bias`, or an ONNX graph of a few nodes; any other network all its tensors, or what torch makes
     of it, for which `input_shape` must be known: a model of the user's own does not say.
-    Raises `InputError` for another format, and what `open_model` raises.
+    Raises `InputError` for another format, for a Hugging Face folder, and what `open_model` raises.
     """
     wanted = to or SUFFIXES.get(out.suffix)
     if wanted not in SUFFIXES.values():
         raise InputError(
             f"{'The format ' + repr(to) if to else out} is none that surefoot writes; give --to onnx or "
             "--to safetensors, or a file that ends in .onnx or .safetensors."
+        )
+    if (Path(named) / "config.json").is_file() and not (Path(named) / RECORD).is_file():
+        raise InputError(
+            f"{named} is a Hugging Face model folder, which other tools export whole (`optimum-cli export onnx`); "
+            "surefoot exports the head that it repaired: give model/ of the run in its place."
         )
     opened = open_model(named, trust_code=trust_code, weights=weights, head=head)
     last = LinearHead(*head_of(opened.network, opened.parameters))

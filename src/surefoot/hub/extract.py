@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.errors import InputError
-from surefoot.files import digest_json, read_json, write_json
+from surefoot.files import digest_file, digest_json, read_json, write_json
 from surefoot.hub.encoder import Encoder
 from surefoot.hub.layers import check_layers, layer_features, own_layer
 from surefoot.hub.readers import TextReader
@@ -30,7 +30,8 @@ from surefoot.networks.chunks import CHUNK_FORMAT, fill_chunks
 from surefoot.networks.network import digest_parameters
 from surefoot.progress import Progress, silent
 from surefoot.rows.digest import input_digests
-from surefoot.rows.rows import Rows
+from surefoot.rows.images import ImageFiles
+from surefoot.rows.rows import Inputs, Rows
 
 __all__ = ["Extracted", "encoder_identity", "extract_layers"]
 
@@ -41,11 +42,15 @@ FIRST = 16
 
 @dataclass(frozen=True)
 class Extracted:
-    """The rows as each layer sees them, the way that was taken, and what a reader must know."""
+    """The rows as each layer sees them, the way that was taken, and what a reader must know.
+
+    how: by which model, layer and way, as a sentence for a record.
+    """
 
     rows: Mapping[str, Rows]
     choice: Choice
     key: str
+    how: str
     notes: tuple[str, ...]
 
 
@@ -80,7 +85,7 @@ def extract_layers(
         {
             "format": CHUNK_FORMAT,
             "encoder": identity,
-            "inputs": digest_json(input_digests(rows.inputs)),
+            "inputs": _content_digest(rows.inputs),
             "layers": list(names),
             "way": asdict(choice.way),
             "device": str(place),
@@ -113,11 +118,14 @@ def extract_layers(
         matrix = fill_chunks(there, (len(rows), total), torch.float32, encoder.reader.chunk, features, progress)
     cut = encoder.reader.count_cut_off(rows.inputs) if isinstance(encoder.reader, TextReader) else 0
     parts = matrix.split(widths, dim=1) if len(names) > 1 else (matrix,)
-    notes = (f"Features by {encoder.name}, layer {', '.join(names)}: {choice.told()}.",)
-    if cut:
-        notes += (f"{cut:,} of {len(rows):,} texts reach the longest the model reads; what lies beyond was cut off.",)
+    how = f"Features by {encoder.name}, layer {', '.join(names)}: {choice.told()}."
+    notes = (f"{cut:,} of {len(rows):,} texts reach the longest the model reads; what lies beyond was cut off.",)
     return Extracted(
-        {name: rows.with_inputs(part) for name, part in zip(names, parts, strict=True)}, choice, key, notes
+        {name: rows.with_inputs(part) for name, part in zip(names, parts, strict=True)},
+        choice,
+        key,
+        how,
+        notes if cut else (),
     )
 
 
@@ -139,6 +147,13 @@ def encoder_identity(encoder: Encoder) -> str:
             "pooling": [encoder.pooling, encoder.normalise],
         }
     )
+
+
+def _content_digest(inputs: Inputs) -> str:
+    """Of everything that a model could read from the inputs; of image files, of their bytes."""
+    if isinstance(inputs, ImageFiles):
+        return digest_json([digest_file(path) for path in inputs.paths])
+    return digest_json(input_digests(inputs))
 
 
 def _try(encoder: Encoder, given: Mapping[str, Tensor], layers: Sequence[str]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -10,10 +11,13 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from surefoot.errors import InputError
-from surefoot.hub.encoder import OUTPUT, Encoder
+from surefoot.hub.encoder import OUTPUT, Encoder, Reader
 from surefoot.hub.packed import Packed
+from surefoot.hub.readers import TextReader
+from surefoot.rows.rows import Inputs
+from surefoot.rows.texts import Texts
 
-__all__ = ["check_layers", "layer_features", "own_layer"]
+__all__ = ["check_layers", "find_head", "layer_features", "own_layer"]
 
 
 def own_layer(encoder: Encoder) -> str:
@@ -119,3 +123,38 @@ def _pooled(value: Tensor, encoder: Encoder, name: str, mask: Tensor | None) -> 
     raise InputError(
         f'The layer "{name}" gives {list(value.shape)}, which cannot be pooled to one vector a row; name another.'
     )
+
+
+def find_head(module: nn.Module, reader: Reader, folder: Path) -> str:
+    """The linear layer that returns the logits as they are, found by running one example."""
+    inputs: Inputs
+    if isinstance(reader, TextReader):
+        inputs = Texts((("one", "two"),))
+    else:
+        inputs = torch.full((2, 3, 64, 64), 0.5)
+    batch = next(iter(reader.batches(inputs, slice(0, 2))))
+    left: dict[str, tuple[Tensor, Tensor]] = {}
+    hooks = [
+        part.register_forward_hook(
+            lambda _, entered, output, name=name: left.update({name: (entered[0], output)}) or None
+        )
+        for name, part in module.named_modules()
+        if isinstance(part, nn.Linear)
+    ]
+    try:
+        with torch.no_grad():
+            logits = module(**batch.given).logits
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = [
+        name
+        for name, (entered, output) in left.items()
+        if output.shape == logits.shape and torch.equal(output, logits) and entered.ndim == 2
+    ]
+    if not found:
+        raise InputError(
+            f"The logits of {type(module).__name__} in {folder} are not those of one nn.Linear on one vector a row; "
+            "surefoot repairs such heads alone: name a layer (--layer) to use its features."
+        )
+    return found[-1]

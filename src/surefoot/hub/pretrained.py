@@ -18,15 +18,17 @@ from torch import Tensor, nn
 
 from surefoot.errors import InputError
 from surefoot.files import digest_json, read_json
-from surefoot.hub.encoder import Encoder, Pooling, Reader, Reads
+from surefoot.hub.encoder import Encoder, Pooling, Reads
+from surefoot.hub.layers import find_head
 from surefoot.hub.readers import ImageReader, TextReader
-from surefoot.rows.rows import Inputs
 
 __all__ = ["fetch_folder", "open_folder", "quiet_transformers"]
 
 HEADED = ("ForSequenceClassification", "ForImageClassification")
 FETCHED = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 PICKLED = ("pytorch_model.bin", "pytorch_model-*.bin")
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model")
 UNBOUNDED = 100_000
 """Tokenizers that know no longest text say a number far above this."""
 LONGEST = 512
@@ -61,9 +63,9 @@ def open_folder(folder: Path, *, trust_code: bool = False) -> Encoder:
     reader = (
         _image_reader(folder, config, trust_code)
         if reads == "images"
-        else _text_reader(folder, module, described, trust_code)
+        else _text_reader(folder, module, config, described, trust_code)
     )
-    head = _find_head(module, reader, folder) if headed else None
+    head = find_head(module, reader, folder) if headed else None
     pooling = described.get("pooling") or ("mean" if reads == "texts" else "cls")
     labels = cast("dict[str, str]", config.get("id2label") or {})
     classes = tuple(labels[key] for key in sorted(labels, key=int))
@@ -205,7 +207,9 @@ def _sentence_encoder(folder: Path) -> dict[str, Any]:
     return told
 
 
-def _text_reader(folder: Path, module: Any, described: Mapping[str, Any], trust_code: bool) -> TextReader:
+def _text_reader(
+    folder: Path, module: Any, config: Mapping[str, Any], described: Mapping[str, Any], trust_code: bool
+) -> TextReader:
     inside = folder if (folder / "config.json").is_file() else folder / "0_Transformer"
     with quiet_transformers() as transformers:
         try:
@@ -213,9 +217,12 @@ def _text_reader(folder: Path, module: Any, described: Mapping[str, Any], trust_
                 str(inside), local_files_only=True, trust_remote_code=trust_code
             )
         except Exception as error:
+            if any((inside / name).is_file() for name in TOKENIZERS):
+                lacks = f"its tokenizer could not be loaded ({_first_line(error)})"
+            else:
+                lacks = "the folder holds no tokenizer"
             raise InputError(
-                f"The model in {folder} reads texts, but its tokenizer could not be loaded "
-                f"({_first_line(error)}); copy the tokenizer's files there."
+                f"The model in {folder} reads texts, and {lacks}; copy the tokenizer's files from {_origin(config)}."
             ) from error
     if tokenizer.pad_token_id is None:
         raise InputError(f"The tokenizer in {folder} has no padding token; set one and save it again.")
@@ -237,6 +244,14 @@ def _text_reader(folder: Path, module: Any, described: Mapping[str, Any], trust_
     return TextReader(tokenizer, longest, names, settings)
 
 
+def _origin(config: Mapping[str, Any]) -> str:
+    """The model that this one was made from, as far as its configuration says."""
+    named = str(config.get("_name_or_path") or "")
+    if named and not Path(named).exists():
+        return f"{named}, which it was made from"
+    return f"the {config.get('model_type', 'base')} model that it was made from"
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
@@ -252,9 +267,12 @@ def _image_reader(folder: Path, config: Mapping[str, Any], trust_code: bool) -> 
                 str(folder), local_files_only=True, trust_remote_code=trust_code, backend="pil"
             )
         except Exception as error:
+            if any((folder / name).is_file() for name in PROCESSORS):
+                lacks = f"its {PROCESSORS[0]} could not be read ({_first_line(error)})"
+            else:
+                lacks = f"the folder holds no {PROCESSORS[0]}, which says how pixels are prepared"
             raise InputError(
-                f"The model in {folder} reads images, but its image processor could not be loaded "
-                f"({_first_line(error)}); copy its preprocessor_config.json."
+                f"The model in {folder} reads images, and {lacks}; copy that file from {_origin(config)}."
             ) from error
 
     def pixels(images: Sequence[Any]) -> Tensor:
@@ -267,40 +285,3 @@ def _image_reader(folder: Path, config: Mapping[str, Any], trust_code: bool) -> 
         "model": config.get("model_type"),
     }
     return ImageReader(pixels, settings)
-
-
-def _find_head(module: nn.Module, reader: Reader, folder: Path) -> str:
-    """The linear layer that returns the logits as they are, found by running one example."""
-    inputs: Inputs
-    if isinstance(reader, TextReader):
-        from surefoot.rows.texts import Texts
-
-        inputs = Texts((("one", "two"),))
-    else:
-        inputs = torch.full((2, 3, 64, 64), 0.5)
-    batch = next(iter(reader.batches(inputs, slice(0, 2))))
-    left: dict[str, tuple[Tensor, Tensor]] = {}
-    hooks = [
-        part.register_forward_hook(
-            lambda _, entered, output, name=name: left.update({name: (entered[0], output)}) or None
-        )
-        for name, part in module.named_modules()
-        if isinstance(part, nn.Linear)
-    ]
-    try:
-        with torch.no_grad():
-            logits = module(**batch.given).logits
-    finally:
-        for hook in hooks:
-            hook.remove()
-    found = [
-        name
-        for name, (entered, output) in left.items()
-        if output.shape == logits.shape and torch.equal(output, logits) and entered.ndim == 2
-    ]
-    if not found:
-        raise InputError(
-            f"The logits of {type(module).__name__} in {folder} are not those of one nn.Linear on one vector a row; "
-            "surefoot repairs such heads alone: name a layer (--layer) to use its features."
-        )
-    return found[-1]

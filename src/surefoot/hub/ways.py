@@ -51,6 +51,23 @@ class Way:
     packed: bool = False
     precision: Precision = "float32"
 
+    def told(self) -> str:
+        """In words.
+
+        >>> Way(fold=True).told()
+        'float32, convolutions folded'
+        """
+        if self == PLAIN:
+            return "float32, as the model is"
+        parts = [
+            self.precision,
+            *(["products by oneDNN"] if self.product == "onednn" else []),
+            *(["convolutions folded"] if self.fold else []),
+            *(["channels last"] if self.channels_last else []),
+            *(["texts without padding"] if self.packed else []),
+        ]
+        return ", ".join(parts)
+
 
 PLAIN = Way()
 
@@ -70,16 +87,9 @@ class Choice:
         'float32, convolutions folded; 1.50 × as fast as plain, relative error 2.0e-07 on the first rows'
         """
         if self.way == PLAIN:
-            return "float32, as the model is"
-        parts = [
-            self.way.precision,
-            *(["products by oneDNN"] if self.way.product == "onednn" else []),
-            *(["convolutions folded"] if self.way.fold else []),
-            *(["channels last"] if self.way.channels_last else []),
-            *(["texts without padding"] if self.way.packed else []),
-        ]
+            return self.way.told()
         return (
-            f"{', '.join(parts)}; {self.gain:.2f} × as fast as plain, relative error {self.error:.1e} on the first rows"
+            f"{self.way.told()}; {self.gain:.2f} × as fast as plain, relative error {self.error:.1e} on the first rows"
         )
 
 

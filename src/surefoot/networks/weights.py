@@ -148,8 +148,8 @@ def open_model(
         return OpenedModel(saved.network, saved.parameters, saved.record)
     if (folder / "config.json").is_file():
         raise InputError(
-            f"{folder} is a Hugging Face model folder, which surefoot does not open yet; name its model as "
-            "file.py:Net, with a function that builds it and returns logits."
+            f"{folder} is a Hugging Face model folder, which this command cannot open; look, predict and repair "
+            f"--model do, and `surefoot features {folder} DATA --layer NAME --out FILE` writes what probe compares."
         )
     inner = sorted(each.parent.name for each in folder.glob(f"*/{RECORD}"))
     if inner:

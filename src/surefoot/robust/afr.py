@@ -36,7 +36,12 @@ from surefoot.robust.protocol import (
 from surefoot.robust.selecting import Selection, check_selection, selecting
 from surefoot.rows.roles import Roles
 
-__all__ = ["METHODS", "AFRSettings", "afr", "afr_weights"]
+__all__ = ["METHODS", "NO_MISTAKES", "AFRSettings", "afr", "afr_weights"]
+
+NO_MISTAKES = (
+    "The base head is right on every repair row, so AFR has no mistakes to upweight; hold repair rows out of its "
+    "training."
+)
 
 
 @dataclass(frozen=True)
@@ -149,10 +154,7 @@ def _notes(repair: Material, base: LinearHead, chosen: Trial) -> list[str]:
         notes.append("The weights of the repair rows were not used: AFR sets its own.")
     right = base.logits(repair.features).argmax(dim=1) == repair.targets
     if bool(right.all()):
-        notes.append(
-            "The base head is right on every repair row, so AFR has no mistakes to upweight; hold repair rows out of "
-            "its training."
-        )
+        notes.append(NO_MISTAKES)
     if chosen.setting["step"] == 0:
         notes.append("No step improved the worst group of the choose rows: the base head is kept.")
     return notes

@@ -5,14 +5,17 @@ from collections import Counter
 from torch import Tensor
 
 from surefoot.rows.digest import input_digests
+from surefoot.rows.headers import alike, read_headers
 from surefoot.rows.images import ImageFiles
 from surefoot.rows.rows import Inputs, Rows
 
-__all__ = ["describe"]
+__all__ = ["describe", "describe_inputs"]
 
 
 def describe(rows: Rows) -> list[str]:
     """How many rows, of what, in which classes and groups, and how they hang together.
+
+    Of image files every header is read; which cannot be read is said, and then not which repeat another.
 
     >>> import torch
     >>> from surefoot.rows.rows import make_rows
@@ -23,7 +26,13 @@ def describe(rows: Rows) -> list[str]:
     identical inputs: 3 rows repeat another; they must share its role
     """
     count = len(rows)
-    lines = [f"{_rows(count)}; inputs: {_inputs(rows.inputs)}"]
+    inputs, faults = rows.inputs, list[str]()
+    lines = [f"{_rows(count)}; inputs: {describe_inputs(inputs)}"]
+    if isinstance(inputs, ImageFiles):
+        headers = read_headers(inputs.paths)
+        faults = headers.faults()
+        lines += faults
+        inputs = alike(inputs, headers)
     if rows.targets.ndim == 1:
         found = Counter(rows.targets.tolist())
         lines.append("classes: " + ", ".join(_share(name, found[k], count) for k, name in enumerate(rows.classes)))
@@ -45,7 +54,7 @@ def describe(rows: Rows) -> list[str]:
     clusters = [int(way.unique().numel()) for way in rows.clusters.T]
     if clusters != [count]:
         lines.append(f"clusters, which intervals count instead of rows: {' × '.join(f'{way:,}' for way in clusters)}")
-    if repeated := count - len(set(input_digests(rows.inputs))):
+    if not faults and (repeated := count - len(set(input_digests(inputs)))):
         lines.append(
             f"identical inputs: {repeated:,} row{'' if repeated == 1 else 's'} repeat"
             f"{'s' if repeated == 1 else ''} another; they must share its role"
@@ -55,11 +64,15 @@ def describe(rows: Rows) -> list[str]:
     return lines
 
 
-def _inputs(inputs: Inputs) -> str:
+def describe_inputs(inputs: Inputs) -> str:
+    """What one row holds; of image files, by the headers of all.
+
+    >>> import torch
+    >>> describe_inputs(torch.zeros(4, 3, 8))
+    '3 × 8 numbers each (float32)'
+    """
     if isinstance(inputs, ImageFiles):
-        height, width = inputs.size
-        how = ", resized" if inputs.resize else ""
-        return f"image files, {'colour' if inputs.colour == 'rgb' else 'grey'}, {height}×{width} pixels{how}"
+        return f"image files, {read_headers(inputs.paths).told()}"
     if isinstance(inputs, Tensor):
         kind = str(inputs.dtype).removeprefix("torch.")
         shape = [str(size) for size in inputs.shape[1:]]

@@ -18,6 +18,8 @@ from surefoot.errors import InputError
 from surefoot.files import digest_file
 from surefoot.memory import require_memory
 from surefoot.rows.arrays import rows_from_arrays
+from surefoot.rows.class_folders import read_class_folders
+from surefoot.rows.delimited import is_text_table
 from surefoot.rows.describe import describe
 from surefoot.rows.encoding import Coded, Encoder, code_columns
 from surefoot.rows.features import INPUT_NAMES, read_features
@@ -104,7 +106,9 @@ def read_rows(
     coded: bool = False,
     encoder: Encoder | None = None,
 ) -> Reading:
-    """Read a table (`.csv`, `.parquet`), features (`.npz`, `.safetensors`), or a folder with `metadata.csv`.
+    """Read a table (`.csv`, `.parquet`), features (`.npz`, `.safetensors`), or a folder of images.
+
+    A folder has a `metadata.csv`, or is read as `class_folders` says: a folder for each class, in splits or not.
 
     target, attributes, split, cluster, source, id_column: columns (or arrays) by name. Attributes are crossed with the
     class, those with * between them with one another too (see `grouping`). Rows of one `source` must share a role (a
@@ -124,24 +128,25 @@ def read_rows(
     Raises `InputError` for a missing file or column (with the nearest name), a damaged file, a label outside
     the classes, features that are not finite, and files that would not fit into memory.
     """
+    table: Table | None = None
     if path.is_dir():
         images = path if images is None else images
+        table = None if (path / "metadata.csv").is_file() else read_class_folders(path, SPLIT_MEANING)
         path = path / "metadata.csv"
-        if not path.is_file():
-            raise InputError(f"The folder {path.parent} has no metadata.csv; expected one with file names and labels.")
     is_features = path.suffix.lower() in (".npz", ".safetensors", ".pt")
-    if not is_features and path.suffix.lower() not in (".csv", ".parquet", ""):
+    if not is_features and path.suffix.lower() not in (".parquet", "") and not is_text_table(path):
         raise InputError(
-            f"{path} ends in {path.suffix}; expected a .csv or .parquet table, .npz, .safetensors or .pt features, "
-            "or a folder with metadata.csv."
+            f"{path} ends in {path.suffix}; expected a .csv, .tsv or .parquet table, .npz, .safetensors or .pt "
+            "features, or a folder of images."
         )
-    table = read_features(path) if is_features else read_table(path)
+    file = path if table is None else None
+    table = table or (read_features(path) if is_features else read_table(path))
     wanted = _Wanted(
         target, tuple(attributes), split, cluster, source, id_column, tuple(features or ()),
         None if classes is None else tuple(classes), full_crossing, images, image_size, labelled, tuple(text),
         coded and not is_features, None if is_features else encoder,
     )  # fmt: skip
-    reading = _read(table, wanted, path.parent, path)
+    reading = _read(table, wanted, path.parent, file)
     if split_meaning is not None and reading.split is not None:
         unknown = sorted(set(reading.split) - set(split_meaning))
         if unknown:

@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 from surefoot.files import digest_file, digest_json
+from surefoot.rows.class_folders import read_class_folders
 from surefoot.rows.features import read_features
-from surefoot.rows.reading import FILES
+from surefoot.rows.reading import FILES, SPLIT_MEANING
 from surefoot.rows.tables import read_table
 
 __all__ = ["digest_folder", "digest_pictures"]
@@ -20,9 +21,14 @@ def digest_folder(folder: Path) -> str:
 def digest_pictures(data: Path, folder: Path) -> str:
     """sha256 of the files that the rows in `data` name, wherever in or beside `folder` a name or a link leads.
 
+    data: a table, or a folder of one folder a class.
+
     What else lies in the folder is not read by any cell and does not count. A name without a file counts as missing.
     """
-    table = read_features(data) if data.suffix.lower() in (".npz", ".safetensors", ".pt") else read_table(data)
+    if data.is_dir():
+        table = read_class_folders(data, SPLIT_MEANING)
+    else:
+        table = read_features(data) if data.suffix.lower() in (".npz", ".safetensors", ".pt") else read_table(data)
     columns = [table.columns[name] for name in FILES if name in table.columns]
     names = sorted({name for column in columns if isinstance(column, list) for name in column})
     found = {name: folder / name for name in names}

@@ -234,8 +234,8 @@ def _rows_cell(rows: RowsSpec, folder: Path, numerics: Mapping[str, Any]) -> Cel
         pictures = places.get("images", places["data"] if data.is_dir() else None)
         if table.is_file():
             digests["data"] = digest_file(table)
-            if pictures is not None:
-                digests["images"] = digest_pictures(table, Path(pictures))
+        if pictures is not None:
+            digests["images"] = digest_pictures(table if table.is_file() else data, Path(pictures))
     return Cell(kind="rows", title="rows", spec=spec, numerics=numerics, digests=digests, places=places)
 
 

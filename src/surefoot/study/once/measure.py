@@ -26,6 +26,7 @@ from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest, rows_digest
 from surefoot.rows.rows import Inputs, Rows
 from surefoot.study.numerics import one_thread
+from surefoot.study.once.behind import Behind
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.keep import Asked, Kept, keep
@@ -159,10 +160,12 @@ def look(
     confidence: float = 0.95,
     out: Path = Path("runs"),
     command: str = "",
+    behind: Behind | None = None,
     progress: Progress = silent,
 ) -> Kept:
     """Where does a finished model fail? A card with no mitigation; every row given is a judge row.
 
+    behind: the model and the data, where `model` is its last layer and `data` its features.
     model: a folder that surefoot saved, or "file.py:Net" with `weights` (its code runs only if trusted).
     Raises `InputError` when the model's record says that it has seen a source of these rows.
     """
@@ -171,13 +174,13 @@ def look(
     rows = with_groups_of(opened, rows_for(opened, columns, data))
     seen = seen_of_model(model)
     if seen is not None:
-        seen.refuse(rows, f"the model in {model}")
+        seen.refuse(rows, f"the model in {model if behind is None else behind.model}")
     made = [parse_claim(claim, MODEL, confidence) for claim in claims]
     predictions = predictions_for(rows, probabilities_of(opened, rows, device=device, progress=progress)[None])
     asked = Asked(
         road="look",
-        name=f"{Path(model.rpartition(':')[0] or model).stem}-{data.stem}",
-        data=f"{len(rows):,} rows from {data.name}",
+        name=f"{Path(model.rpartition(':')[0] or model).stem}-{data.stem}" if behind is None else behind.title,
+        data=f"{len(rows):,} rows from {data.name}" if behind is None else behind.data,
         settings={
             "model": _identity(opened),
             "rows": rows_digest(rows),
@@ -192,7 +195,7 @@ def look(
 
     def make(record: Record) -> Card:
         return assemble_card(
-            title=f"{Path(model).name} on {data.name}",
+            title=f"{Path(model).name} on {data.name}" if behind is None else behind.title,
             question="Where does this model fail?",
             predictions={MODEL: predictions},
             subjects=[Subject(MODEL, "the model")],
@@ -201,10 +204,12 @@ def look(
             proportions=None,
             chosen=None,
             seen={} if seen is None else {MODEL: seen.names_for(rows)},
-            images=_pictures(rows),
+            images=_pictures(rows) if behind is None else behind.pictures_of(rows),
             record=record,
             not_shown=(
-                *((UNKNOWN_TRAINING,) if seen is None else seen.told(rows)),
+                *(() if behind is None else (*behind.warnings, *behind.notes)),
+                *((UNKNOWN_TRAINING,) if seen is None and behind is None else ()),
+                *(() if seen is None else seen.told(rows)),
                 *about_repeats(rows),
                 "A group that the data does not name was not looked at.",
                 ONE_RUN,

@@ -23,6 +23,7 @@ from surefoot.networks.network import head_of
 from surefoot.networks.weights import ModelRecord, open_model, save_model
 from surefoot.progress import Progress, silent
 from surefoot.robust.balanced import erm_head
+from surefoot.robust.class_order import doubt_order
 from surefoot.robust.contest import group_shares
 from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.method import Method, learn_role
@@ -37,6 +38,7 @@ from surefoot.rows.reading import SPLIT_MEANING, Reading
 from surefoot.rows.roles import ROLES, Role, Roles
 from surefoot.rows.rows import Rows
 from surefoot.study.numerics import one_thread
+from surefoot.study.once.behind import Behind
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.keep import Asked, keep
@@ -54,6 +56,10 @@ REPAIR_SHARE = 0.2
 """How much of the fit rows of a split is kept for repair, where the split names no repair rows."""
 
 BASE = "base"
+OWN_LAYER = "the model's own last layer"
+UNKNOWN_NETWORK = (
+    "What the network that made these features has seen is unknown: it may have been trained on the rows judged here."
+)
 
 USUAL_METHODS = ("class_balanced", "afr", "dfr", "dfr_choose")
 """The repairs that are tried where none are named; without groups, those of them that need none."""
@@ -61,12 +67,16 @@ USUAL_METHODS = ("class_balanced", "afr", "dfr", "dfr_choose")
 
 @dataclass(frozen=True)
 class KeptRepair:
-    """A finished card, the folder that holds it and the chosen head, and where splits and base head came from."""
+    """A finished card, the folder that holds it and the chosen head, and where splits and base head came from.
+
+    warnings: what a reader must know before all else; the card's limits begin with them.
+    """
 
     card: Card
     folder: Path
     head: LinearHead
     origins: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class Parted(NamedTuple):
@@ -106,6 +116,7 @@ def repair_features(
     seed: int = 0,
     out: Path = Path("runs"),
     command: str = "",
+    behind: Behind | None = None,
     progress: Progress = silent,
 ) -> KeptRepair:
     """Repair the last layer on features that a file holds, and judge the best repair once.
@@ -115,6 +126,7 @@ def repair_features(
     methods: names of `surefoot.robust.methods`; by default class balancing, AFR and, with groups, DFR in both ways.
     Without groups "worst" means the worst class; the card says so.
     head: a saved model whose last layer reads these features; without it a plain head is trained on the fit rows.
+    behind: the model and the data that the features were taken from, for the words and pictures of the card.
     Raises `InputError` for features that cannot be used and for a head that has seen judge rows, before these are
     looked at.
     """
@@ -129,9 +141,11 @@ def repair_features(
     if reading.coded is not None:
         roles, encoder, alike = encode_roles(roles, reading.coded, parted.drawn)
     wanted = _wanted(methods, roles)
-    base, base_origin, base_seen, compared = _base_head(roles, head)
+    base, base_origin, base_seen, compared = _base_head(roles, head, behind)
+    warnings = (*_doubts(roles, base, head), *(() if behind is None else behind.warnings))
     origins = (
-        parted.origin, base_origin, *_about_groups(roles), *_about_columns(reading, encoder, columns), *alike
+        parted.origin, base_origin, *(() if behind is None else behind.notes), *_about_groups(roles),
+        *_about_columns(reading, encoder, columns), *alike,
     )  # fmt: skip
     repairs = _repairs(roles, base, wanted, seed, progress)
     chosen = _choice(roles["choose"], base, repairs)
@@ -149,8 +163,8 @@ def repair_features(
     judge = roles["judge"]
     asked = Asked(
         road="repair",
-        name=path.stem,
-        data=f"{path.name}: {reading.described.replace(chr(10), '; ')}",
+        name=path.stem if behind is None else behind.title,
+        data=f"{path.name}: {reading.described.replace(chr(10), '; ')}" if behind is None else behind.data,
         settings={
             "features": digest_file(path),
             "head": [digest_tensor(base.weight), digest_tensor(base.bias)],
@@ -167,7 +181,7 @@ def repair_features(
 
     def make(record: Record) -> Card:
         return assemble_card(
-            title=f"Repair of {path.stem}",
+            title=f"Repair of {path.stem if behind is None else behind.title}",
             question="Does a retrained last layer lift the worst group?",
             predictions={
                 name: predictions_for(judge, each.probabilities(judge.inputs[:])[None]) for name, each in heads.items()
@@ -178,14 +192,14 @@ def repair_features(
             proportions=group_shares(roles["fit"], judge),
             chosen=chosen,
             seen=seen,
-            images=None,
+            images=None if behind is None else behind.pictures_of(judge),
             record=record,
             not_shown=(
+                *warnings,
                 *origins,
                 *compared,
                 *about_repeats(judge),
-                "What the network that made these features has seen is unknown: it may have been trained on the rows "
-                "judged here.",
+                *((UNKNOWN_NETWORK,) if behind is None else ()),
                 "Only the last layer was repaired; what the features do not hold, no head can find.",
                 "One seed: how much another would differ is not measured.",
             ),
@@ -196,7 +210,7 @@ def repair_features(
     inputs = inputs_of((rows for role, rows in roles.items() if role != "judge"), seen[chosen])
     left = Seen(seen[chosen], base_seen.inputs if inputs is None else inputs.joined(base_seen.inputs))
     _leave_model(kept.folder / "model", heads[chosen], roles, chosen, seed, left, encoder)
-    return KeptRepair(kept.card, kept.folder, heads[chosen], origins)
+    return KeptRepair(kept.card, kept.folder, heads[chosen], origins, warnings)
 
 
 def give_roles(reading: Reading, seed: int) -> Parted:
@@ -269,7 +283,18 @@ def _refuse_unlearnable(roles: Roles) -> None:
             )
 
 
-def _base_head(roles: Roles, head: str | None) -> _Base:
+def _doubts(roles: Roles, base: LinearHead, head: str | None) -> tuple[str, ...]:
+    """Whether a head that was given speaks of the classes in another order; no judge row is asked."""
+    asked: list[Role] = [role for role in ROLES if role != "judge" and role in roles]
+    if head is None or any(roles[role].targets.ndim > 1 for role in asked):
+        return ()
+    logits = torch.cat([base.logits(roles[role].inputs[:]) for role in asked])
+    targets = torch.cat([roles[role].targets for role in asked])
+    told = doubt_order(logits, targets, f"{', '.join(asked[:-1])} and {asked[-1]} rows")
+    return () if told is None else (told,)
+
+
+def _base_head(roles: Roles, head: str | None, behind: Behind | None) -> _Base:
     if head is None:
         words = f"Base head: trained here on the {len(roles['fit']):,} fit rows (softmax regression)."
         return _Base(erm_head(roles["fit"]), words, Seen(roles["fit"].origins()))
@@ -278,9 +303,9 @@ def _base_head(roles: Roles, head: str | None) -> _Base:
     seen, told = seen_of_model(head), ()
     checked = "what it has seen is unknown"
     if seen is not None:
-        seen.refuse(roles["judge"], f"the model in {head}")
+        seen.refuse(roles["judge"], f"the model in {head if behind is None else behind.model}")
         checked, told = "its record says that it has not seen the judge rows", seen.told(roles["judge"])
-    words = f"Base head: the last layer of {head}; {checked}."
+    words = f"Base head: {f'the last layer of {head}' if behind is None else OWN_LAYER}; {checked}."
     return _Base(LinearHead(own.weight, own.bias), words, seen or Seen(frozenset()), told)
 
 
