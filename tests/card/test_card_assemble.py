@@ -121,7 +121,9 @@ def test_too_few_judge_rows_leave_a_claim_undecided_with_the_number() -> None:
     needed = small.claims[0].needed
     assert needed is not None
     assert needed > 20
-    assert f"About {needed:,} independent rows with {math.ceil(5 * needed / 20)} training seeds" in small.sentence
+    assert (
+        f"About {needed:,} independent rows of “b” with {math.ceil(5 * needed / 20)} training seeds" in small.sentence
+    )
 
 
 def test_without_a_choice_every_base_is_drawn_and_judged_by_name() -> None:

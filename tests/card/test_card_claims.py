@@ -1,10 +1,12 @@
 import math
+import re
 
 import pytest
 import torch
 from card_examples import finding
 
-from surefoot.card.claims import Claim, Judged, judge_claims, verdict_of, verdict_sentence
+from surefoot.card.bounds import check_claim
+from surefoot.card.claims import Claim, Judged, describe_claim, judge_claims, verdict_of, verdict_sentence
 from surefoot.card.words import show_apart, show_finding, show_seconds, show_value
 from surefoot.errors import InputError
 from surefoot.findings.measure import measure
@@ -139,7 +141,8 @@ def test_no_interval_is_undecided_and_says_what_to_do() -> None:
         ),
         (
             Claim("worst_group_accuracy", "erm", at_least=0.8, confidence=95.0),
-            "The claim on worst_group_accuracy of erm has confidence 95; give a number between 0 and 1, such as 0.95.",
+            "The claim on worst_group_accuracy of erm has confidence 95; give a number from 0.5 to below 1, such as "
+            "0.95.",
         ),
         (
             Claim("worst_group_accuracy", "erm", at_least=0.8, confidence=0.99),
@@ -152,6 +155,109 @@ def test_a_claim_that_cannot_be_judged_is_refused(claim: Claim, message: str) ->
     with pytest.raises(InputError) as caught:
         judge_claims([claim], [finding()])
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("claim", "told"),
+    [
+        (Claim("worst_group_accuracy", "m", at_least=0.0), "at least 0.0% can never fail"),
+        (
+            Claim("worst_group_accuracy", "m", at_least=-1.0),
+            "can never fail, for it always lies between 0.0% and 100.0%",
+        ),
+        (Claim("accuracy", "m", at_most=1.0), "at most 100.0% can never fail"),
+        (Claim("accuracy", "m", at_least=1.0), "at least 100.0% can never hold"),
+        (Claim("weighted_accuracy", "m", at_least=80.0), "inside that range (80 per cent is written 0.8)"),
+        (Claim("brier", "m", at_most=25.0), "can never fail, for it always lies between 0.000 and 2.000"),
+        (Claim("calibration_error", "m", at_most=5.0), "(5 per cent is written 0.05)"),
+        (Claim("accuracy_seed_sd", "m", at_most=1.0), "can never fail"),
+        (Claim("core_decodability", "m", at_least=0.0), "can never fail"),
+        (Claim("nll", "m", at_least=0.0), "can never fail, for it always lies above 0.000 nats"),
+        (Claim("accuracy", "m − b", at_least=-1.0), "at least −100.0 points can never fail"),
+        (Claim("brier", "m − b", at_most=2.0), "can never fail, for it always lies between −2.000 and +2.000"),
+    ],
+)
+def test_a_claim_that_no_measurement_could_fail_is_refused(claim: Claim, told: str) -> None:
+    """Before the work (`check_claim`), and wherever a claim is judged."""
+    with pytest.raises(InputError, match=re.escape(told)) as caught:
+        check_claim(claim)
+    with pytest.raises(InputError, match=re.escape(str(caught.value))):
+        judge_claims([claim], [finding(claim.finding, subject=claim.subject)])
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        Claim("accuracy", "m", at_least=0.001),
+        Claim("calibration_error", "m", at_most=0.05),
+        Claim("brier", "m", at_most=1.9),
+        Claim("nll", "m", at_most=9e99),  # it has no upper end
+        Claim("nll", "m − b", at_most=0.0),
+        Claim("worst_group_accuracy", "m − b", at_least=0.0),
+        Claim("accuracy", "m", at_least=0.5, confidence=0.5),
+    ],
+)
+def test_a_claim_inside_the_range_can_be_made(claim: Claim) -> None:
+    check_claim(claim)
+
+
+@pytest.mark.parametrize("confidence", [0.0001, 0.4999, 1.0, math.nan])
+def test_a_confidence_that_is_none_is_refused(confidence: float) -> None:
+    with pytest.raises(InputError, match=r"give a number from 0\.5 to below 1"):
+        check_claim(Claim("accuracy", "m", at_least=0.5, confidence=confidence))
+
+
+def test_a_claim_on_the_spread_over_seeds_needs_two() -> None:
+    claim = Claim("accuracy_seed_sd", "m", at_most=0.05)
+    check_claim(claim, seeds=2)
+    with pytest.raises(InputError, match="there is one seed; give two or more seeds, or leave the claim out"):
+        check_claim(claim, seeds=1)
+
+
+def test_an_unusual_confidence_is_said_wherever_the_claim_is() -> None:
+    for status, bound in (("passed", 0.8), ("undecided", 0.89), ("failed", 0.95)):
+        claim = Claim("worst_group_accuracy", "erm", at_least=bound, confidence=0.8)
+        told = judge_claims([claim], [finding(confidence=0.8)])[0]
+        assert told.status == status
+        assert "80% interval" in told.reason
+        assert told.reason in told.sentence
+        assert describe_claim(claim, "proportion").endswith("(at 80% confidence)")
+    usual = Claim("worst_group_accuracy", "erm", at_least=0.8)
+    assert describe_claim(usual, "proportion") == "Worst-group accuracy is at least 80.0%"
+
+
+def test_the_group_that_may_yet_lie_below_is_the_one_to_judge_more_of() -> None:
+    """Worst group b, .70 of 500 rows; three rows of c, all right, may be .29: it is c that keeps .6 undecided."""
+    groups = [
+        finding("accuracy", 0.70, (0.66, 0.74), slice="b", clusters=500),
+        finding("accuracy", 1.0, (0.44, 1.0), slice="c", clusters=3),
+        finding("accuracy", 0.9, (0.85, 0.95), slice="a", clusters=400),
+    ]
+    worst = finding("worst_group_accuracy", 0.70, (0.29, 0.75), clusters=500)
+    told = judge_claims([Claim("worst_group_accuracy", "erm", at_least=0.6)], [worst, *groups])[0]
+    assert told.needed == math.ceil(3 * (0.71 / 0.4) ** 2)
+    assert told.reason.endswith("About 10 independent clusters of “c” would decide it; 3 were judged.")
+    # Below its bound the lowest group alone decides.
+    low = judge_claims([Claim("worst_group_accuracy", "erm", at_least=0.72)], [worst, *groups])[0]
+    assert low.needed == math.ceil(500 * (0.05 / 0.02) ** 2)
+    assert "of “" not in low.reason
+
+
+def test_the_verdict_is_about_the_chosen_model() -> None:
+    held = judge_claims([Claim("worst_group_accuracy", "plain", at_least=0.8)], [finding(subject="plain")])
+    assert verdict_of(held) == "passed"
+    assert verdict_of(held, "plain") == "passed"
+    assert verdict_of(held, "plain+cb") == "undecided"
+    assert verdict_sentence(held, "plain+cb", {"plain+cb": "the repair"}) == (
+        "No claim is about the chosen model “the repair”, so whether it may ship is undecided; 1 of 1 claim about "
+        "other models holds."
+    )
+    gained = finding(subject="plain+cb − plain", value=0.3)
+    claimed = judge_claims([Claim("worst_group_accuracy", "plain+cb − plain", at_least=0.1)], [gained])
+    assert verdict_of((*held, *claimed), "plain+cb") == "passed"
+    assert verdict_of(claimed, "plain") == "undecided", "what the repair gained says nothing of the model before it"
+    lost = judge_claims([Claim("worst_group_accuracy", "plain", at_least=0.95)], [finding(subject="plain")])
+    assert verdict_of(lost, "plain+cb") == "failed"
 
 
 def test_a_difference_can_be_claimed() -> None:

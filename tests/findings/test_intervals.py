@@ -9,13 +9,13 @@ from scipy import stats
 
 from surefoot.errors import InputError
 from surefoot.findings.clustering import Spread, cluster_design, influence, spread
+from surefoot.findings.differences import change_interval, minimum_difference_interval
 from surefoot.findings.finding import Interval
 from surefoot.findings.intervals import (
     clopper_pearson,
     clustered_mean,
     clustered_proportion,
     difference_interval,
-    minimum_difference_interval,
     minimum_interval,
     spread_interval,
     wilson,
@@ -128,6 +128,50 @@ def test_no_difference_in_the_sample_keeps_a_width() -> None:
     assert -interval.low == interval.high == pytest.approx(1.972 / 202, rel=1e-3)
 
 
+def changed(gained: torch.Tensor, lost: torch.Tensor, clusters: int = 1, confidence: float = 0.95) -> Interval:
+    """The interval of a paired change; rows stand in `clusters` of equal size where this is not 1."""
+    rows = gained.shape[1]
+    design = cluster_design(np.arange(rows)[:, None] // clusters)
+    everything = np.ones(rows, dtype=bool)
+    plus, minus = (influence(design, everything, each.double().numpy()) for each in (gained, lost))
+    of = spread(design, [(1.0, plus), (-1.0, minus)])
+    return change_interval(of, spread(design, [(1.0, plus)]), spread(design, [(1.0, minus)]), confidence)
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (3, 0), (0, 7), (12, 4), (30, 30)])
+def test_a_change_joins_wilsons_ends_of_gains_and_losses(gained: int, lost: int) -> None:
+    """Newcombe's way with V(gains − losses), each end from Wilson's own interval, but for terms of order 1/n²."""
+    rows = 2_000
+    given = [(torch.arange(rows) < count)[None] for count in (gained, gained + lost)]
+    interval = changed(given[0], given[1] & ~given[0])
+    p, q = gained / rows, lost / rows
+    (p_low, p_high), (q_low, q_high) = (ends(wilson(float(count), float(rows), 0.95)) for count in (gained, lost))
+    twice_covariance = -2 * 1.96**2 * p * q / rows
+    above = math.sqrt((p_high - p) ** 2 + (q - q_low) ** 2 - twice_covariance)
+    below = math.sqrt((p - p_low) ** 2 + (q_high - q) ** 2 - twice_covariance)
+    assert ends(interval) == pytest.approx((p - q - below, p - q + above), abs=0.01 * (above + below))
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.99])
+def test_a_change_that_was_not_seen_reaches_as_far_as_the_exact_limit(confidence: float) -> None:
+    """Of 400 rows none changed: Clopper–Pearson's limit for no event, or a little more; by clusters where rows hang."""
+    nothing = torch.zeros(1, 400)
+    exact = clopper_pearson(0.0, 400.0, confidence).high
+    low, high = ends(changed(nothing, nothing, confidence=confidence))
+    assert -low == pytest.approx(high)
+    assert exact <= high <= 1.3 * exact
+    in_clusters = changed(nothing, nothing, clusters=10, confidence=confidence)
+    assert in_clusters.high == pytest.approx(10 * high, rel=0.01)
+
+
+def test_few_carriers_do_not_blow_a_change_up() -> None:
+    """One cluster of forty lost: the shift counts clusters, and only the spread has its few degrees of freedom."""
+    lost = (torch.arange(400) < 10)[None]
+    interval = changed(torch.zeros(1, 400), lost, clusters=10)
+    assert -0.4 < interval.low < -clopper_pearson(1.0, 40.0, 0.95).high
+    assert 0 < interval.high < 0.4
+
+
 def test_the_minimum_takes_each_lower_end_and_bonferroni_above() -> None:
     rights = [70.0, 72.0, 95.0]
     interval = minimum_interval([lambda c, right=right: clopper_pearson(right, 100.0, c) for right in rights], 0.95)
@@ -183,3 +227,18 @@ def test_spread_over_seeds_is_chi_square() -> None:
 def test_refuses_what_is_no_proportion(arguments: tuple[float, float, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
         wilson(*arguments)
+
+
+def test_a_bounded_loss_reaches_as_far_as_errors_that_were_not_seen() -> None:
+    """Brier scores near zero in 1,000 rows: an error (2.0) may still come in up to 3.7 of them, by the exact limit."""
+    values = torch.from_numpy(1e-6 * np.random.default_rng(0).random((1, 1_000)))
+    rows = torch.arange(1_000)[:, None]
+    low, high = ends(clustered_mean(values, rows, 0.95, low=0.0, high=2.0))
+    exact = 2 * clopper_pearson(0.0, 1_000.0, 0.95).high
+    assert low == pytest.approx(0.0, abs=1e-6)
+    assert exact < high < 1.1 * exact
+    unbounded = clustered_mean(values, rows, 0.95, low=0.0)
+    assert unbounded is not None
+    assert unbounded.high < 1e-5
+    usual = torch.from_numpy(np.random.default_rng(1).random((1, 1_000)))  # where the sample knows, nothing changes
+    assert ends(clustered_mean(usual, rows, 0.95, low=0.0, high=2.0)) == ends(clustered_mean(usual, rows, 0.95))

@@ -209,3 +209,17 @@ def test_refuses_no_rows_and_a_group_called_all() -> None:
     message = 'A group is named "all", which is the name of the slice of all rows; give it another name.'
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         measured(of)
+
+
+def test_one_row_that_carries_the_loss_is_told_of() -> None:
+    even = torch.full((1, 50, 2), 0.5, dtype=torch.float64)
+    targets = torch.ones(50, dtype=torch.int64)
+    heavy = even.clone()
+    heavy[0, 0] = torch.tensor([1 - 1e-9, 1e-9])
+    heavy[0, 1:, 1], heavy[0, 1:, 0] = 0.9, 0.1
+    spread_out = even + torch.linspace(-0.1, 0.1, 50, dtype=torch.float64)[None, :, None] * torch.tensor([1, -1])
+    told, silent = (find(measured(predictions(each, targets)), "nll") for each in (heavy, spread_out))
+    assert told.interval is not None
+    assert told.interval.method.endswith("; one row holds 80% of the sum, and what rarer rows would add is unknown")
+    assert silent.interval is not None
+    assert "of the sum" not in silent.interval.method

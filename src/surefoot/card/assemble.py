@@ -6,8 +6,10 @@ from difflib import get_close_matches
 import numpy as np
 import torch
 
+from surefoot.card.bounds import check_claim, check_level
 from surefoot.card.card import Card, Record, RoleSummary, Subject, base_of
 from surefoot.card.claims import Claim, Judged, judge_claims, verdict_of, verdict_sentence
+from surefoot.card.evidence import about_evidence
 from surefoot.card.gallery import worst_errors
 from surefoot.errors import InputError
 from surefoot.findings.calibration import reliability
@@ -51,6 +53,9 @@ def assemble_card(
     Raises `InputError` when a judge row's source was seen by any subject, when subjects and predictions do not
     belong together, or when a claim names what was not measured.
     """
+    check_level(confidence, "The card")
+    for claim in claims:
+        check_claim(claim, seeds=max((len(of.probabilities) for of in predictions.values()), default=None))
     names = [subject.name for subject in subjects]
     _belong_together(predictions, subjects, chosen)
     _refuse_seen(predictions, seen)
@@ -71,8 +76,8 @@ def assemble_card(
     return Card(
         title=title,
         question=question,
-        verdict=verdict_of(in_order),
-        sentence=verdict_sentence(in_order),
+        verdict=verdict_of(in_order, chosen),
+        sentence=verdict_sentence(in_order, chosen, labels),
         chosen=chosen,
         claims=in_order,
         subjects=tuple(subjects),
@@ -84,7 +89,7 @@ def assemble_card(
         confusion={name: confusion(predictions[name]) for name in shown},
         gallery={name: worst_errors(predictions[name], images) for name in sure},
         roles=tuple(roles_summary),
-        not_shown=(*not_shown, *_about_groups(first.groups)),
+        not_shown=(*not_shown, *_about_groups(first.groups), *about_evidence(first)),
         record=record,
     )
 

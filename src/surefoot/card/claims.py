@@ -2,7 +2,9 @@
 
 A claim passes when the whole interval is on the right side of the bound, fails when the whole interval is on
 the wrong side, and is undecided in between. An undecided claim says how many independent clusters would
-decide it, on the usual assumption that an interval's half-width shrinks with 1/√clusters.
+decide it (`deciding`), and a claim that no measurement could fail is refused (`bounds`).
+
+The verdict is about the model that was chosen: claims that hold of other models do not pass it.
 """
 
 import math
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, TypeAlias
 
+from surefoot.card.bounds import bound_of, check_claim
+from surefoot.card.deciding import needed_for
 from surefoot.card.words import (
     evidence,
     finding_title,
@@ -29,8 +33,8 @@ __all__ = ["Claim", "Judged", "Status", "describe_claim", "judge_claims", "verdi
 
 Status: TypeAlias = Literal["passed", "failed", "undecided"]
 
-ON_THE_BOUND = 1e-9
-"""A value this close to its bound is on it: no number of rows is sure to decide."""
+USUAL_LEVEL = 0.95
+"""Any other confidence is said beside the claim."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class Claim:
 class Judged:
     """A claim with its verdict.
 
-    needed: the clusters that would decide an undecided claim, if known. sentence: everything in one sentence;
-    reason: its part after the measured value.
+    needed: the clusters that would decide an undecided claim, if known (of the group that the reason names, where it
+    names one). sentence: everything in one sentence; reason: its part after the measured value.
     """
 
     claim: Claim
@@ -77,8 +81,8 @@ def judge_claims(
     subjects. A claim on a difference names the subject "after − before".
 
     Raises `InputError` for a claim that names a subject, finding or slice that was not measured, or was measured
-    twice, that has no bound or two, or whose confidence is not that of the finding's interval; and for an interval
-    whose ends are NaN or the wrong way round.
+    twice, that has no bound or two or one that the finding cannot cross, whose confidence is below 50 % or is not that
+    of the finding's interval; and for an interval whose ends are NaN or the wrong way round.
 
     >>> interval = Interval(0.85, 0.91, 0.95, "clustered")
     >>> measured = Finding("accuracy", 0.88, interval, 2400, 600, "proportion", "all", "higher", "erm", "judge")
@@ -88,19 +92,31 @@ def judge_claims(
     return tuple(_judge(claim, findings, chosen, labels or {}) for claim in claims)
 
 
-def verdict_of(judged: Sequence[Judged]) -> Status:
-    """Failed if any claim failed, else undecided if any is undecided or none was made, else passed."""
+def verdict_of(judged: Sequence[Judged], chosen: str | None = None) -> Status:
+    """Failed if any claim failed, else undecided if any is undecided or none was made, else passed.
+
+    With a model `chosen` it is also undecided where no claim is about that model, or about what it gained.
+    """
     statuses = {each.status for each in judged}
     if "failed" in statuses:
         return "failed"
-    return "passed" if statuses == {"passed"} else "undecided"
+    return "passed" if statuses == {"passed"} and _speaks_of(judged, chosen) else "undecided"
 
 
-def verdict_sentence(judged: Sequence[Judged]) -> str:
+def verdict_sentence(
+    judged: Sequence[Judged], chosen: str | None = None, labels: Mapping[str, str] | None = None
+) -> str:
     """The verdict in a plain sentence or two: what decided it."""
     if not judged:
         return "No claim was made, so nothing can pass or fail; the measurements stand on their own."
-    verdict = verdict_of(judged)
+    verdict = verdict_of(judged, chosen)
+    if chosen is not None and verdict == "undecided" and not _speaks_of(judged, chosen):
+        held = sum(each.status == "passed" for each in judged)
+        return (
+            f"No claim is about the chosen model “{show_subject(chosen, labels or {})}”, so whether it may ship is "
+            f"undecided; {held} of {len(judged)} {'claims' if len(judged) > 1 else 'claim'} about other models "
+            f"{'holds' if held == 1 else 'hold'}."
+        )
     deciding = [each for each in judged if each.status == verdict]
     if len(judged) == 1:
         return deciding[0].sentence
@@ -111,13 +127,18 @@ def verdict_sentence(judged: Sequence[Judged]) -> str:
 
 
 def describe_claim(claim: Claim, unit: str, label: str | None = None) -> str:
-    """The claim in words: "Worst-group accuracy of “base” is at least 80.0%"; without a label, of nobody."""
-    sign, bound = _bound(claim)
-    return f"{_what(claim.finding, claim.slice, label)} is {sign} {show_value(bound, unit)}"
+    """The claim in words: "Worst-group accuracy of “base” is at least 80.0%"; without a label, of nobody.
+
+    A confidence other than 95 % is said: "… is at least 80.0% (at 90% confidence)".
+    """
+    sign, bound = bound_of(claim)
+    level = "" if _usual(claim) else f" (at {show_level(claim.confidence)} confidence)"
+    return f"{_what(claim.finding, claim.slice, label)} is {sign} {show_value(bound, unit)}{level}"
 
 
 def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels: Mapping[str, str]) -> Judged:
-    sign, bound = _bound(claim)
+    sign, bound = bound_of(claim)
+    check_claim(claim)
     finding = _named(claim, findings, chosen)
     what = _what(finding.name, finding.slice, show_subject(finding.subject, labels))
     limit = "minimum" if sign == "at least" else "maximum"
@@ -142,17 +163,29 @@ def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels
         )
     status = _status(sign, bound, interval)
     shown, shown_bound = show_apart(finding.value, bound, finding.unit, signed=is_difference(finding))
-    needed = _needed(finding.value, bound, interval, finding.clusters) if status == "undecided" else None
+    needed = needed_for(finding, bound, findings) if status == "undecided" else None
+    level = "" if _usual(claim) else f"{show_level(claim.confidence)} "
     if status == "passed":
-        reason = f"the whole interval is {sign} {shown_bound}, as claimed."
+        reason = f"the whole {level}interval is {sign} {shown_bound}, as claimed."
     elif status == "failed":
         side = "below" if sign == "at least" else "above"
-        reason = f"the whole interval is {side} the claimed {limit} of {shown_bound}."
+        reason = f"the whole {level}interval is {side} the claimed {limit} of {shown_bound}."
     elif needed is None:
         reason = f"the value lies on the claimed {limit} of {shown_bound}, so no number of rows is sure to decide it."
     else:
-        reason = f"the interval contains the claimed {limit} of {shown_bound}. {_deciding(finding, needed)}"
-    return Judged(claim, status, finding, needed, f"{what} is {show_finding(finding, value=shown)}: {reason}", reason)
+        reason = f"the {level}interval contains the claimed {limit} of {shown_bound}. {needed.sentence}"
+    sentence = f"{what} is {show_finding(finding, value=shown)}: {reason}"
+    return Judged(claim, status, finding, None if needed is None else needed.clusters, sentence, reason)
+
+
+def _speaks_of(judged: Sequence[Judged], chosen: str | None) -> bool:
+    """Whether some claim is about the chosen model, or about a difference of which it is the later one."""
+    subjects = [each.claim.subject if each.finding is None else each.finding.subject for each in judged]
+    return chosen is None or any(each.split(" − ")[0] in {chosen, "chosen"} for each in subjects)
+
+
+def _usual(claim: Claim) -> bool:
+    return math.isclose(claim.confidence, USUAL_LEVEL, abs_tol=1e-12)
 
 
 def _what(name: str, part: str, label: str | None) -> str:
@@ -162,54 +195,10 @@ def _what(name: str, part: str, label: str | None) -> str:
     return f"{finding_title(name)}{whom}{where}"
 
 
-def _bound(claim: Claim) -> tuple[Literal["at least", "at most"], float]:
-    """Which way the claim points, and its bound."""
-    if (claim.at_least is None) == (claim.at_most is None):
-        given = "both at_least and at_most" if claim.at_least is not None else "neither at_least nor at_most"
-        raise InputError(f"The claim on {claim.finding} of {claim.subject} gives {given}; give exactly one bound.")
-    bound = claim.at_least if claim.at_least is not None else claim.at_most
-    assert bound is not None
-    if not math.isfinite(bound):
-        raise InputError(
-            f"The claim on {claim.finding} of {claim.subject} has the bound {bound}; give a finite number."
-        )
-    if not 0 < claim.confidence < 1:
-        raise InputError(
-            f"The claim on {claim.finding} of {claim.subject} has confidence {claim.confidence:g}; "
-            "give a number between 0 and 1, such as 0.95."
-        )
-    return ("at least" if claim.at_least is not None else "at most"), bound
-
-
 def _status(sign: Literal["at least", "at most"], bound: float, interval: Interval) -> Status:
     if sign == "at least":
         return "passed" if interval.low >= bound else "failed" if interval.high < bound else "undecided"
     return "passed" if interval.high <= bound else "failed" if interval.low > bound else "undecided"
-
-
-def _needed(value: float, bound: float, interval: Interval, clusters: int) -> int | None:
-    """Clusters at which the half-width that faces the bound would have shrunk to the distance from it.
-
-    A half-width falls with the square root of the evidence: of the clusters, and of the seeds where there are several.
-    """
-    distance = abs(value - bound)
-    if distance <= ON_THE_BOUND:
-        return None
-    half_width = value - interval.low if value > bound else interval.high - value
-    return max(clusters + 1, math.ceil(clusters * (half_width / distance) ** 2))
-
-
-def _deciding(finding: Finding, needed: int) -> str:
-    """What would decide, and what there is. Seeds are spread of their own: they must grow with the clusters."""
-    seeds = len(finding.per_seed)
-    if seeds < 2:
-        there = f"{finding.clusters:,} {'was' if finding.clusters == 1 else 'were'} judged"
-        return f"About {needed:,} independent {evidence(finding)}s would decide it; {there}."
-    more = math.ceil(seeds * needed / finding.clusters)
-    return (
-        f"About {needed:,} independent {evidence(finding)}s with {more:,} training seeds would decide it; there were "
-        f"{finding.clusters:,} with {seeds:,}."
-    )
 
 
 def _named(claim: Claim, findings: Sequence[Finding], chosen: str | None) -> Finding:

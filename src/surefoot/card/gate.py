@@ -2,50 +2,118 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from surefoot.card.card import Card
-from surefoot.card.claims import Status, judge_claims, verdict_of
+from surefoot.card.claims import Judged, Status, judge_claims, verdict_of, verdict_sentence
+from surefoot.card.ledger import LEDGER, Ledger
+from surefoot.card.serialise import PASSING
 from surefoot.errors import InputError
-from surefoot.findings.finding import Finding
+from surefoot.files import digest_json, read_json
+from surefoot.findings.finding import Finding, Interval
 
-__all__ = ["EXIT_CODES", "gate"]
+__all__ = ["EXIT_CODES", "gate", "refuse_changed", "reread"]
 
 EXIT_CODES: Mapping[Status, int] = {"passed": 0, "failed": 10, "undecided": 11}
 """What a command exits with for each verdict (2 is wrong input, 1 a fault of ours)."""
 
+ROUNDING = 1e-9
+
 
 def gate(cards: Sequence[Card]) -> Status:
-    """Passed only if every card makes a claim and every claim of every card passes.
+    """Passed only if every card makes a claim about its chosen model and every claim of every card passes.
 
-    No written verdict is taken on trust: each claim is judged again by the interval stored with it, and the worst of
-    the stored and the new status counts. A card without claims is undecided. Any failure outweighs any doubt. What a
-    card cannot show is that a claim was taken out, or that all its numbers were changed alike: compare digests.
+    No written verdict is taken on trust: see `reread`. A card without claims is undecided. Any failure outweighs any
+    doubt. What a card alone cannot show is that a claim was taken out, or that all its numbers were changed alike:
+    `refuse_changed` asks the ledger.
 
     Raises `InputError` when no card is given, and when a claim stands on a number that its card does not hold.
     """
     if not cards:
         raise InputError("The gate was given no card; name at least one card.json or run folder.")
-    statuses = {status for card in cards for status in _statuses(card)}
+    statuses = {reread(card).verdict for card in cards}
     return "failed" if "failed" in statuses else "undecided" if "undecided" in statuses else "passed"
 
 
-def _statuses(card: Card) -> set[Status]:
-    statuses: set[Status] = {card.verdict, verdict_of(card.claims)}
+def reread(card: Card) -> Card:
+    """The card with every claim judged again by the interval stored with it, and every sentence written again.
+
+    Of the stored and the new verdict, and of every claim's stored and new status, the worst counts. The number behind
+    a claim must be among the card's findings, lie inside its own interval, and where the claim asks for another
+    confidence than the card, the surer of the two intervals must contain the other.
+
+    Raises `InputError` for a claim that stands on a number which fails this.
+    """
     measured = (*card.findings, *card.differences)
+    labels = {subject.name: subject.label for subject in card.subjects}
+    again: list[Judged] = []
     for judged in card.claims:
-        if judged.finding is not None and not any(_same(judged.finding, each) for each in measured):
+        findings: tuple[Finding, ...] = ()
+        if judged.finding is not None:
+            _refuse_forged(judged.finding, measured, card.title)
+            own = (judged.finding.subject, judged.finding.name, judged.finding.slice)
+            findings = (judged.finding, *(each for each in measured if (each.subject, each.name, each.slice) != own))
+        again.extend(judge_claims((judged.claim,), findings, chosen=card.chosen, labels=labels))
+    own = verdict_of(again, card.chosen)
+    statuses = {card.verdict, own, *(each.status for each in card.claims)}
+    verdict: Status = "failed" if "failed" in statuses else "undecided" if "undecided" in statuses else "passed"
+    sentence = verdict_sentence(again, card.chosen, labels)
+    if verdict != own:
+        sentence = f"The card was written as {verdict}, and by its own numbers it is {own}; make it anew. {sentence}"
+    return replace(card, claims=tuple(again), verdict=verdict, sentence=sentence)
+
+
+def refuse_changed(path: Path) -> None:
+    """Raise `InputError` where the ledger beside a run recorded another card than the one that lies there now.
+
+    path: a card.json, or the folder of a run. The ledger is looked for in the folder that holds the run, and for a
+    study's runs one above it. A card that was copied away from its ledger, or whose folder was renamed, cannot be
+    checked, and neither can one whose ledger was changed too.
+    """
+    file = path / "card.json" if path.is_dir() else path
+    folder = file.resolve().parent
+    for place, run in ((folder.parent, folder.name), (folder.parent.parent, f"{folder.parent.name}-{folder.name}")):
+        recorded = Ledger(place / LEDGER).run(run)
+        if recorded is not None and recorded.card_digest != (found := _digest(file)):
             raise InputError(
-                f"The card “{card.title}” judges a claim by {judged.finding.name} of {judged.finding.subject} = "
-                f"{judged.finding.value:g}, which is not among its findings; make the card anew."
+                f"{file} is not the card that the ledger {place / LEDGER} recorded for the run {run} (digest "
+                f"{found[:12]}, recorded {recorded.card_digest[:12]}): it was changed since; make the card anew."
             )
-        findings = () if judged.finding is None else (judged.finding,)
-        statuses |= {again.status for again in judge_claims((judged.claim,), findings, chosen=card.chosen)}
-    return statuses
 
 
-def _same(first: Finding, second: Finding) -> bool:
-    """The same finding; intervals at different confidences need not agree."""
-    levels = [None if each.interval is None else each.interval.confidence for each in (first, second)]
-    if levels[0] != levels[1]:
-        return replace(first, interval=None) == replace(second, interval=None)
-    return first == second
+def _digest(file: Path) -> str:
+    """`card_digest` of a card as it is written, whichever surefoot wrote it."""
+    said: Any = read_json(file)
+    said["record"] = {key: value for key, value in said["record"].items() if key not in PASSING}
+    return digest_json(said)
+
+
+def _refuse_forged(finding: Finding, measured: Sequence[Finding], title: str) -> None:
+    """Raise `InputError` unless a claim's finding is one of the card's, with intervals that fit together."""
+    told = f"The card “{title}” judges a claim by {finding.name} of {finding.subject} = {finding.value:g}"
+    same = [each for each in measured if replace(finding, interval=None) == replace(each, interval=None)]
+    if not same:
+        raise InputError(f"{told}, which is not among its findings; make the card anew.")
+    if finding.interval is None:
+        if all(each.interval is not None for each in same):
+            raise InputError(f"{told} without the interval that its finding has; make the card anew.")
+        return
+    if not finding.interval.low - ROUNDING <= finding.value <= finding.interval.high + ROUNDING:
+        raise InputError(
+            f"{told}, which lies outside its own interval from {finding.interval.low:g} to {finding.interval.high:g}; "
+            "make the card anew."
+        )
+    if not any(each.interval is not None and _fit(finding.interval, each.interval) for each in same):
+        raise InputError(
+            f"{told} with an interval from {finding.interval.low:g} to {finding.interval.high:g} that does not fit "
+            "the one among its findings; make the card anew."
+        )
+
+
+def _fit(first: Interval, second: Interval) -> bool:
+    """Equal at one confidence; at two, the surer interval contains the other."""
+    if first.confidence == second.confidence:
+        return first == second
+    inner, outer = sorted((first, second), key=lambda each: each.confidence)
+    return outer.low <= inner.low + ROUNDING and inner.high <= outer.high + ROUNDING

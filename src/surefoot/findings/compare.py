@@ -2,7 +2,7 @@
 
 Rows that both models get right or wrong cancel, so a paired difference is far surer than the difference of two
 intervals. Differences of means (accuracies, losses) are means of per-row differences. The worst group and the
-calibration error are not means; their intervals rest on the proofs in `intervals` and `calibration` and need no
+calibration error are not means; their intervals rest on the proofs in `differences` and `calibration` and need no
 bootstrap, which fails where groups tie and where a calibration error is near zero, and would depend on a seed.
 """
 
@@ -13,14 +13,10 @@ import numpy as np
 
 from surefoot.errors import InputError
 from surefoot.findings.calibration import calibration_difference_interval, calibration_error
-from surefoot.findings.clustering import Influence, influence, spread
+from surefoot.findings.clustering import Design, Influence, Spread, influence, spread
+from surefoot.findings.differences import change_interval, minimum_difference_interval
 from surefoot.findings.finding import Finding, Interval
-from surefoot.findings.intervals import (
-    check_confidence,
-    difference_interval,
-    mean_interval,
-    minimum_difference_interval,
-)
+from surefoot.findings.intervals import check_confidence, mean_interval
 from surefoot.findings.predictions import Predictions
 from surefoot.findings.scores import BRIER_UNIT, brier_scores, log_losses
 from surefoot.findings.slices import Reals, group_weights, slices_of, to_finding, with_note
@@ -50,25 +46,30 @@ def compare(
     design, everything = slices.design, slices.everything
     finding = partial(to_finding, slices, subject=f"{after_name} − {before_name}", source=source)
     right_before, right_after = before.correct().numpy(), after.correct().numpy()
-    gained = right_after - right_before
+    gained, lost = right_after * (1 - right_before), right_before * (1 - right_after)
 
     higher = partial(finding, direction="higher")
-    influences = {name: influence(design, rows, gained) for name, rows in slices.groups.items()}
+    changes = {
+        name: (influence(design, rows, gained), influence(design, rows, lost))
+        for name, rows in {"all": everything, **slices.groups}.items()
+    }
     findings: list[Finding] = []
-    for name, each in {"all": influence(design, everything, gained), **influences}.items():
-        of = spread(design, [(1.0, each)])
-        interval = difference_interval(of, confidence)
+    for name, change in changes.items():
+        of, interval = _change(design, [(1.0, change)], confidence)
         rows = slices.groups.get(name, everything)
         findings.append(higher(rows, name="accuracy", slice_=name, per_seed=of.per_seed, interval=interval))
     if slices.groups:
         of_before = _worst_first({name: influence(design, rows, right_before) for name, rows in slices.groups.items()})
         of_after = _worst_first({name: influence(design, rows, right_after) for name, rows in slices.groups.items()})
 
+        alone = [{name: spread(design, [(1.0, each)]) for name, each in side} for side in (of_after, of_before)]
+
         def pair(g: int, h: int, confidence: float) -> Interval:
             (name, one), (other, two) = of_after[g], of_before[h]
             if name == other:
-                return difference_interval(spread(design, [(1.0, influences[name])]), confidence)
-            return difference_interval(spread(design, [(1.0, one), (-1.0, two)]), confidence, terms=2)
+                return _change(design, [(1.0, changes[name])], confidence)[1]
+            of = spread(design, [(1.0, one), (-1.0, two)])
+            return change_interval(of, alone[0][name], alone[1][other], confidence, paired=False)
 
         findings.append(
             higher(
@@ -81,8 +82,7 @@ def compare(
             )
         )
     if weights:
-        of = spread(design, [(weight, influences[name]) for name, weight in weights.items()])
-        interval = difference_interval(of, confidence)
+        of, interval = _change(design, [(weight, changes[name]) for name, weight in weights.items()], confidence)
         findings.append(
             higher(everything, name="weighted_accuracy", slice_="all", per_seed=of.per_seed, interval=interval)
         )
@@ -105,6 +105,16 @@ def compare(
         interval = calibration_difference_interval(one, two, design, confidence)
         findings.append(lower(name=name, per_seed=two.spread.per_seed - one.spread.per_seed, interval=interval))
     return tuple(findings)
+
+
+def _change(
+    design: Design, terms: Sequence[tuple[float, tuple[Influence, Influence]]], confidence: float
+) -> tuple[Spread, Interval]:
+    """A weighted sum of changes, each of rows gained and rows lost, and its interval."""
+    plus = [(weight, gained) for weight, (gained, _) in terms]
+    minus = [(weight, lost) for weight, (_, lost) in terms]
+    of = spread(design, [*plus, *((-weight, lost) for weight, lost in minus)])
+    return of, change_interval(of, spread(design, plus), spread(design, minus), confidence)
 
 
 def _worst_first(groups: Mapping[str, Influence]) -> list[tuple[str, Influence]]:

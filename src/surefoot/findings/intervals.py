@@ -1,4 +1,4 @@
-"""Confidence intervals for proportions, means, the worst of several groups, and their paired differences.
+"""Confidence intervals for proportions, means and the worst of several groups; `differences` has paired changes.
 
 Proportions of independent rows have Wilson's score interval and Clopper & Pearson's exact one. A clustered
 proportion has the same interval on an *effective* number of rows (Korn & Graubard 1998): as many independent rows as
@@ -13,20 +13,12 @@ least 1 − α, however the groups depend on one another:
 (high) unless one of K upper ends fails, all U_g ≥ θ_g ≥ θ, so min_g U_g ≥ θ: at most K · α/(2K) = α/2.
 No bootstrap is used: it is inconsistent for a minimum where groups tie (Andrews 2000, Econometrica 68).
 
-**The worst group after, minus the worst group before.** The difference is δ = min_g max_h δ_gh with
-δ_gh = after_g − before_h, which is max_h min_g δ_gh as well. Each δ_gh is a difference of means with ends L_gh, U_gh
-that fail with probability at most α/(2K). Then [min_g max_h L_gh, max_h min_g U_gh] covers δ with probability at
-least 1 − α:
-(low) let w be worst after; min_g max_h L_gh ≤ max_h L_wh ≤ max_h δ_wh = δ unless one of the K ends L_wh fails.
-(high) let v be worst before; max_h min_g U_gh ≥ min_g U_gv ≥ min_g δ_gv = δ unless one of the K ends U_gv fails.
-
 Sources: Wilson (1927), JASA 22; Clopper & Pearson (1934), Biometrika 26; Korn & Graubard (1998), Survey Methodology
-24; Agresti & Min (2005), Statistics in Medicine 24 (one discordant pair added to a paired difference).
+24; Agresti & Min (2005), Statistics in Medicine 24 (one discordant pair added to a difference).
 """
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -36,6 +28,7 @@ from surefoot.errors import InputError
 from surefoot.findings.clustering import Spread, cluster_design, influence, reach_of, spread
 from surefoot.findings.finding import Interval
 from surefoot.findings.quantiles import beta_quantile, chi_square_quantile, normal_quantile, student_quantile
+from surefoot.findings.rare import shift
 
 __all__ = [
     "check_confidence",
@@ -46,7 +39,6 @@ __all__ = [
     "effective_rows",
     "equivalent_rows",
     "mean_interval",
-    "minimum_difference_interval",
     "minimum_interval",
     "proportion_interval",
     "spread_interval",
@@ -169,8 +161,12 @@ def mean_interval(of: Spread, confidence: float, *, low: float = -math.inf, high
     g(T) = T + κT²/3 + κ²T³/27 + κ/6 of the studentised mean, κ the skewness of the mean, is nearly symmetric; its
     inverse moves the ends. The interval is cut to the possible range [low, high].
 
-    It covers less than stated where the sample cannot know: losses made by rows too rare to be in it, and fewer than
-    about ten clusters (.88 to .93 where .95 is stated, for an accuracy of .99 and five clusters; docs/LOG.md).
+    Where the range is finite (the Brier score), rows too rare to be in the sample can move the mean no farther than to
+    the end of the range times the rate that an event may have without being seen, 2c (see `rare`): each end reaches at
+    least as far, mean + 2c (high − mean) and mean − 2c (mean − low).
+
+    It covers less than stated where the sample cannot know: unbounded losses of rows too rare to be in it, and fewer
+    than about ten clusters (.88 to .93 where .95 is stated, for an accuracy of .99 and five clusters; docs/LOG.md).
 
     Source: Hall (1992), J. R. Statist. Soc. B 54, 221–228.
     """
@@ -183,11 +179,16 @@ def mean_interval(of: Spread, confidence: float, *, low: float = -math.inf, high
     t = math.sqrt(reach.squared) / scale
     skewness = reach.third / scale**3
     ends = of.value - scale * _unskewed(t, skewness), of.value - scale * _unskewed(-t, skewness)
-    return Interval(max(low, ends[0]), min(high, ends[1]), confidence, "Student's t, cluster-robust, skewness removed")
+    method = "Student's t, cluster-robust, skewness removed"
+    if math.isfinite(low) and math.isfinite(high):
+        unseen = min(1.0, 2 * shift(of, confidence))
+        ends = min(ends[0], of.value - unseen * (of.value - low)), max(ends[1], of.value + unseen * (high - of.value))
+        method = f"{method}, unseen losses allowed for"
+    return Interval(max(low, ends[0]), min(high, ends[1]), confidence, method)
 
 
 def difference_interval(of: Spread, confidence: float, terms: int = 1) -> Interval:
-    """Student's interval for a difference of proportions, with one discordant pair added so that it keeps a width.
+    """Student's interval for a difference between two slices of one model, with one discordant pair added.
 
     The added variance is t²/(n* + 2)² for each of the `terms` slices, n* the effective number of rows.
     """
@@ -218,25 +219,10 @@ def minimum_interval(parts: Sequence[Callable[[float], Interval]], confidence: f
     return Interval(low, high, confidence, f"smallest of {len(parts)} groups, Bonferroni above: {method}")
 
 
-def minimum_difference_interval(pair: Callable[[int, int, float], Interval], count: int, confidence: float) -> Interval:
-    """The interval of min_g after_g − min_h before_h; see the proof in the module's text.
-
-    `pair(g, h, confidence)` gives the two-sided interval of after_g − before_h; there are `count` groups. Few of the
-    pairs are asked for when the groups are numbered from the worst, before (h) and after (g).
-    """
-    each = 1 - (1 - confidence) / count
-
-    @cache
-    def ends(g: int, h: int) -> Interval:
-        return pair(g, h, each)
-
-    low = _min_of_max(lambda g, h: ends(g, h).low, count)
-    high = -_min_of_max(lambda h, g: -ends(g, h).high, count)
-    return Interval(low, high, confidence, f"worst groups, Bonferroni over {count}: {ends(0, 0).method}")
-
-
 def spread_interval(values: Sequence[float], confidence: float) -> Interval | None:
     """Interval of a standard deviation (n − 1 below) from independent, roughly normal `values`.
+
+    Of accuracies by seed it holds the luck of single rows too: two equally good trainings err on rows of their own.
 
     (n − 1) s²/σ² is chi-square with n − 1 degrees of freedom. None with fewer than two values or no spread at all.
     Source: Casella & Berger (2002), Statistical Inference, 2nd ed., §9.2.
@@ -250,7 +236,7 @@ def spread_interval(values: Sequence[float], confidence: float) -> Interval | No
         math.sqrt(squares / chi_square_quantile(1 - tail, freedom)),
         math.sqrt(squares / chi_square_quantile(tail, freedom)),
         confidence,
-        "chi-square over seeds",
+        "chi-square over seeds, the luck of single rows included",
     )
 
 
@@ -258,19 +244,6 @@ def check_confidence(confidence: float) -> None:
     """Raise `InputError` unless `confidence` is strictly between 0 and 1."""
     if not 0 < confidence < 1:
         raise InputError(f"The confidence is {confidence}; give one strictly between 0 and 1, such as 0.95.")
-
-
-def _min_of_max(of: Callable[[int, int], float], count: int) -> float:
-    """min over i of max over j of `of(i, j)`; a row is left as soon as it cannot be the smallest."""
-    smallest = math.inf
-    for i in range(count):
-        largest = -math.inf
-        for j in range(count):
-            largest = max(largest, of(i, j))
-            if largest >= smallest:
-                break
-        smallest = min(smallest, largest)
-    return smallest
 
 
 def _unskewed(y: float, skewness: float) -> float:

@@ -40,7 +40,8 @@ def measure(
     - `weighted_accuracy` Σ_g π_g · accuracy_g, where `proportions` (π, from the training rows) are given.
     - `nll` (nats), `brier` (0 to 2), `calibration_error` (15 bins of equal width), `calibration_error_equal_mass`,
       unless the predictions are decisions alone.
-    - `accuracy_seed_sd`, `worst_group_accuracy_seed_sd`: how far single seeds lie apart (with two seeds or more).
+    - `accuracy_seed_sd`, `worst_group_accuracy_seed_sd`: how far single seeds lie apart (with two seeds or more), the
+      luck of single rows included.
 
     Every other interval is for the expectation over training seeds and over rows drawn cluster by cluster; `count` are
     the rows (of the worst group: its own), `clusters` the fewest independent clusters over the ways in which they hang
@@ -127,8 +128,9 @@ def _of_probabilities(
         of = spread(design, [(1.0, influence(design, everything, values))])
         interval = mean_interval(of, confidence, low=0.0, high=most)
         findings.append(lower(name=name, per_seed=of.per_seed, interval=interval, unit=unit))
-        if name == "nll" and loss.note:
-            findings[-1] = with_note(findings[-1], loss.note)
+        told = [each for each in (loss.about_rare() if interval is not None else "", loss.note) if each]
+        if name == "nll" and told:
+            findings[-1] = with_note(findings[-1], "; ".join(told))
     for name, equal_mass in (("calibration_error", False), ("calibration_error_equal_mass", True)):
         error = calibration_error(predictions, design, equal_mass=equal_mass)
         interval = calibration_interval(error, confidence)

@@ -13,13 +13,28 @@ __all__ = ["BRIER_UNIT", "LogLoss", "brier_scores", "log_losses"]
 Reals: TypeAlias = NDArray[np.float64]
 
 BRIER_UNIT = "score"
+CARRIED = 0.2
+"""A single row that holds more of the sum of losses than this is told of."""
 
 
 class LogLoss(NamedTuple):
-    """Losses in nats `[seeds, rows]`. note: how many probabilities of zero were replaced, and by what; or ""."""
+    """Losses in nats `[seeds, rows]`. note: how many probabilities of zero were replaced, and by what; or "".
+
+    carried: what part of the sum the row with the largest loss holds, seeds together.
+    """
 
     losses: Reals
     note: str
+    carried: float
+
+    def about_rare(self) -> str:
+        """What a reader must know where one row carries much of the loss; or "".
+
+        Losses in nats have no upper end, so nothing bounds what rows too rare to be here would add.
+        """
+        if self.carried <= CARRIED:
+            return ""
+        return f"one row holds {self.carried:.0%} of the sum, and what rarer rows would add is unknown"
 
 
 def log_losses(predictions: Predictions) -> LogLoss:
@@ -37,7 +52,9 @@ def log_losses(predictions: Predictions) -> LogLoss:
     )
     chance = of_target.double().numpy()
     losses = -np.log(np.where(chance == 0, least, chance))
-    return LogLoss(losses, f"{zeros} probabilities of zero counted as {least:.1e}" if zeros else "")
+    by_row = losses.sum(axis=0)
+    carried = float(by_row.max() / total) if len(by_row) and (total := float(by_row.sum())) > 0 else 0.0
+    return LogLoss(losses, f"{zeros} probabilities of zero counted as {least:.1e}" if zeros else "", carried)
 
 
 def brier_scores(predictions: Predictions) -> Reals:

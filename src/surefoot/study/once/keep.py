@@ -10,7 +10,8 @@ from platform import python_version
 from typing import Any
 
 from surefoot.card.card import Card, Record
-from surefoot.card.ledger import Ledger, RunRow
+from surefoot.card.ledger import LEDGER, Ledger, RunRow, Used
+from surefoot.card.row_marks import RowMarks
 from surefoot.card.serialise import card_digest
 from surefoot.card.write import write_card
 from surefoot.files import digest_json
@@ -23,7 +24,8 @@ class Asked:
     """What a one-off road was asked, for the record of its card.
 
     road: "card", "look" or "repair". name: of the data, for the folder. settings: plain JSON, every choice that
-    changes a number; with `judge_digest` they are the identity of the question.
+    changes a number; with `judge_digest` they are the identity of the question. marks: by what the ledger knows its
+    judge rows again (`study.once.marks`); without, a judge set is known by its digest alone.
     """
 
     road: str
@@ -33,6 +35,7 @@ class Asked:
     seeds: tuple[int, ...]
     judge_digest: str
     command: str
+    marks: RowMarks | None = None
 
     def digest(self) -> str:
         """The identity of the question, whoever asks it and whenever."""
@@ -41,10 +44,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Kept:
-    """A finished card and the folder that holds it."""
+    """A finished card, the folder that holds it, and how often its judge rows were judged."""
 
     card: Card
     folder: Path
+    used: Used
 
 
 def keep(asked: Asked, out: Path, times: Mapping[str, float], make: Callable[[Record], Card]) -> Kept:
@@ -66,9 +70,9 @@ def keep(asked: Asked, out: Path, times: Mapping[str, float], make: Callable[[Re
         times=times,
     )
     made = make(record)
-    ledger = Ledger(out / "ledger.sqlite")
-    uses = ledger.note_judge_use(asked.judge_digest, question, created)
-    card = replace(made, record=replace(record, judge_uses=uses))
+    ledger = Ledger(out / LEDGER)
+    used = ledger.note_use(asked.judge_digest, question, created, asked.marks)
+    card = replace(made, record=replace(record, judge_uses=used.cards))
     digest = card_digest(card)
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", asked.name).strip("-.") or "data"
     run = f"{asked.road}-{plain}-{digest[:8]}"
@@ -85,4 +89,4 @@ def keep(asked: Asked, out: Path, times: Mapping[str, float], make: Callable[[Re
             judge_digest=asked.judge_digest,
         )
     )
-    return Kept(card, out / run)
+    return Kept(card, out / run, used)

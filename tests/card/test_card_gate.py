@@ -1,0 +1,166 @@
+"""The gate against forged cards: numbers outside their intervals, narrowed intervals, cards that the ledger knows."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from card_examples import bare, finding
+
+from surefoot.card.card import Card, Record, Subject
+from surefoot.card.claims import Claim, judge_claims, verdict_of
+from surefoot.card.gate import gate, refuse_changed, reread
+from surefoot.card.junit import junit
+from surefoot.errors import InputError
+from surefoot.findings.compare import compare
+from surefoot.findings.finding import Interval
+from surefoot.findings.measure import measure
+from surefoot.findings.predictions import Predictions
+from surefoot.rows.rows import Groups
+from surefoot.study.once.keep import Asked, keep
+
+
+def claimed(bound: float, interval: Interval | None = None) -> Card:
+    """A card of one model of accuracy .9 whose only claim is judged by this interval, or by the card's own."""
+    card = bare()
+    own = next(each for each in card.findings if (each.name, each.slice) == ("accuracy", "all"))
+    used = interval or own.interval
+    assert used is not None
+    claim = Claim("accuracy", own.subject, at_least=bound, confidence=used.confidence)
+    judged = judge_claims([claim], [replace(own, interval=used)])
+    return replace(card, claims=judged, verdict=verdict_of(judged))
+
+
+def test_a_value_outside_its_own_interval_is_forged() -> None:
+    """At another confidence the interval was once not looked at: .9 with [.95, .97] passed a claim of .94."""
+    with pytest.raises(InputError, match=r"lies outside its own interval from 0\.95 to 0\.97; make the card anew"):
+        gate([claimed(0.94, Interval(0.95, 0.97, 0.5, "forged"))])
+
+
+@pytest.mark.parametrize(
+    ("level", "ends"),
+    [
+        (0.5, (0.7, 0.95)),  # less sure than the card and wider
+        (0.99, (0.89, 0.91)),  # surer than the card and narrower
+        (0.95, (0.89, 0.91)),  # as sure, and another
+    ],
+)
+def test_intervals_that_do_not_nest_are_forged(level: float, ends: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match="does not fit the one among its findings"):
+        gate([claimed(0.6, Interval(*ends, level, "forged"))])
+
+
+def test_an_interval_cannot_be_left_out() -> None:
+    card = claimed(0.6)
+    found = card.claims[0].finding
+    assert found is not None
+    with pytest.raises(InputError, match="without the interval that its finding has"):
+        gate([replace(card, claims=(replace(card.claims[0], finding=replace(found, interval=None)),))])
+
+
+def test_honest_intervals_nest_over_all_confidences() -> None:
+    """No honest card is refused: every finding's interval at more confidence contains the one at less."""
+    rng = np.random.default_rng(0)
+    for rows, seeds in ((7, 1), (40, 1), (40, 3), (300, 2)):
+        clusters = torch.from_numpy(rng.integers(max(2, rows // 3), size=(rows, 1)))
+        group = np.arange(rows) % 3
+        ids = np.array([str(row) for row in range(rows)])
+        pair: list[Predictions] = []
+        for _ in range(2):
+            chance = rng.beta(6, 1, size=(seeds, rows))
+            probabilities = torch.from_numpy(np.stack([chance, 1 - chance], axis=2))
+            members = torch.from_numpy(np.eye(3, dtype=bool)[group])
+            targets = torch.zeros(rows, dtype=torch.int64)
+            pair.append(
+                Predictions(probabilities, targets, ("a", "b"), Groups(("x", "y", "z"), members), clusters, ids,
+                            ids[:, None])
+            )  # fmt: skip
+        inner: dict[tuple[str, str, str], Interval] = {}
+        for level in (0.5, 0.6, 0.8, 0.9, 0.95, 0.99, 0.9999):
+            found = (
+                *measure(pair[0], subject="m", source="judge", confidence=level),
+                *compare(*pair, before_name="m", after_name="n", source="judge", confidence=level),
+            )
+            for each in found:
+                if each.interval is None:
+                    continue
+                assert each.interval.low - 1e-9 <= each.value <= each.interval.high + 1e-9
+                before = inner.get(key := (each.subject, each.name, each.slice))
+                if before is not None:
+                    assert each.interval.low <= before.low + 1e-9, key
+                    assert each.interval.high >= before.high - 1e-9, key
+                inner[key] = each.interval
+
+
+def test_every_sentence_is_written_again() -> None:
+    card = claimed(0.95)
+    painted = replace(
+        card,
+        verdict="failed",
+        sentence="All is well.",
+        claims=(replace(card.claims[0], sentence="Accuracy is perfect.", reason="it is perfect."),),
+    )
+    again = reread(painted)
+    assert again.verdict == "failed"
+    assert again.claims == card.claims
+    assert again.sentence == card.claims[0].sentence
+    passing = reread(replace(claimed(0.5), verdict="undecided"))
+    assert passing.verdict == "undecided"
+    assert passing.sentence.startswith("The card was written as undecided, and by its own numbers it is passed; make")
+
+
+def test_a_claim_about_another_model_does_not_ship_the_chosen_one() -> None:
+    card = claimed(0.5)
+    assert gate([card]) == "passed"
+    repaired = Subject("model+dfr", "the repair", before=card.subjects[0].name)
+    chosen = replace(card, subjects=(*card.subjects, repaired), chosen="model+dfr")
+    assert gate([chosen]) == "undecided"
+    again = reread(chosen)
+    assert "No claim is about the chosen model “the repair”" in again.sentence
+    text = junit(again)
+    assert 'tests="2" failures="0" errors="1"' in text, "a passed claim about another model must not look green"
+    assert "No claim is about the chosen model" in text
+
+
+def test_junit_says_an_unusual_confidence() -> None:
+    card = bare()
+    own = next(each for each in card.findings if (each.name, each.slice) == ("accuracy", "all"))
+    assert own.interval is not None
+    wide = replace(own, interval=Interval(0.5, 0.99, 0.8, "x"))
+    judged = judge_claims([Claim("accuracy", own.subject, at_least=0.4, confidence=0.8)], [wide])
+    text = junit(replace(card, claims=judged))
+    assert "(at 80% confidence)" in text
+    assert "the whole 80% interval" in text
+
+
+def test_a_card_that_the_ledger_recorded_is_not_changed_unnoticed(tmp_path: Path) -> None:
+    asked = Asked("card", "mine", "d", {"a": 1}, (), "j", "c")
+
+    def make(record: Record) -> Card:
+        return replace(claimed(0.5), record=record)
+
+    kept = keep(asked, tmp_path, {}, make)
+    refuse_changed(kept.folder)
+    refuse_changed(kept.folder / "card.json")
+    file = kept.folder / "card.json"
+    said = json.loads(file.read_text(encoding="utf-8"))
+    said["record"]["created"] = "another day"  # when it was made is no part of what it says
+    file.write_text(json.dumps(said), encoding="utf-8")
+    refuse_changed(kept.folder)
+    said["claims"] = []
+    file.write_text(json.dumps(said), encoding="utf-8")
+    with pytest.raises(InputError, match=r"is not the card that the ledger .* recorded for the run card-mine-"):
+        refuse_changed(kept.folder)
+    elsewhere = tmp_path / "elsewhere" / "deep" / "deeper"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "card.json").write_bytes(file.read_bytes())
+    refuse_changed(elsewhere)  # no ledger knows it: nothing to compare with
+
+
+def test_a_finding_of_the_card_itself_is_needed() -> None:
+    honest = claimed(0.5)
+    raised = replace(honest.claims[0], finding=finding("accuracy", 0.99, 0.001, subject="model"))
+    with pytest.raises(InputError, match="which is not among its findings"):
+        gate([replace(honest, claims=(raised,))])
