@@ -43,9 +43,7 @@ def test_disjoint_batches_of_one_size_average_to_the_full_density(
     target, rows = posterior(temperatures), some_rows(24, weighted)
     parameters = parameters_of(target.network)
     order = torch.randperm(24, generator=torch.Generator().manual_seed(5))
-    estimates = [
-        target.minibatch_log_density(parameters, whole(rows.take(index)), 24) for index in order.split(6)
-    ]
+    estimates = [target.minibatch_log_density(parameters, whole(rows.take(index)), 24) for index in order.split(6)]
     assert len({round(estimate.item(), 6) for estimate in estimates}) == 4, "the estimates themselves differ"
     torch.testing.assert_close(torch.stack(estimates).mean(), target.log_density(parameters, rows), rtol=1e-13, atol=0)
 

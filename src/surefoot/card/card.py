@@ -57,8 +57,10 @@ class RoleSummary:
 
 @dataclass(frozen=True)
 class Record:
-    """How the card was made. `times` (seconds by stage), `seconds`, `created` and `judge_uses` stay out of the digest.
+    """How the card was made. `times` (seconds by stage), `seconds`, `created`, `judge_uses` and `judged_before`
+    stay out of the digest.
 
+    judged_before: the share of the judge rows that other questions judged; None where rows were not told apart.
     seconds: of training behind each subject, mean over seeds, everything it rests on included; empty where unknown.
     """
 
@@ -72,6 +74,7 @@ class Record:
     created: str
     times: Mapping[str, float]
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    judged_before: float | None = None
 
 
 @dataclass(frozen=True)

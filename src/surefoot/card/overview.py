@@ -20,7 +20,7 @@ from surefoot.card.reading import (
     told_first,
     worst_groups,
 )
-from surefoot.card.words import show_count, show_evidence, show_finding, show_level
+from surefoot.card.words import show_count, show_evidence, show_finding, show_level, show_share
 from surefoot.findings.finding import Finding
 
 __all__ = ["overview"]
@@ -131,7 +131,9 @@ def _sure(card: Card, subjects: Sequence[Subject]) -> list[str]:
         if name == WORST and (whole := summary(card, "accuracy", last.subject)):
             told.append(f"All judge rows: {show_evidence(whole)}.")
     if card.record.judge_uses > 1:
-        told.append(f"The judge set was used by {card.record.judge_uses} studies: it is no longer untouched.")
+        share = card.record.judged_before
+        before = f", and {show_share(share)} of its rows were judged before" if share else ""
+        told.append(f"The judge set was used by {card.record.judge_uses} studies{before}: it is no longer untouched.")
     return told or ["Nothing was recorded."]
 
 

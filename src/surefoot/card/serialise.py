@@ -14,7 +14,7 @@ __all__ = ["SCHEMA", "card_digest", "card_from_json", "card_to_json", "read_card
 SCHEMA = 1
 """Raised whenever a card written before could no longer be read the same way."""
 
-PASSING = ("times", "seconds", "created", "judge_uses", "command")
+PASSING = ("times", "seconds", "created", "judge_uses", "judged_before", "command")
 """Parts of the record that say when, where and for the how-manieth time the card was made, not what it says.
 
 The command is among them because it may name output folders.

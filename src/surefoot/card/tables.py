@@ -18,6 +18,7 @@ from surefoot.card.words import (
     show_level,
     show_number,
     show_seconds,
+    show_share,
     show_value,
 )
 from surefoot.findings.finding import Finding
@@ -65,6 +66,8 @@ def making_section(card: Card) -> Markup:
     uses = "This study is the first to look at this judge set."
     if record.judge_uses != 1:
         uses = f"{show_count(record.judge_uses, 'study').replace('studys', 'studies')} have looked at this judge set."
+    if record.judged_before:
+        uses += f" {show_share(record.judged_before)} of its rows were judged before."
     if record.judge_uses > 1:
         uses += " Each look makes it a little less untouched: intervals do not account for that."
     chosen = [subject for subject in card.subjects if subject.chosen]

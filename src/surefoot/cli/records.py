@@ -45,7 +45,7 @@ def gate(
     quiet: QuietOption = False,
 ) -> int:
     """Let a release through: 0 if every card passed, 10 if one failed, else 11."""
-    from surefoot.card.gate import EXIT_CODES
+    from surefoot.card.gate import EXIT_CODES, refuse_changed, reread
     from surefoot.card.gate import gate as decide
     from surefoot.card.junit import junit as as_junit
     from surefoot.card.markdown import pull_request as as_comment
@@ -54,21 +54,24 @@ def gate(
 
     for path in cards:
         _refuse_table(path)
-    read = [read_card(path) for path in cards]
-    verdict = decide(read)
+    written = [read_card(path) for path in cards]
+    for path in cards:
+        refuse_changed(path)
+    verdict = decide(written)
+    read = [reread(card) for card in written]
     if junit is not None:
         write_text(junit, join_junit([as_junit(card) for card in read]))
     if pull_request is not None:
         write_text(pull_request, "\n\n".join(as_comment(card).strip() for card in read) + "\n")
-    named = list(zip(cards, read, strict=True))
+    named = list(zip(cards, read, written, strict=True))
     if as_json:
         each = [
-            {"card": str(path), "verdict": card.verdict, "digest": card_digest(card), "sentence": card.sentence}
-            for path, card in named
+            {"card": str(path), "verdict": card.verdict, "digest": card_digest(own), "sentence": card.sentence}
+            for path, card, own in named
         ]
         print_json({"verdict": verdict, "cards": each})
     elif not quiet:
-        for path, card in named:
+        for path, card, _ in named:
             stdout().print(verdict_text(card.verdict, f"{path}: {card.sentence}"), soft_wrap=True)
     return EXIT_CODES[verdict]
 

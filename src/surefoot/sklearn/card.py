@@ -1,6 +1,7 @@
 """A card from fitted classifiers, or from their probabilities, and arrays of rows to judge on."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,7 @@ from surefoot.rows.texts import Texts
 from surefoot.sklearn.arrays import class_names, groups_from
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.keep import Asked, keep
+from surefoot.study.once.marks import marks_of_rows
 
 __all__ = ["card_of"]
 
@@ -110,6 +112,7 @@ def card_of(
         "confidence": confidence,
     }
     asked = Asked("card", title, f"{len(labels):,} rows", settings, (), digest_json(sorted(prints)), "card_of")
+    asked = replace(asked, marks=marks_of_rows(rows))
     counts = dict(zip(division.names, division.counts().tolist(), strict=True))
 
     def make(record: Record) -> Card:

@@ -12,7 +12,7 @@ import torch
 
 from surefoot.card.assemble import assemble_card
 from surefoot.card.card import Card, Record, RoleSummary, Subject
-from surefoot.card.claims import Claim
+from surefoot.card.ledger import Used
 from surefoot.files import digest_json, read_json, read_tensors
 from surefoot.findings.predictions import Predictions, predictions_for
 from surefoot.networks.network import with_head
@@ -20,6 +20,7 @@ from surefoot.networks.weights import ModelRecord, load_model, save_model
 from surefoot.rows.copies import about_repeats
 from surefoot.rows.rows import Inputs, Rows
 from surefoot.study.graph import Graph
+from surefoot.study.plan import claims_of
 from surefoot.study.seconds import training_seconds
 from surefoot.study.seen import SeenInputs, inputs_of, load_seen_inputs
 from surefoot.study.shape import Study
@@ -37,7 +38,7 @@ class Judging:
 
     command: str
     numerics: Mapping[str, Any]
-    judge_uses: int
+    used: Used
     times: Mapping[str, float]
 
 
@@ -63,7 +64,8 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
         },
         data=f"{'; '.join(summary['described'].splitlines())} (rows {digest_json(summary)[:12]})",
         judge_digest=judge_digest(graph, store),
-        judge_uses=judging.judge_uses,
+        judge_uses=judging.used.cards,
+        judged_before=judging.used.share,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         times=judging.times,
         seconds=training_seconds(study, graph, store),
@@ -73,7 +75,7 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
         question=study.question,
         predictions=_predictions(study, graph, store, judge),
         subjects=_subjects(study, graph, store),
-        claims=_claims(study),
+        claims=claims_of(study),
         roles_summary=[
             RoleSummary(role, about["rows"], about["sources"], about["groups"])
             for role, about in summary["roles"].items()
@@ -178,20 +180,6 @@ def _notes(seeds: Sequence[int], notes: Sequence[Sequence[str]]) -> tuple[str, .
     return tuple(
         note if len(told) == len(seeds) else f"Seed {', '.join(map(str, told))}: {note}" for note, told in of.items()
     )
-
-
-def _claims(study: Study) -> list[Claim]:
-    return [
-        Claim(
-            finding=claim.finding,
-            subject=claim.of,
-            slice=claim.slice,
-            at_least=claim.at_least,
-            at_most=claim.at_most,
-            confidence=study.confidence if claim.confidence is None else claim.confidence,
-        )
-        for claim in study.claims
-    ]
 
 
 def training_proportions(summary: Mapping[str, Any]) -> dict[str, float] | None:

@@ -4,11 +4,12 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-__all__ = ["Count", "Name", "NotNegative", "Open", "Part", "Positive", "Seed", "Share"]
+__all__ = ["Count", "Level", "Name", "NotNegative", "Open", "Part", "Positive", "Seed", "Share"]
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 """Letters, digits, `_`, `-` and `.`: it becomes part of file names and of subjects."""
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Level: TypeAlias = Annotated[float, Field(ge=0.5, lt=1)]
 Open: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from surefoot.card.bounds import check_claim
+from surefoot.card.claims import Claim
 from surefoot.errors import InputError
 from surefoot.files import read_json
 from surefoot.memory import require_memory
@@ -22,7 +24,7 @@ from surefoot.study.numerics import numerics_of, product_of_this_machine, requir
 from surefoot.study.shape import Study
 from surefoot.study.store import Store
 
-__all__ = ["Plan", "plan_study", "wall_time"]
+__all__ = ["Plan", "claims_of", "plan_study", "wall_time"]
 
 REMEMBERED = 200  # finished cells that calibrate the estimates
 
@@ -147,9 +149,25 @@ def check_roles(study: Study, extent: Extent) -> None:
                 )
 
 
+def claims_of(study: Study) -> list[Claim]:
+    """The claims that a study makes."""
+    return [
+        Claim(
+            finding=claim.finding,
+            subject=claim.of,
+            slice=claim.slice,
+            at_least=claim.at_least,
+            at_most=claim.at_most,
+            confidence=study.confidence if claim.confidence is None else claim.confidence,
+        )
+        for claim in study.claims
+    ]
+
+
 def check_claims(study: Study, extent: Extent) -> None:
-    """Raise `InputError` when a claim is made of a group that the rows do not have."""
-    for claim in study.claims:
+    """Raise `InputError` for a claim that nothing could fail, and one of a group that the rows do not have."""
+    for claim in claims_of(study):
+        check_claim(claim, seeds=len(study.seeds))
         if claim.slice not in ("all", *extent.groups):
             near = get_close_matches(claim.slice, extent.groups, n=1)
             advice = f"did you mean '{near[0]}'?" if near else f"the groups are {'; '.join(extent.groups) or 'none'}."

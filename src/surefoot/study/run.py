@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from surefoot.card.card import Card
-from surefoot.card.ledger import Ledger, RunRow
+from surefoot.card.ledger import LEDGER, Ledger, RunRow
 from surefoot.card.serialise import card_digest
 from surefoot.card.write import write_card
 from surefoot.errors import InputError
@@ -26,9 +26,11 @@ from surefoot.study.engine import workers as worker_processes
 from surefoot.study.engine.tasks import Report
 from surefoot.study.graph import graph_of
 from surefoot.study.judged import Judging, judge_digest, make_card, write_models
+from surefoot.study.once.marks import marks_of_rows
 from surefoot.study.plan import Plan, plan_study
 from surefoot.study.shape import Study
 from surefoot.study.store import Store, open_store
+from surefoot.study.stored import load_rows
 
 __all__ = ["Engine", "Outcome", "run_folder", "run_study"]
 
@@ -103,10 +105,11 @@ def run_study(
             "taken away: run it again."
         )
     judge = judge_digest(plan.graph, store)
-    ledger = Ledger(out / "ledger.sqlite")
-    uses = ledger.note_judge_use(judge, place.name, datetime.now(UTC).isoformat(timespec="seconds"))
+    ledger = Ledger(out / LEDGER)
+    marks = marks_of_rows(load_rows(store.path(plan.graph.rows.address) / "judge"))
+    used = ledger.note_use(judge, place.name, datetime.now(UTC).isoformat(timespec="seconds"), marks)
     times = {**_times(plan, report), "in all": time.perf_counter() - began}
-    card = make_card(study, plan.graph, store, Judging(command, plan.numerics, uses, times))
+    card = make_card(study, plan.graph, store, Judging(command, plan.numerics, used, times))
     write_card(card, place)
     write_models(study, plan.graph, store, card.chosen, place / "models")
     ledger.record_run(

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from surefoot.rows.roles import ROLES, Role
 from surefoot.study.mitigations import Mitigation
-from surefoot.study.part import Count, Name, NotNegative, Open, Part, Positive, Seed, Share
+from surefoot.study.part import Count, Level, Name, NotNegative, Open, Part, Positive, Seed, Share
 
 __all__ = [
     "CNN",
@@ -219,7 +219,7 @@ class ClaimSpec(Part):
     slice: str = Field("all", description="all, or a group's name")
     at_least: float | None = None
     at_most: float | None = None
-    confidence: Open | None = Field(None, description="the study's, unless given here")
+    confidence: Level | None = Field(None, description="the study's, unless given here")
 
     @model_validator(mode="after")
     def _one_bound(self) -> "ClaimSpec":
@@ -241,7 +241,7 @@ class Study(Part):
     base: dict[Name, Base] = Field(min_length=1)
     mitigations: dict[Name, Mitigation] = Field(default={})
     seeds: list[Seed] = Field(default=[0], min_length=1)
-    confidence: Open = 0.95
+    confidence: Level = 0.95
     claims: list[ClaimSpec] = Field(default=[])
     limits: list[str] = Field(default=[], description="sentences the card says under what it does not show")
 

@@ -8,6 +8,7 @@ worst_group_accuracy >= 0.8 at 99%          at another confidence than the card'
 
 import re
 
+from surefoot.card.bounds import check_claim
 from surefoot.card.claims import Claim
 from surefoot.errors import InputError
 
@@ -42,7 +43,7 @@ def parse_claim(text: str, subject: str, confidence: float = 0.95) -> Claim:
         raise InputError(f'The claim "{text}" bounds a proportion by {bound:g}; write {bound / 100:g} or {bound:g}%.')
     if found["confidence"] is not None:
         confidence = _number(text, found["confidence"], percent=found["confidence_percent"] is not None)
-    return Claim(
+    made = Claim(
         finding=found["finding"],
         subject=found["subject"] or subject,
         slice=(found["slice"] or "all").strip(),
@@ -50,6 +51,8 @@ def parse_claim(text: str, subject: str, confidence: float = 0.95) -> Claim:
         at_most=bound if sign in AT_MOST else None,
         confidence=confidence,
     )
+    check_claim(made)
+    return made
 
 
 def _number(text: str, given: str, *, percent: bool) -> float:

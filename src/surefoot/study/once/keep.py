@@ -72,7 +72,7 @@ def keep(asked: Asked, out: Path, times: Mapping[str, float], make: Callable[[Re
     made = make(record)
     ledger = Ledger(out / LEDGER)
     used = ledger.note_use(asked.judge_digest, question, created, asked.marks)
-    card = replace(made, record=replace(record, judge_uses=used.cards))
+    card = replace(made, record=replace(record, judge_uses=used.cards, judged_before=used.share))
     digest = card_digest(card)
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", asked.name).strip("-.") or "data"
     run = f"{asked.road}-{plain}-{digest[:8]}"

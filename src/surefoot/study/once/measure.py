@@ -30,6 +30,7 @@ from surefoot.study.once.behind import Behind
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.keep import Asked, Kept, keep
+from surefoot.study.once.marks import marks_of_predictions, marks_of_rows
 from surefoot.study.once.predict import SEEN, probabilities_of, rows_for, with_groups_of
 from surefoot.study.seen import seen_of_model
 
@@ -114,6 +115,7 @@ def card_from_predictions(
         seeds=(),
         judge_digest=identity_digest(predictions.ids, predictions.sources),
         command=command,
+        marks=marks_of_predictions(predictions),
     )
 
     def make(record: Record) -> Card:
@@ -191,6 +193,7 @@ def look(
         seeds=(),
         judge_digest=identity_digest(rows.ids, rows.sources),
         command=command,
+        marks=marks_of_rows(rows),
     )
 
     def make(record: Record) -> Card:

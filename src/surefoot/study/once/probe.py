@@ -35,6 +35,7 @@ from surefoot.study.numerics import one_thread
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.keep import Asked, Kept, keep
+from surefoot.study.once.marks import marks_of_rows
 from surefoot.study.once.measure import summary_of_role
 from surefoot.study.once.predict import rows_for
 from surefoot.study.seen import seen_of_model
@@ -197,6 +198,7 @@ def _kept(
         seeds=(seed,),
         judge_digest=identity_digest(judge.ids, judge.sources),
         command=command,
+        marks=marks_of_rows(judge),
     )
     probing = probe(representations, DFRSettings(learn=learn), seed=seed, confidence=confidence, progress=progress)
     for who, sources in {**question.seen, **probing.seen}.items():

@@ -42,6 +42,7 @@ from surefoot.study.once.behind import Behind
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.keep import Asked, keep
+from surefoot.study.once.marks import marks_of_rows
 from surefoot.study.once.measure import summary_of_role
 from surefoot.study.once.predict import encoder_of
 from surefoot.study.seen import Seen, inputs_of, seen_of_model
@@ -176,6 +177,7 @@ def repair_features(
         seeds=(seed,),
         judge_digest=identity_digest(judge.ids, judge.sources),
         command=command,
+        marks=marks_of_rows(judge),
     )
     times = {"repair": time.perf_counter() - began}
 
