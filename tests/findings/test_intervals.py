@@ -13,10 +13,9 @@ from surefoot.findings.differences import change_interval, minimum_difference_in
 from surefoot.findings.finding import Interval
 from surefoot.findings.intervals import (
     clopper_pearson,
-    clustered_mean,
-    clustered_proportion,
-    difference_interval,
+    mean_interval,
     minimum_interval,
+    proportion_interval,
     spread_interval,
     wilson,
 )
@@ -25,6 +24,21 @@ from surefoot.findings.intervals import (
 def ends(interval: Interval | None) -> tuple[float, float]:
     assert interval is not None
     return interval.low, interval.high
+
+
+def whole(values: torch.Tensor, clusters: torch.Tensor) -> Spread:
+    design = cluster_design(clusters.numpy())
+    return spread(design, [(1.0, influence(design, np.ones(design.rows, dtype=bool), values.double().numpy()))])
+
+
+def clustered_proportion(values: torch.Tensor, clusters: torch.Tensor, confidence: float) -> Interval:
+    return proportion_interval(whole(values, clusters), confidence)
+
+
+def clustered_mean(
+    values: torch.Tensor, clusters: torch.Tensor, confidence: float, low: float = -math.inf, high: float = math.inf
+) -> Interval | None:
+    return mean_interval(whole(values, clusters), confidence, low=low, high=high)
 
 
 def binary(right: int, rows: int) -> torch.Tensor:
@@ -105,27 +119,6 @@ def test_a_mean_is_cut_to_its_range_and_unknown_without_spread() -> None:
     assert low == 0.0
     assert 0.4 / 31 < high < 2.0
     assert clustered_mean(torch.ones(1, 9), torch.arange(9)[:, None], 0.95) is None
-
-
-def paired(difference: torch.Tensor) -> Spread:
-    rows = difference.shape[1]
-    design = cluster_design(np.arange(rows)[:, None])
-    return spread(design, [(1.0, influence(design, np.ones(rows, dtype=bool), difference.double().numpy()))])
-
-
-def test_a_difference_adds_one_discordant_pair() -> None:
-    """Agresti & Min (2005), ± z √(((b + c + 1) − (b − c)²/(n + 2))/(n + 2)²), agrees but for terms of order 1/n²."""
-    gained, lost, rows = 30, 12, 500
-    difference = torch.zeros(1, rows)
-    difference[0, :gained], difference[0, gained : gained + lost] = 1.0, -1.0
-    interval = difference_interval(paired(difference), 0.95)
-    theirs = 1.96 * math.sqrt((gained + lost + 1 - (gained - lost) ** 2 / (rows + 2)) / (rows + 2) ** 2)
-    assert (interval.high - interval.low) / 2 == pytest.approx(theirs, rel=0.01)
-
-
-def test_no_difference_in_the_sample_keeps_a_width() -> None:
-    interval = difference_interval(paired(torch.zeros(1, 200)), 0.95)
-    assert -interval.low == interval.high == pytest.approx(1.972 / 202, rel=1e-3)
 
 
 def changed(gained: torch.Tensor, lost: torch.Tensor, clusters: int = 1, confidence: float = 0.95) -> Interval:

@@ -254,8 +254,8 @@ def test_other_folders_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(
         InputError,
         match=re.escape(
-            f"{tmp_path} is a Hugging Face model folder, which this command cannot open; look, predict and repair --model "
-            "do, and `surefoot features"
+            f"{tmp_path} is a Hugging Face model folder, which this command cannot open; look, predict and repair "
+            "--model do, and `surefoot features"
         ),
     ):
         open_model(str(tmp_path))

@@ -10,9 +10,9 @@ for every δ_b). So the upper end needs no correction for bias. The lower end su
 e(m) = E|N(m, 1)| − m: the whole bound for a bin within two standard errors of calibration, nearly nothing for one
 that is clearly off. The spread about the mean is at most that of Σ_b ε_b δ̂_b with signs ε held fixed, for |·| shortens
 distances; and this, with ε = sign δ̂, is the mean over rows of ε · (right − confidence): a linear estimate with the
-cluster-robust variance of `clustering`. With c = t²/2n*, the half-width is √(Σt²V + c²) and the upper end lies c
-higher, as in Wilson's interval: without it a model whose rare errors are not in the sample would seem sure of its
-calibration. Cuts at equal mass are held fixed as they were found. In simulation the interval covers in .99 of cases
+cluster-robust variance of `clustering`. With c the `shift` of `rare`, the half-width is √(Σt²V + c²) and the upper end
+lies c higher, as in Wilson's interval: without it a model whose rare errors are not in the sample would seem sure of
+its calibration. Cuts at equal mass are held fixed as they were found. In simulation the interval covers in .99 of cases
 and more where .95 is stated: it is honest rather than tight.
 
 Sources: Guo, Pleiss, Sun & Weinberger (2017), ICML (equal width); Nguyen & O'Connor (2015), EMNLP (equal mass);
@@ -30,9 +30,8 @@ from numpy.typing import NDArray
 from surefoot.errors import InputError
 from surefoot.findings.clustering import Design, Spread, influence, reach_of, spread
 from surefoot.findings.finding import Interval
-from surefoot.findings.intervals import equivalent_rows
 from surefoot.findings.predictions import Predictions
-from surefoot.findings.quantiles import student_quantile
+from surefoot.findings.rare import shift
 
 __all__ = [
     "Bin",
@@ -104,9 +103,9 @@ def calibration_interval(of: CalibrationError, confidence: float) -> Interval:
     method = "cluster-robust, upward bias bounded"
     if not of.spread.known:
         return Interval(0.0, 1.0, confidence, method)
-    half, shift = _reach(of.spread, confidence)
+    half, unseen = _reach(of.spread, confidence)
     value = of.spread.value
-    return Interval(max(0.0, value - of.excess - half), min(1.0, value + shift + half), confidence, method)
+    return Interval(max(0.0, value - of.excess - half), min(1.0, value + unseen + half), confidence, method)
 
 
 def calibration_difference_interval(
@@ -118,16 +117,16 @@ def calibration_difference_interval(
     method = "cluster-robust and paired, upward biases bounded"
     if not of.known:
         return Interval(-1.0, 1.0, confidence, method)
-    half, shift = _reach(of, confidence)
-    low = of.value - after.excess - half - shift
-    high = of.value + before.excess + half + shift
+    half, unseen = _reach(of, confidence)
+    low = of.value - after.excess - half - unseen
+    high = of.value + before.excess + half + unseen
     return Interval(max(-1.0, low), min(1.0, high), confidence, method)
 
 
 def _reach(of: Spread, confidence: float) -> tuple[float, float]:
-    """Half the width about a mean of numbers in [−1, 1], and c = t²/2n*."""
-    shift = student_quantile((1 + confidence) / 2, of.parts[0].freedom) ** 2 / (2 * equivalent_rows(of, confidence))
-    return math.sqrt(reach_of(of, confidence).squared + shift**2), shift
+    """Half the width about a mean of numbers in [−1, 1], and what the rows may not have shown (`rare`)."""
+    unseen = shift(of, confidence)
+    return math.sqrt(reach_of(of, confidence).squared + unseen**2), unseen
 
 
 def _confidences(predictions: Predictions) -> tuple[Reals, Reals]:

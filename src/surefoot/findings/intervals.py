@@ -14,18 +14,16 @@ least 1 − α, however the groups depend on one another:
 No bootstrap is used: it is inconsistent for a minimum where groups tie (Andrews 2000, Econometrica 68).
 
 Sources: Wilson (1927), JASA 22; Clopper & Pearson (1934), Biometrika 26; Korn & Graubard (1998), Survey Methodology
-24; Agresti & Min (2005), Statistics in Medicine 24 (one discordant pair added to a difference).
+24.
 """
 
 import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.findings.clustering import Spread, cluster_design, influence, reach_of, spread
+from surefoot.findings.clustering import Spread, reach_of
 from surefoot.findings.finding import Interval
 from surefoot.findings.quantiles import beta_quantile, chi_square_quantile, normal_quantile, student_quantile
 from surefoot.findings.rare import shift
@@ -33,11 +31,7 @@ from surefoot.findings.rare import shift
 __all__ = [
     "check_confidence",
     "clopper_pearson",
-    "clustered_mean",
-    "clustered_proportion",
-    "difference_interval",
     "effective_rows",
-    "equivalent_rows",
     "mean_interval",
     "minimum_interval",
     "proportion_interval",
@@ -87,31 +81,6 @@ def clopper_pearson(successes: float, count: float, confidence: float) -> Interv
     return Interval(low, high, confidence, "Clopper–Pearson")
 
 
-def clustered_proportion(
-    successes: Float[Tensor, "seeds rows"], clusters: Int[Tensor, "rows ways"], confidence: float
-) -> Interval:
-    """Wilson's interval for a proportion whose rows hang together and which several seeds measure.
-
-    `successes` are numbers between 0 and 1, usually 0 or 1. The estimand is the expectation over rows and seeds.
-    """
-    return proportion_interval(_whole(successes, clusters), confidence)
-
-
-def clustered_mean(
-    values: Float[Tensor, "seeds rows"],
-    clusters: Int[Tensor, "rows ways"],
-    confidence: float,
-    *,
-    low: float = -math.inf,
-    high: float = math.inf,
-) -> Interval | None:
-    """Student's interval for the mean of `values`, whose possible range is [low, high].
-
-    None where nothing is known of its spread: a single cluster, or no two rows that differ.
-    """
-    return mean_interval(_whole(values, clusters), confidence, low=low, high=high)
-
-
 def proportion_interval(of: Spread, confidence: float, *, exact: bool = False) -> Interval:
     """The interval of a proportion or a weighted mean of proportions: Wilson's, or Clopper–Pearson's if `exact`."""
     count = effective_rows(of, confidence)
@@ -139,19 +108,6 @@ def effective_rows(of: Spread, confidence: float) -> float:
     if reach * (of.rows - 1) <= reference * (1 + 1e-9):
         return of.rows
     return reference / reach * of.rows / (of.rows - 1)
-
-
-def equivalent_rows(of: Spread, confidence: float) -> float:
-    """How many independent rows would give as wide an interval for this mean; at least one, at most all.
-
-    Where no two rows differ it is the effective number of clusters.
-    """
-    reach = reach_of(of, confidence).squared
-    if reach <= 0:
-        return min(of.rows, of.effective)
-    alone = of.parts[0]
-    plain = student_quantile((1 + confidence) / 2, alone.freedom) ** 2 * alone.total
-    return min(of.rows, max(1.0, of.rows * plain / reach))
 
 
 def mean_interval(of: Spread, confidence: float, *, low: float = -math.inf, high: float = math.inf) -> Interval | None:
@@ -185,20 +141,6 @@ def mean_interval(of: Spread, confidence: float, *, low: float = -math.inf, high
         ends = min(ends[0], of.value - unseen * (of.value - low)), max(ends[1], of.value + unseen * (high - of.value))
         method = f"{method}, unseen losses allowed for"
     return Interval(max(low, ends[0]), min(high, ends[1]), confidence, method)
-
-
-def difference_interval(of: Spread, confidence: float, terms: int = 1) -> Interval:
-    """Student's interval for a difference between two slices of one model, with one discordant pair added.
-
-    The added variance is t²/(n* + 2)² for each of the `terms` slices, n* the effective number of rows.
-    """
-    method = "Student's t, cluster-robust, one discordant pair added"
-    if not of.known:
-        return Interval(-1.0, 1.0, confidence, method)
-    plain = student_quantile((1 + confidence) / 2, of.parts[0].freedom) ** 2
-    added = terms * plain / (equivalent_rows(of, confidence) + 2) ** 2
-    half = math.sqrt(reach_of(of, confidence).squared + added)
-    return Interval(max(-1.0, of.value - half), min(1.0, of.value + half), confidence, method)
 
 
 def minimum_interval(parts: Sequence[Callable[[float], Interval]], confidence: float) -> Interval:
@@ -251,12 +193,6 @@ def _unskewed(y: float, skewness: float) -> float:
     if abs(skewness) < 1e-9:
         return y
     return 3 / skewness * (math.cbrt(1 + skewness * (y - skewness / 6)) - 1)
-
-
-def _whole(values: Tensor, clusters: Tensor) -> Spread:
-    design = cluster_design(clusters.numpy())
-    everything = np.ones(design.rows, dtype=np.bool_)
-    return spread(design, [(1.0, influence(design, everything, values.double().numpy()))])
 
 
 def _check(successes: float, count: float, confidence: float) -> None:

@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from surefoot.errors import InputError
 from surefoot.findings.clustering import cluster_design, influence, spread
+from surefoot.findings.differences import change_interval
 from surefoot.findings.finding import Interval
-from surefoot.findings.intervals import difference_interval, proportion_interval
+from surefoot.findings.intervals import proportion_interval
 from surefoot.findings.predictions import Predictions
 from surefoot.robust.balance import source_halves
 from surefoot.robust.slices.conditions import Condition, Metadata, conditions_of, holds
@@ -240,7 +241,7 @@ def confirm(
                 accuracy_interval=proportion_interval(slice_, confidence, exact=True),
                 rest=rest.value,
                 difference=difference.value,
-                difference_interval=difference_interval(difference, confidence, terms=2),
+                difference_interval=change_interval(difference, slice_, rest, confidence, paired=False),
                 p_value=p_value,
                 adjusted=adjusted,
                 confirmed=adjusted <= settings.level,

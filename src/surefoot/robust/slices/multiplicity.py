@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from surefoot.findings.clustering import Design, influence, spread
-from surefoot.findings.intervals import difference_interval
+from surefoot.findings.differences import change_interval
 
 __all__ = ["holm", "hypergeometric_tail", "worse_than"]
 
@@ -23,7 +23,7 @@ def worse_than(
 
     `correct` is `[seeds, rows]`. Independent rows and one seed: Fisher's exact test (given how many rows are wrong in
     all, the number wrong inside is hypergeometric), valid at every size. Otherwise: the smallest α at which the
-    cluster-robust interval of the difference, with one discordant pair added, lies below zero.
+    cluster-robust interval of the difference lies below zero.
     """
     if len(correct) == 1 and len(design.partitions) == 1:
         wrong = 1 - correct[0]
@@ -33,13 +33,14 @@ def worse_than(
             int(inside.sum()),
             int((inside | outside).sum()),
         )
-    terms = [(1.0, influence(design, inside, correct)), (-1.0, influence(design, outside, correct))]
-    of = spread(design, terms)
+    here, rest = influence(design, inside, correct), influence(design, outside, correct)
+    of = spread(design, [(1.0, here), (-1.0, rest)])
     if of.value >= 0:
         return 1.0
+    sides = spread(design, [(1.0, here)]), spread(design, [(1.0, rest)])
 
     def excludes_zero(alpha: float) -> bool:
-        return difference_interval(of, 1 - 2 * alpha, terms=2).high < 0
+        return change_interval(of, *sides, 1 - 2 * alpha, paired=False).high < 0
 
     low, high = math.log(SMALLEST), math.log(0.5)
     if not excludes_zero(math.exp(high) * (1 - 1e-9)):

@@ -132,14 +132,15 @@ def fit_softmax(
         assert bias.grad is not None
         return max(float(weight.grad.abs().max()), float(bias.grad.abs().max()))
 
-    steps = 0
-    # A round that stalls in its line search starts the next with a fresh history.
+    steps, before = 0, None
+    # A round that stalls in its line search starts the next with a fresh history; one that changes nothing is the last.
     while not (slope := steepest()) <= tolerance:
-        if steps >= most_steps:
+        if steps >= most_steps or (before is not None and torch.equal(before, weight)):
             raise InputError(
                 f"A softmax head with penalty {penalty:g} did not converge in {steps} steps (gradient {slope:.1e}, "
                 f"expected at most {tolerance:g}); use a larger penalty."
             )
+        before = weight.detach().clone()
         optimiser = torch.optim.LBFGS(
             [weight, bias],
             max_iter=ROUND,
