@@ -21,8 +21,9 @@ from surefoot.rows.assign import assign_roles
 from surefoot.rows.reading import read_rows
 from surefoot.study.once.columns import Columns
 from surefoot.study.once.measure import card_from_predictions, look
+from surefoot.study.once.parted import SHARES
 from surefoot.study.once.predict import predict
-from surefoot.study.once.repair import SHARES, KeptRepair, repair_features
+from surefoot.study.once.repair import KeptRepair, repair_features
 from surefoot.study.seen import seen_of_model
 
 PREDICTIONS = [  # label, place, probability of class 1: place a has 3 of 4 right, place b 1 of 2
@@ -222,7 +223,10 @@ def test_repair_without_groups_tries_less_and_says_so(tmp_path: Path) -> None:
     write_features(tmp_path / "plain.npz", rows=300, agree=0.8, seed=1, groups=False)
     kept = repair_features(tmp_path / "plain.npz", out=tmp_path)
     assert [subject.name for subject in kept.card.subjects] == ["base", "base+class_balanced", "base+afr"]
-    said = "Groups: the file has none, so DFR was not tried, and “worst group” in choosing means the worst class."
+    said = (
+        "Groups: none were named, so DFR was not tried, and “worst group” in choosing means the worst class; "
+        "--groups names the columns that make them."
+    )
     assert said in kept.origins
     assert said in kept.card.not_shown
 

@@ -100,8 +100,18 @@ def test_a_repaired_model_knows_what_it_has_seen(tmp_path: Path, texts: tuple[st
     table = write_table(tmp_path / "data.csv", texts, labels, id=ids)
     made = repair_model(str(tmp_path / "model"), table, out=tmp_path / "runs")
     assert made.written is not None
+    looked = look_at_pretrained(str(made.written.folder), table, out=tmp_path / "runs")
+    assert looked.kept.judged.startswith(f"Judged: the {COUNT // 4} test rows of data")
+    learned = [row for row in range(COUNT) if row % 4 != 3]
+    part = write_table(
+        tmp_path / "learned.csv",
+        tuple(texts[row] for row in learned),
+        [labels[row] for row in learned],
+        id=[ids[row] for row in learned],
+        split=["test"] * len(learned),
+    )
     with pytest.raises(InputError, match="already seen by"):
-        look_at_pretrained(str(made.written.folder), table, out=tmp_path / "runs")
+        look_at_pretrained(str(made.written.folder), part, out=tmp_path / "runs")
 
 
 @pytest.mark.parametrize(
@@ -164,9 +174,9 @@ def test_looking_at_a_model_finds_what_its_library_says(tmp_path: Path, texts: t
     save_named(tmp_path / "model", "bad", "good")
     said = own_classes(tmp_path / "model", texts)
     labels = [("bad", "good")[place if row % 10 else 1 - place] for row, place in enumerate(said)]
-    table = write_table(tmp_path / "data.csv", texts, labels)
+    table = write_table(tmp_path / "data.csv", texts, labels, split=["test"] * COUNT)
     looked = look_at_pretrained(str(tmp_path / "model"), table, out=tmp_path / "runs")
-    card = getattr(looked, "kept", looked).card
+    card = looked.kept.card
     (found,) = [each.value for each in card.findings if each.name == "accuracy"]
     assert found == pytest.approx(0.9)
     write_table(table, texts, ["yes"] * COUNT)

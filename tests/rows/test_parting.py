@@ -14,7 +14,8 @@ from surefoot.rows.parting import draw_roles, encode_roles
 from surefoot.rows.reading import Reading, read_rows
 from surefoot.rows.tables import Table
 from surefoot.study.once.columns import Columns
-from surefoot.study.once.repair import give_roles, repair_features
+from surefoot.study.once.parted import give_roles
+from surefoot.study.once.repair import repair_features
 from surefoot.study.work.rows import make_roles, make_rows_of
 
 COLUMNS = Columns(target="income")

@@ -159,7 +159,7 @@ def _making(card: Card) -> str:
     lines = [
         f"- Data: {_text(record.data)}",
         f"- Judge set: `{record.judge_digest[:16]}`, studies that have looked at it: {record.judge_uses}",
-        f"- Seeds: {', '.join(str(seed) for seed in record.seeds)}",
+        *([f"- Seeds: {', '.join(str(seed) for seed in record.seeds)}"] if record.seeds else []),
         f"- Versions: {_text(', '.join(f'{name} {version}' for name, version in record.versions.items()))}",
         f"- Command: `{record.command.replace('`', chr(39))}`",
         f"- Time: {'; '.join(f'{_text(stage)} {show_seconds(taken)}' for stage, taken in record.times.items())}",

@@ -20,11 +20,13 @@ from surefoot.card.reading import (
     told_first,
     worst_groups,
 )
-from surefoot.card.words import show_count, show_evidence, show_finding, show_level, show_share
+from surefoot.card.words import finding_title, show_count, show_evidence, show_finding, show_level, show_share
 from surefoot.findings.finding import Finding
 
 __all__ = ["overview"]
 
+LOST = 3
+"""So many measures that a repair made worse are named; the others are counted."""
 UNKNOWN = 2
 """How many of the card's limits stand on the first screen; the link beside them counts the others."""
 
@@ -99,7 +101,26 @@ def _done(card: Card) -> list[str]:
     repair = chosen or repairs[0]
     against = label_of(card, repair.before or "")
     told = [f"{repair.label}{among if chosen else ''}. Against {against}, paired on the same rows:"]
-    return [*told, *(f"{SHORT[each.name]}: {_number(each)}{_maybe(each)}." for each in changes(card, repair))]
+    told += [f"{SHORT[each.name]}: {_number(each)}{_maybe(each)}." for each in changes(card, repair)]
+    return [*told, *_lost(card, repair)]
+
+
+def _lost(card: Card, repair: Subject) -> list[str]:
+    """What a repair made worse beyond doubt, besides what is told of it anyway."""
+    pair = f"{repair.name} − {repair.before}"
+    told = {(each.name, each.slice) for each in changes(card, repair)}
+    found = [
+        each
+        for each in card.differences
+        if each.subject == pair and (each.name, each.slice) not in told and each.interval is not None
+        if (each.interval.high < 0 if each.direction == "higher" else each.interval.low > 0)
+    ]
+    if not found:
+        return []
+    titles = [each.slice if each.slice in card.groups else finding_title(each.name) for each in found]
+    named = [f"{title} {_number(each)}" for title, each in zip(titles, found, strict=True)]
+    more = [f"and {len(named) - LOST} more"] if len(named) > LOST else []
+    return [f"Worse beyond doubt: {'; '.join([*named[:LOST], *more])}."]
 
 
 def _number(finding: Finding) -> str:

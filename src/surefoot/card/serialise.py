@@ -58,8 +58,8 @@ def card_from_json(record: Any) -> Card:
 
 
 def read_card(path: Path) -> Card:
-    """Read a card from a card.json, or from the folder that holds one."""
-    file = path / "card.json" if path.is_dir() else path
+    """Read a card from a card.json, from the page beside it, or from the folder that holds it."""
+    file = path / "card.json" if path.is_dir() else path.with_suffix(".json") if path.suffix == ".html" else path
     if path.is_dir() and not file.exists():
         raise InputError(
             f"The folder {path} holds no card.json; give the folder of one run, as `surefoot history` lists."

@@ -69,7 +69,7 @@ def look(
     pull_request: PullRequestOption = None,
     quiet: QuietOption = False,
 ) -> int:
-    """Where does a model fail? Measures it per group; every row of DATA is used for judging.
+    """Where does a model fail? Measures it per group; judged are the test rows of DATA's split, else all.
 
     Of a Hugging Face folder the features are taken first, and its own head is measured on them.
     """
@@ -96,7 +96,9 @@ def look(
                 command=command_line(),
                 progress=progress,
             )
-        return deliver(looked.kept.card, looked.kept.folder, wanted, beneath=looked.warnings, extra=looked.told)
+        kept = looked.kept
+        beneath = (*looked.warnings, *filter(None, [kept.judged]))
+        return deliver(kept.card, kept.folder, wanted, beneath=beneath, extra=looked.told)
     with progress_bars(quiet=quiet) as progress:
         kept = look_at(
             model,
@@ -112,7 +114,7 @@ def look(
             command=command_line(),
             progress=progress,
         )
-    return deliver(kept.card, kept.folder, wanted)
+    return deliver(kept.card, kept.folder, wanted, beneath=tuple(filter(None, [kept.judged])))
 
 
 def card(

@@ -105,6 +105,12 @@ def no_answer(table: Table, labels: Sequence[str], free: Sequence[str], places: 
                 "--probabilities",
                 ",".join(part),
             )
+    for name in (each for each in free if each.lower() in (*SINGLE, *SCORES)):
+        if gaps := [at for at, cell in enumerate(texts(table, name)) if not cell]:
+            raise InputError(
+                f"{name} in {table.name} has {len(gaps):,} empty cell{'' if len(gaps) == 1 else 's'} (first: "
+                f"{places[gaps[0]]}); give every row its probability, or leave these rows out."
+            )
     told = f"{table.name} has no columns of probabilities that are known by name"
     if len(classes) == 2 and len(likely) == 1:
         return NoAnswer(

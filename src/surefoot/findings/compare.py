@@ -6,7 +6,7 @@ calibration error are not means; their intervals rest on the proofs in `differen
 bootstrap, which fails where groups tie and where a calibration error is near zero, and would depend on a seed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,7 @@ from surefoot.findings.calibration import calibration_difference_interval, calib
 from surefoot.findings.clustering import Design, Influence, Spread, influence, spread
 from surefoot.findings.differences import change_interval, minimum_difference_interval
 from surefoot.findings.finding import Finding, Interval
-from surefoot.findings.intervals import check_confidence, mean_interval
+from surefoot.findings.intervals import check_confidence, mean_interval, minimum_interval, proportion_interval
 from surefoot.findings.predictions import Predictions
 from surefoot.findings.scores import BRIER_UNIT, brier_scores, log_losses
 from surefoot.findings.slices import Reals, group_weights, slices_of, to_finding, with_note
@@ -78,7 +78,7 @@ def compare(
                 slice_=slices.worst,
                 value=of_after[0][1].means.mean() - of_before[0][1].means.mean(),
                 per_seed=_lowest(of_after) - _lowest(of_before),
-                interval=minimum_difference_interval(pair, len(of_after), confidence),
+                interval=_worst_change(pair, list(alone[0].values()), list(alone[1].values()), confidence),
             )
         )
     if weights:
@@ -105,6 +105,29 @@ def compare(
         interval = calibration_difference_interval(one, two, design, confidence)
         findings.append(lower(name=name, per_seed=two.spread.per_seed - one.spread.per_seed, interval=interval))
     return tuple(findings)
+
+
+PAIRED = 0.8
+"""The share of the error that the pairs of groups may spend; the two worst groups by themselves have the rest."""
+
+
+def _worst_change(
+    pair: Callable[[int, int, float], Interval], after: Sequence[Spread], before: Sequence[Spread], confidence: float
+) -> Interval:
+    """The interval by pairs of groups, cut to what the two worst groups can be by themselves.
+
+    Pairs follow the rows from before to after, but of small groups they know little; a worst group of 0 % cannot lose.
+    Each part fails with its share of the error at most, so that together they cover as stated.
+    """
+    error = 1 - confidence
+    paired = minimum_difference_interval(pair, len(after), 1 - PAIRED * error)
+    rest = 1 - (1 - PAIRED) / 2 * error
+    new, old = (
+        minimum_interval([partial(proportion_interval, each, exact=True) for each in side], rest)
+        for side in (after, before)
+    )
+    low, high = max(paired.low, new.low - old.high), min(paired.high, new.high - old.low)
+    return Interval(low, high, confidence, f"{paired.method}; within what each worst group can be")
 
 
 def _change(

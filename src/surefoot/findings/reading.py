@@ -14,7 +14,7 @@ from torch import Tensor
 
 from surefoot.errors import InputError
 from surefoot.findings.answers import Answer, find_answer, no_answer
-from surefoot.findings.names import few_valued, find_target, listed
+from surefoot.findings.names import DECISIONS, few_valued, find_target, listed
 from surefoot.findings.predictions import Predictions
 from surefoot.findings.probabilities import values_of
 from surefoot.findings.told import told_of_groups
@@ -144,6 +144,7 @@ def read_told(
     every = _groups(table, grouping, targets, classes).take(kept)
     occurring, empty = _occurring(every, member)
     left = [name for name in free if name not in answer.columns]
+    other = _other_decisions(table, left, values, classes) if answer.classes else ()
     could_be = () if grouping else few_valued(table, left)
     seeds = "" if seeded is None else f" ({len(order)} seeds of {len(first):,})"
     lines = (
@@ -151,6 +152,7 @@ def read_told(
         f"labels: {target} (classes {listed(classes, 8)}); {answer.told}",
         *told_of_groups(table, grouping, occurring, empty, could_be, ready=(*GROUPS, *member)),
         *([f"not used: {listed(left)}"] if left else []),
+        *other,
     )
     return ReadPredictions(
         predictions=Predictions(
@@ -204,6 +206,23 @@ def _found(table: Table, given: str | None, usual: Sequence[str]) -> str | None:
 def _further_way(name: str, clustered: str) -> bool:
     """Whether a column is one more way in which rows hang together, as `predict` writes them: `cluster:2`."""
     return name.startswith(f"{clustered}:") and name.removeprefix(f"{clustered}:").isdecimal()
+
+
+def _other_decisions(
+    table: Table, left: Sequence[str], values: NDArray[np.float64], classes: Sequence[str]
+) -> tuple[str, ...]:
+    """Where a column of predicted classes is not the likeliest class, which of the two the card speaks of."""
+    said: list[str] = []
+    likeliest = np.array(classes, dtype=np.str_)[values.argmax(axis=1)]
+    for name in (each for each in left if each.lower() in DECISIONS):
+        decided = np.array(texts(table, name), dtype=np.str_)
+        count = int((decided != likeliest).sum())
+        if count and set(decided.tolist()) <= {*classes}:
+            said.append(
+                f"{name} is not the likeliest class in {count:,} of {len(decided):,} rows, as with another threshold: "
+                f"this card is of the likeliest class, and --prediction {name} makes one of what was decided."
+            )
+    return tuple(said)
 
 
 def _stacked(path: Path, ids: Sequence[str], seeds: Sequence[str] | None) -> NDArray[np.int64]:

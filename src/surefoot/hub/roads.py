@@ -30,7 +30,8 @@ from surefoot.rows.reading import Reading
 from surefoot.study.once.behind import Behind
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
-from surefoot.study.once.repair import KeptRepair, give_roles, refuse_unknown_methods, repair_features
+from surefoot.study.once.parted import give_roles
+from surefoot.study.once.repair import KeptRepair, refuse_unknown_methods, repair_features
 
 __all__ = [
     "MadeFeatures",

@@ -232,6 +232,7 @@ def confirm(
         outside = influence(design, suspect.outside[confirm_rows], here)
         slice_, rest = spread(design, [(1.0, inside)]), spread(design, [(1.0, outside)])
         difference = spread(design, [(1.0, inside), (-1.0, outside)])
+        change = change_interval(difference, slice_, rest, confidence, paired=False)
         found.append(
             Candidate(
                 name=suspect.name,
@@ -241,10 +242,10 @@ def confirm(
                 accuracy_interval=proportion_interval(slice_, confidence, exact=True),
                 rest=rest.value,
                 difference=difference.value,
-                difference_interval=change_interval(difference, slice_, rest, confidence, paired=False),
+                difference_interval=change,
                 p_value=p_value,
                 adjusted=adjusted,
-                confirmed=adjusted <= settings.level,
+                confirmed=adjusted <= settings.level and change.high < 0,
                 searched_rows=int(suspect.inside[search].sum()),
                 searched_accuracy=float(correct[:, search][:, suspect.inside[search]].mean()),
             )

@@ -38,8 +38,8 @@ from surefoot.rows.tables import Column, Table, column, is_numeric, read_table, 
 from surefoot.study.numerics import one_thread
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.found import Found
+from surefoot.study.once.parted import give_roles
 from surefoot.study.once.predict import SEEN
-from surefoot.study.once.repair import give_roles
 
 __all__ = ["discover_in_features", "discover_in_predictions", "of_features", "without_redundant"]
 
@@ -105,7 +105,7 @@ def discover_in_predictions(
     place = _first_places(None if identity is None else texts(table, identity), predictions.ids)
     said = read.answer.columns
     answers = [] if names else [name for name in table.columns if name not in said and name.lower() in ANSWERS]
-    other = {identity, seed_column, cluster, *IDS, *SEEDS, *CLUSTERS, SEEN, *GROUPS, *said, *answers}
+    other = {identity, seed_column, cluster, *IDS, *SEEDS, *CLUSTERS, SEEN, *said, *answers}
     metadata = _metadata(table, place, names, lambda name: name in other or name.startswith((*PREFIXES, MEMBER)))
     found = without_redundant(discover_slices(predictions, metadata, settings, seed))
     origin = f"{len(predictions.ids):,} predictions of {path.name}: {_halves(found)}"

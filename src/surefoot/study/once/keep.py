@@ -44,11 +44,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Kept:
-    """A finished card, the folder that holds it, and how often its judge rows were judged."""
+    """A finished card, the folder that holds it, how often its judge rows were judged, and which rows they are."""
 
     card: Card
     folder: Path
     used: Used
+    judged: str = ""
 
 
 def keep(asked: Asked, out: Path, times: Mapping[str, float], make: Callable[[Record], Card]) -> Kept:

@@ -9,6 +9,7 @@ Each returns what the command of the same name prints. `repair_features` is in `
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from surefoot.card.assemble import assemble_card
@@ -31,7 +32,7 @@ from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.keep import Asked, Kept, keep
 from surefoot.study.once.marks import marks_of_predictions, marks_of_rows
-from surefoot.study.once.predict import SEEN, probabilities_of, rows_for, with_groups_of
+from surefoot.study.once.predict import SEEN, judged_rows, probabilities_of, with_groups_of
 from surefoot.study.seen import seen_of_model
 
 __all__ = ["card_from_predictions", "look", "summary_of_role"]
@@ -165,7 +166,7 @@ def look(
     behind: Behind | None = None,
     progress: Progress = silent,
 ) -> Kept:
-    """Where does a finished model fail? A card with no mitigation; every row given is a judge row.
+    """Where does a finished model fail? A card with no mitigation; judged are the test rows of a split, else all rows.
 
     behind: the model and the data, where `model` is its last layer and `data` its features.
     model: a folder that surefoot saved, or "file.py:Net" with `weights` (its code runs only if trusted).
@@ -173,7 +174,8 @@ def look(
     """
     began = time.perf_counter()
     opened = open_model(model, trust_code=trust_code, weights=weights, head=head)
-    rows = with_groups_of(opened, rows_for(opened, columns, data))
+    rows, judged = judged_rows(opened, columns, data)
+    rows = with_groups_of(opened, rows)
     seen = seen_of_model(model)
     if seen is not None:
         seen.refuse(rows, f"the model in {model if behind is None else behind.model}")
@@ -210,6 +212,7 @@ def look(
             images=_pictures(rows) if behind is None else behind.pictures_of(rows),
             record=record,
             not_shown=(
+                *([judged] if judged else []),
                 *(() if behind is None else (*behind.warnings, *behind.notes)),
                 *((UNKNOWN_TRAINING,) if seen is None and behind is None else ()),
                 *(() if seen is None else seen.told(rows)),
@@ -220,7 +223,7 @@ def look(
             confidence=confidence,
         )
 
-    return keep(asked, out, {"look": time.perf_counter() - began}, make)
+    return replace(keep(asked, out, {"look": time.perf_counter() - began}, make), judged=judged)
 
 
 ONE_RUN = "One training run: how much another would differ is not measured."

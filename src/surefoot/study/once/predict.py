@@ -16,13 +16,13 @@ from surefoot.networks.weights import OpenedModel, open_model
 from surefoot.progress import Progress, silent
 from surefoot.rows.encoding import Encoder, encoder_from_json
 from surefoot.rows.grouping import MEMBER
-from surefoot.rows.reading import UNLABELLED
+from surefoot.rows.reading import SPLIT_MEANING, UNLABELLED, Reading
 from surefoot.rows.rows import Groups, Rows
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.seen import Seen, seen_of_model
 from surefoot.study.stored import COLUMNS, GROUPS
 
-__all__ = ["SEEN", "encoder_of", "predict", "probabilities_of", "rows_for", "with_groups_of"]
+__all__ = ["SEEN", "encoder_of", "judged_rows", "predict", "probabilities_of", "rows_for", "with_groups_of"]
 
 CLUSTER = "cluster"
 """The column that says which rows hang together; the second way is in `cluster:2`, and so on."""
@@ -95,13 +95,40 @@ def _classes(opened: OpenedModel) -> tuple[str, ...] | None:
 
 
 def rows_for(opened: OpenedModel, columns: Columns, data: Path) -> Rows:
+    """The rows of `reading_for`, whatever the split of the file."""
+    return reading_for(opened, columns, data).rows
+
+
+def judged_rows(opened: OpenedModel, columns: Columns, data: Path) -> tuple[Rows, str]:
+    """Those rows of `reading_for` that the file's split keeps for judging, all where it keeps none, and which in words.
+
+    The other rows of a split are for training and choosing: the model may have been trained on them, and a look at
+    them would say that it does better than it does.
+    """
+    reading = reading_for(opened, columns, data)
+    if reading.split is None:
+        return reading.rows, ""
+    judge = [SPLIT_MEANING.get(value) == "judge" for value in reading.split]
+    values = ", ".join(sorted(set(reading.split)))
+    if not any(judge):
+        return reading.rows, f"Judged: all rows; the split of {data.name} ({values}) keeps none for judging."
+    if all(judge):
+        return reading.rows, ""
+    named = ", ".join(sorted({value for value, kept in zip(reading.split, judge, strict=True) if kept}))
+    others = len(judge) - sum(judge)
+    told = f"Judged: the {sum(judge):,} {named} rows of {data.name}; its other {others:,} were not looked at."
+    return reading.rows.take(torch.tensor(judge).nonzero().ravel()), told
+
+
+def reading_for(opened: OpenedModel, columns: Columns, data: Path) -> Reading:
     """The labelled rows of `data`, with the classes of the model; raises `InputError` when that cannot be.
 
     Labels are names of the model's classes, or their numbers from 0 in the order of its outputs. Of a model that was
     saved without the names of its classes they are numbers: which output a word means, nobody has said.
     """
     encoder = encoder_of(opened)
-    rows = columns.read(data, classes=_classes(opened), encoder=encoder).rows
+    reading = columns.read(data, classes=_classes(opened), encoder=encoder)
+    rows = reading.rows
     if rows.targets.ndim != 1:
         raise InputError(f"{data} has class probabilities as labels; a model is measured on hard labels: give those.")
     words = [name for name in rows.classes if not name.removeprefix("-").isdecimal()]
@@ -112,9 +139,9 @@ def rows_for(opened: OpenedModel, columns: Columns, data: Path) -> Rows:
         )
     outputs = len(head_of(opened.network, opened.parameters).weight)
     if len(rows.classes) == outputs:
-        return rows
+        return reading
     if len(rows.classes) < outputs and all(name.isdecimal() and int(name) < outputs for name in rows.classes):
-        return columns.read(data, classes=tuple(map(str, range(outputs))), encoder=encoder).rows
+        return columns.read(data, classes=tuple(map(str, range(outputs))), encoder=encoder)
     raise InputError(
         f"The model has {outputs} outputs and {data} has {len(rows.classes)} classes "
         f"({', '.join(rows.classes[:10])}); number the labels from 0 in the order of the outputs."

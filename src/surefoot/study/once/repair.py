@@ -8,7 +8,7 @@ The chosen head is left as a model that reads features: `look` and `predict` ope
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,12 +29,11 @@ from surefoot.robust.head import LinearHead, Repaired
 from surefoot.robust.method import Method, learn_role
 from surefoot.robust.methods import method_of
 from surefoot.robust.protocol import score
-from surefoot.rows.assign import check_roles, roles_from_split
 from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest
 from surefoot.rows.encoding import Encoder
-from surefoot.rows.parting import draw_roles, encode_roles
-from surefoot.rows.reading import SPLIT_MEANING, Reading
+from surefoot.rows.parting import encode_roles
+from surefoot.rows.reading import Reading
 from surefoot.rows.roles import ROLES, Role, Roles
 from surefoot.rows.rows import Rows
 from surefoot.study.numerics import one_thread
@@ -44,17 +43,12 @@ from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.keep import Asked, keep
 from surefoot.study.once.marks import marks_of_rows
 from surefoot.study.once.measure import summary_of_role
+from surefoot.study.once.parted import give_roles, on_features, refuse_unlearnable
 from surefoot.study.once.predict import encoder_of
 from surefoot.study.seen import Seen, inputs_of, seen_of_model
 from surefoot.study.stored import COLUMNS, GROUPS, save_seen
 
-__all__ = ["SHARES", "KeptRepair", "Parted", "give_roles", "refuse_unknown_methods", "repair_features"]
-
-SHARES: Mapping[Role, float] = {"fit": 0.4, "repair": 0.2, "choose": 0.2, "judge": 0.2}
-"""How rows are shared out where the file has no split."""
-
-REPAIR_SHARE = 0.2
-"""How much of the fit rows of a split is kept for repair, where the split names no repair rows."""
+__all__ = ["KeptRepair", "refuse_unknown_methods", "repair_features"]
 
 BASE = "base"
 OWN_LAYER = "the model's own last layer"
@@ -78,14 +72,6 @@ class KeptRepair:
     head: LinearHead
     origins: tuple[str, ...]
     warnings: tuple[str, ...] = ()
-
-
-class Parted(NamedTuple):
-    """Rows by role, in words where the roles come from, and those among which rows were shared out here."""
-
-    roles: Roles
-    origin: str
-    drawn: frozenset[Role] = frozenset()
 
 
 class _Repair(NamedTuple):
@@ -135,9 +121,9 @@ def repair_features(
     claims_made = [parse_claim(claim, "chosen", confidence) for claim in claims]
     encoder = None if head is None else encoder_of(open_model(head))
     reading = columns.read(path, coded=head is None, encoder=encoder)
-    parted = give_roles(_on_features(reading, path, own_head=head is None), seed)
+    parted = give_roles(on_features(reading, path, own_head=head is None), seed)
     if head is None:
-        _refuse_unlearnable(parted.roles)
+        refuse_unlearnable(parted.roles)
     roles, alike = parted.roles, ()
     if reading.coded is not None:
         roles, encoder, alike = encode_roles(roles, reading.coded, parted.drawn)
@@ -155,7 +141,9 @@ def repair_features(
         BASE: _single(base),
         **{name: _single(made.repaired.head) for name, made in repairs.items()},
     }
-    everyone = base_seen.names_for(roles["judge"]) | roles["repair"].origins() | roles["choose"].origins()
+    # Fit rows count as seen by a model that was given, too: nobody can say that it was not trained on them.
+    learned = [rows.origins() for role, rows in roles.items() if role != "judge"]
+    everyone = base_seen.names_for(roles["judge"]).union(*learned)
     seen = {BASE: everyone, **{name: everyone | made.repaired.seen for name, made in repairs.items()}}
     subjects = [Subject(BASE, "base head", notes=(base_origin,))] + [
         Subject(name, label, before=BASE, notes=repaired.notes, chosen=(repaired.chosen,))
@@ -215,31 +203,6 @@ def repair_features(
     return KeptRepair(kept.card, kept.folder, heads[chosen], origins, warnings)
 
 
-def give_roles(reading: Reading, seed: int) -> Parted:
-    """The file's own split where it has one (a fifth of its training rows kept for repair), else shares at random."""
-    if reading.split is None:
-        roles = draw_roles(reading.rows, reading.coded, SHARES, seed)
-        check_roles(roles)
-        words = ", ".join(f"{share:.0%} {role}" for role, share in SHARES.items())
-        told = f"Splits: made here, at random with seed {seed} ({words}); the file has none."
-        return Parted(roles, told, frozenset(roles))
-    values = ", ".join(sorted(set(reading.split)))
-    roles = roles_from_split(reading.rows, reading.split, SPLIT_MEANING)
-    words = f"Splits: from the file ({values})"
-    for role in ("fit", "choose", "judge"):
-        if role not in roles:
-            raise InputError(
-                f"The split of the file ({values}) has no {role} rows; repair needs rows to train, to choose and to "
-                "judge on: give all three, or leave the split out to have one made."
-            )
-    if "repair" in roles:
-        return Parted(roles, f"{words}.")
-    parted = draw_roles(roles["fit"], reading.coded, {"fit": 1 - REPAIR_SHARE, "repair": REPAIR_SHARE}, seed)
-    ordered: Roles = {role: {**roles, **parted}[role] for role in ROLES}
-    told = f"{words}; {REPAIR_SHARE:.0%} of its training rows were kept for repair, with seed {seed}."
-    return Parted(ordered, told, frozenset(parted))
-
-
 def refuse_unknown_methods(names: Sequence[str]) -> None:
     """Raise `InputError` unless these are names of repairs, at least one and each once."""
     for name in names:
@@ -250,39 +213,6 @@ def refuse_unknown_methods(names: Sequence[str]) -> None:
 
 def _single(head: LinearHead) -> LinearHead:
     return LinearHead(head.weight.float(), head.bias.float())
-
-
-def _on_features(reading: Reading, path: Path, *, own_head: bool) -> Reading:
-    inputs = reading.rows.inputs[:]
-    if reading.coded is None and (inputs.ndim != 2 or not inputs.dtype.is_floating_point):
-        raise InputError(
-            f"{path} holds inputs of shape {tuple(inputs.shape)}; repair works on features, one vector of numbers per "
-            "row: extract them with your network first, or write a study with `surefoot init`."
-        )
-    if len(reading.rows.classes) < 2:
-        raise InputError(
-            f"All rows of {path} are of one class ({', '.join(reading.rows.classes)}); repair needs two or more."
-        )
-    if own_head and reading.rows.targets.ndim == 1:
-        counts = reading.rows.targets.bincount(minlength=len(reading.rows.classes)).tolist()
-        absent = [name for name, count in zip(reading.rows.classes, counts, strict=True) if not count]
-        if absent:
-            raise InputError(
-                f"No row of {path} is of class {absent[0]}, and its classes are {', '.join(reading.rows.classes[:10])} "
-                "(whole numbers from 0 are class numbers); number the labels without a gap, or give them as words."
-            )
-    return reading if reading.coded is not None else replace(reading, rows=reading.rows.with_inputs(inputs.float()))
-
-
-def _refuse_unlearnable(roles: Roles) -> None:
-    """Raise `InputError` for a class of which no row is a fit row: no head can learn it."""
-    for number, name in enumerate(roles["fit"].classes):
-        counts = {role: int((rows.targets == number).sum()) for role, rows in roles.items() if rows.targets.ndim == 1}
-        if counts.get("fit") == 0:
-            raise InputError(
-                f"The class {name} has {sum(counts.values())} rows and none of them is a fit row, so no head can learn "
-                "it; give more rows of it, or leave it out."
-            )
 
 
 def _doubts(roles: Roles, base: LinearHead, head: str | None) -> tuple[str, ...]:
@@ -314,7 +244,10 @@ def _base_head(roles: Roles, head: str | None, behind: Behind | None) -> _Base:
 def _about_groups(roles: Roles) -> tuple[str, ...]:
     if roles["choose"].groups.names:
         return ()
-    return ("Groups: the file has none, so DFR was not tried, and “worst group” in choosing means the worst class.",)
+    return (
+        "Groups: none were named, so DFR was not tried, and “worst group” in choosing means the worst class; --groups "
+        "names the columns that make them.",
+    )
 
 
 def _about_columns(reading: Reading, encoder: Encoder | None, columns: Columns) -> tuple[str, ...]:
