@@ -72,10 +72,9 @@ def test_a_model_against_itself_is_zero_but_not_for_certain() -> None:
         else:
             assert each.interval is not None
             assert each.interval.low < 0 < each.interval.high
-            if (
-                "calibration" not in each.name
-            ):  # nothing changed in 40 clusters; the worst of six groups asks for 99.2 %
-                assert each.interval.high < (0.23 if each.name == "worst_group_accuracy" else 0.13)
+            if "calibration" not in each.name:
+                # Nothing changed in 40 clusters. The worst of six groups asks its pairs for 99.3 %.
+                assert each.interval.high < (0.24 if each.name == "worst_group_accuracy" else 0.13)
 
 
 def test_the_worst_group_may_change_from_one_to_another() -> None:
