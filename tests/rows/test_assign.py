@@ -35,7 +35,7 @@ def tangled(count: int, seed: int) -> Rows:
     generator = np.random.default_rng(seed)
     sources = generator.integers(0, 4 * count, (count, 2)).astype(str)
     sources[generator.random((count, 2)) < 0.3] = ""
-    inputs = torch.from_numpy(generator.integers(0, 6 * count, (count, 1)).astype(np.float32))
+    inputs = torch.from_numpy(generator.integers(0, 6 * count, (count, 1, 1, 1)).astype(np.float32))
     targets = torch.from_numpy(generator.integers(0, 2, count))
     ids = np.array([f"row:{row:03d}" for row in range(count)])
     return make_rows(inputs, targets, classes=("a", "b"), ids=ids, sources=sources)
@@ -45,7 +45,7 @@ def reference_families(rows: Rows) -> list[set[int]]:
     """Connected components by plain search."""
     keys = [
         {name for name in sources if name} | {float(value)}
-        for sources, value in zip(rows.sources.tolist(), rows.inputs[:, 0], strict=True)
+        for sources, value in zip(rows.sources.tolist(), rows.inputs[:].flatten(), strict=True)
     ]
     left, found = set(range(len(rows))), []
     while left:
@@ -182,7 +182,7 @@ def test_bad_fractions_are_refused():
 
 
 def test_a_role_that_would_be_empty_is_refused():
-    rows = make_rows(torch.zeros(5, 2), torch.tensor([0, 1, 0, 1, 0]))
+    rows = make_rows(torch.zeros(5, 1, 2, 2), torch.tensor([0, 1, 0, 1, 0]))
     assert refusal(lambda: assign_roles(rows, {"fit": 0.5, "judge": 0.5}, 0)) == (
         "The role judge would get no rows: the 5 rows form 1 families that share a source or an identical input "
         "and must stay together; give more rows, a larger fraction for judge, or fewer roles."

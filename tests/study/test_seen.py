@@ -155,7 +155,7 @@ def test_in_a_table_of_few_values_other_people_may_look_the_same() -> None:
     seen = Seen(fit.origins(), inputs_of([fit], fit.origins()))
     assert seen.inputs is not None
     assert not seen.inputs.telling
-    assert 0.2 < seen.inputs.repeated < 0.5
+    assert 0.1 < seen.inputs.usual < 0.4
     seen.refuse(others, "it")
     assert not seen.rows(others).any()
     assert "they can be other people" in " ".join(seen.told(others))
@@ -165,6 +165,38 @@ def test_in_a_table_of_few_values_other_people_may_look_the_same() -> None:
     ):
         seen.refuse(renamed, "it")
     assert seen.rows(renamed).all()
+
+
+def test_new_people_of_one_site_are_not_taken_for_those_seen() -> None:
+    """Two in five of those seen answered three questions of yes and no, the others told their income, too: new people
+    of the first site have the answers of hundreds, and of nobody in particular."""
+    random = np.random.default_rng(0)
+
+    def people(rows: int, of_first: float, name: str) -> Rows:
+        answers = random.integers(0, 2, (rows, 3))
+        income = np.where(random.random(rows) < of_first, 0, random.integers(1, 2000, rows))
+        ids = np.array([f"{name}-{row}-x" for row in range(rows)])
+        inputs = torch.from_numpy(np.column_stack([answers, income])).float()
+        return make_rows(inputs, torch.zeros(rows, dtype=torch.int64), ids=ids)
+
+    fit = people(600, 0.4, "fit")
+    seen = Seen(fit.origins(), inputs_of([fit], fit.origins()))
+    seen.refuse(people(300, 1.0, "new"), "it")
+    seen.refuse(people(300, 0.4, "mixed"), "it")
+    with pytest.raises(InputError, match="have the very inputs"):
+        seen.refuse(make_rows(fit.inputs, fit.targets, ids=np.char.add("other ", fit.ids)), "it")
+
+
+def test_pictures_that_are_merely_counted_are_compared_by_what_they_show() -> None:
+    generator = torch.Generator().manual_seed(0)
+    ids = np.array([f"round/{row:02d}.png" for row in range(40)])
+    here, there = (
+        make_rows(torch.rand(40, 1, 4, 4, generator=generator), torch.zeros(40).long(), ids=ids) for _ in "ab"
+    )
+    seen = Seen(here.origins(), inputs_of([here], here.origins()))
+    seen.refuse(there, "it")
+    with pytest.raises(InputError, match="40 of 40 judge rows"):
+        seen.refuse(here, "it")
 
 
 def test_inputs_of_another_kind_are_not_compared() -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from surefoot.errors import InputError
+from surefoot.rows.copies import telling
 from surefoot.rows.descent import is_number
 from surefoot.rows.digest import input_digests
 from surefoot.rows.roles import ROLES, Role, Roles
@@ -121,18 +122,20 @@ def cross_fit(rows: Rows, folds: int, seed: int) -> tuple[tuple[Tensor, Tensor],
 
 
 def check_roles(roles: Roles, drawn: Collection[Role] = ()) -> None:
-    """Raise `InputError` when two roles share an id, a source, or an identical input.
+    """Raise `InputError` when two roles share an id, a source, or, where inputs tell rows apart, an identical input.
 
     drawn: roles among which the rows were shared out here, whole families together. Inputs that became the same only
     since (the same features of cells that differ) are then two rows', and no reason to refuse.
     """
     seen = {role: _descent(rows) for role, rows in roles.items()}
+    # Rows of a few words and numbers can be two people (`copies`): the largest role shows what the inputs are like.
+    apart = bool(roles) and telling(max(roles.values(), key=len).inputs)
     for first, second in combinations(seen, 2):
-        one, other = seen[first], seen[second]
+        one, other, compared = seen[first], seen[second], apart and not {first, second} <= {*drawn}
         kinds = {
             "ids": one.ids.keys() & other.ids.keys(),
             "sources": one.sources & other.sources | one.sources & other.names | one.names & other.sources,
-            "inputs": frozenset() if {first, second} <= {*drawn} else one.inputs.keys() & other.inputs.keys(),
+            "inputs": one.inputs.keys() & other.inputs.keys() if compared else set[str](),
         }
         for kind, shared in kinds.items():
             if not shared:
@@ -148,15 +151,16 @@ def check_roles(roles: Roles, drawn: Collection[Role] = ()) -> None:
 
 
 def families(rows: Rows) -> Int[Tensor, "rows"]:
-    """The family number of each row, counted from zero."""
+    """The family number of each row, counted from zero: rows that share a source or, where inputs tell, an input."""
     # A source is the same source whichever part of a composed row it became, and the row of that id: all names are
     # numbered together. An id that is a bare number is not the source of that number (row 5, patient 5).
     named = rooted(rows.ids, rows.sources)
     own = np.where(is_number(rows.ids), np.char.add("id ", rows.ids.astype(np.str_)), rows.ids)
     names = np.concatenate([own[:, None], named], axis=1)
     numbered = _codes(names.reshape(-1)).reshape(names.shape)
-    same_input = _codes(np.array(input_digests(rows.inputs), dtype=np.str_))
-    kinds = [*((0, column) for column in numbered.T), (1, same_input)]
+    kinds = [(0, column) for column in numbered.T]
+    if telling(rows.inputs):
+        kinds.append((1, _codes(np.array(input_digests(rows.inputs), dtype=np.str_))))
     size = 1 + max(int(key.max(initial=0)) for _, key in kinds)
     family = np.arange(len(rows))
     while True:

@@ -24,7 +24,7 @@ __all__ = ["MANY", "NEARLY_ALL", "about_repeats", "content_numbers", "telling", 
 NEARLY_ALL = 0.5
 """A feature with more values than this share of the different rows is a measurement."""
 VALUES = 20
-"""A feature of fewer values than this is no measurement."""
+"""A feature of fewer values is no measurement, unless few rows repeat one another and its values are fine."""
 MANY = 32
 """So many features with more than two values (pixels, words of a sentence) do not all agree by chance."""
 LOOKED_AT = 5_000
@@ -94,10 +94,18 @@ def _telling(inputs: Inputs, content: Int[NDArray[np.int64], "rows"]) -> bool:
     if block.ndim != 2:
         return block.ndim > 2
     many = measured = 0
+    seldom = len(first) >= NEARLY_ALL * len(content)
     for feature in block.T:
         values = len(feature.unique())
         many += values > 2
-        measured += values >= max(VALUES, NEARLY_ALL * len(first))
+        enough = values >= VALUES or (seldom and _fine(feature))
+        measured += enough and values >= NEARLY_ALL * len(first)
         if measured == 2 or many == MANY:
             return True
     return False
+
+
+def _fine(feature: Tensor) -> bool:
+    """Whether most values have more than three decimals, as what is measured has and what is counted has not."""
+    thousands = feature.double() * 1000
+    return bool(((thousands - thousands.round()).abs() > 1e-4).double().mean() > 0.5)

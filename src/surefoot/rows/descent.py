@@ -8,12 +8,16 @@ and mean nothing by it. Numbers are links only where the table shows that they a
 every number that is named leads to one of them.
 """
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.rows.rows import Names
 
-__all__ = ["is_number", "resolved"]
+__all__ = ["is_counted", "is_number", "resolved"]
+
+COUNTED = re.compile(r"(.*/)?[A-Za-z]{0,4}[-_]?[0-9]+\.[A-Za-z]{3,4}")
 
 
 def resolved(ids: Names, sources: Names) -> Names:
@@ -34,6 +38,15 @@ def is_number(names: Names) -> NDArray[np.bool_]:
     different, place = np.unique(flat, return_inverse=True)
     digits = np.array([str(name).removeprefix("-").isdecimal() for name in different], dtype=np.bool_)
     return digits[place].reshape(names.shape)
+
+
+def is_counted(name: str) -> bool:
+    """Whether a name is that of a file that was merely counted: folders everywhere hold a 0001.png.
+
+    >>> is_counted("cat/0001.png"), is_counted("IMG_0012.jpg"), is_counted("ward7-anna.png")
+    (True, True, False)
+    """
+    return COUNTED.fullmatch(name) is not None
 
 
 def _way(ids: Names, sources: Names) -> Names:

@@ -227,8 +227,10 @@ def _read(table: Table, wanted: _Wanted, folder: Path, file: Path | None = None)
         )
     names = files if identity is None and not features and not wanted.text else identity
     ids = None if names is None else texts(table, names)
+    if ids is not None and wanted.id_column is None and not any(ids):
+        names = ids = None  # an empty column that happens to be called like one of names
     if ids is not None and "" in ids:
-        raise InputError(f"Row {ids.index('') + 1} of {table.name} has no {names}; give every row one.")
+        raise InputError(f"Row {ids.index('') + 1} of {table.name} has no {names!r}; give every row one.")
     _same_length(table, used, len(inputs), (*wanted.text, *features, str(files))[0])
     sources = None if source is None else column(table, source)
     if sources is None and ids is None and file is not None:

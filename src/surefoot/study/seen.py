@@ -6,8 +6,11 @@
 
 A name means the same row in two files only where it is more than a number: row 5 of one table is not row 5 of another.
 Where the model's inputs are known and are of the same kind, numbers are not compared; inputs are. Equal inputs are the
-same row where inputs tell rows apart (`telling`). Where they do not, other people share some of them too: about as
-large a share as that of the rows seen whose inputs another of them has. Rows are then refused where far more match.
+same row where inputs tell rows apart (`telling`). Where they do not, other people share some of them too, above all
+those that many of the rows seen have; so only inputs that one row alone had are looked at, which few others hit. Rows
+are refused where far more of them do.
+
+Source: Good (1953), "The population frequencies of species", Biometrika 40 (what was seen once, and is met again).
 """
 
 import re
@@ -23,7 +26,7 @@ from numpy.typing import NDArray
 from surefoot.errors import InputError
 from surefoot.files import read_json, write_json
 from surefoot.rows.copies import telling
-from surefoot.rows.descent import is_number
+from surefoot.rows.descent import is_counted, is_number
 from surefoot.rows.digest import input_digests
 from surefoot.rows.images import ImageFiles
 from surefoot.rows.roles import refuse_seen
@@ -35,8 +38,6 @@ NAMES = "seen.json"
 INPUTS = "seen_inputs.json"
 PRINT = 32
 """Hexadecimal digits of an input's digest."""
-COMMON = 0.9
-"""Where more than this share of rows have the inputs of another, equal inputs say nothing."""
 BLOCK = 1024
 PLACE = re.compile(r"([0-9a-f]{12}:)?(row:)?-?[0-9]+")
 """A name that a reader made of a row's place in a file, or a number."""
@@ -47,20 +48,23 @@ class SeenInputs:
     """The inputs that a model has seen, by their digests.
 
     kind: what they are, such as "784 numbers"; inputs of another kind cannot be compared. telling: whether equal inputs
-    are the same row. repeated: the share of rows whose inputs another row has.
+    are the same row. single: those that one row alone had. usual: how often a row that was never seen has one of these,
+    by Good & Turing: 2 n₂ / n, n₂ of n rows' inputs having been seen twice.
     """
 
     kind: str
     digests: frozenset[str]
     telling: bool
-    repeated: float
+    single: frozenset[str]
+    usual: float
 
     def joined(self, other: "SeenInputs | None") -> "SeenInputs":
         """What a model has seen that has seen both; of another kind only the first, which its inputs are of."""
         if other is None or other.kind != self.kind:
             return self
-        repeated = max(self.repeated, other.repeated)
-        return SeenInputs(self.kind, self.digests | other.digests, self.telling and other.telling, repeated)
+        single = (self.single - other.digests) | (other.single - self.digests)
+        usual = max(self.usual, other.usual)
+        return SeenInputs(self.kind, self.digests | other.digests, self.telling and other.telling, single, usual)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Seen:
     def rows(self, rows: Rows) -> NDArray[np.bool_]:
         """Which of these rows, or a relative of which, the model has seen."""
         matched = self._matched(rows)
-        return self._named(rows) if matched is None else self._named(rows) | (matched & self._means_seen(matched))
+        return self._named(rows) if matched is None else self._named(rows) | (matched & self._means_seen(rows))
 
     def refuse(self, rows: Rows, by: str) -> None:
         """Raise `InputError` when `by`, which has seen this, has seen one of these rows or a relative of it (law 4)."""
@@ -87,7 +91,7 @@ class Seen:
         if (named := self._named(rows)).any():
             raise InputError(_refusal(int(named.sum()), len(rows), "a name", str(rows.ids[named][0]), by))
         matched = self._matched(rows)
-        if matched is not None and matched.any() and self._means_seen(matched):
+        if matched is not None and matched.any() and self._means_seen(rows):
             raise InputError(_refusal(int(matched.sum()), len(rows), "the very inputs", str(rows.ids[matched][0]), by))
 
     def told(self, rows: Rows) -> tuple[str, ...]:
@@ -130,14 +134,15 @@ class Seen:
             return None
         return np.array([each in self.inputs.digests for each in _prints(rows.inputs)], dtype=np.bool_)
 
-    def _means_seen(self, matched: NDArray[np.bool_]) -> bool:
-        """Whether rows with these matches are the rows seen, and not others that look the same."""
+    def _means_seen(self, rows: Rows) -> bool:
+        """Whether rows that have inputs among those seen are the rows seen, and not others that look the same."""
         assert self.inputs is not None
         if self.inputs.telling:
             return True
-        usual, share, count = self.inputs.repeated, float(matched.mean()), len(matched)
+        usual, count = min(1.0, self.inputs.usual), len(rows)
+        share = sum(each in self.inputs.single for each in _prints(rows.inputs)) / count
         chance = usual + 4 * (usual * (1 - usual) / count) ** 0.5
-        return usual <= COMMON and share > max(chance, min((1 + usual) / 2, 3 * usual + 0.05))
+        return share > max(chance, min((1 + usual) / 2, 3 * usual + 0.05))
 
 
 def seen_of_model(model: str | Path) -> Seen | None:
@@ -163,9 +168,9 @@ def inputs_of(parts: Iterable[Rows], names: frozenset[str]) -> SeenInputs | None
     if not prints:
         return None
     different, counts = np.unique(np.array(prints, dtype=np.str_), return_counts=True)
-    repeated = float(counts[counts > 1].sum() / len(prints))
+    single, usual = frozenset[str](different[counts == 1].tolist()), 2 * float((counts == 2).sum()) / len(prints)
     largest = max(taken, key=len)
-    return SeenInputs(_kind_of(largest.inputs), frozenset(different.tolist()), telling(largest.inputs), repeated)
+    return SeenInputs(_kind_of(largest.inputs), frozenset(different.tolist()), telling(largest.inputs), single, usual)
 
 
 def write_seen_inputs(inputs: SeenInputs, folder: Path) -> None:
@@ -175,8 +180,9 @@ def write_seen_inputs(inputs: SeenInputs, folder: Path) -> None:
         {
             "kind": inputs.kind,
             "telling": inputs.telling,
-            "repeated": inputs.repeated,
-            "digests": "".join(sorted(inputs.digests)),
+            "usual": inputs.usual,
+            "single": "".join(sorted(inputs.single)),
+            "several": "".join(sorted(inputs.digests - inputs.single)),
         },
     )
 
@@ -187,9 +193,11 @@ def load_seen_inputs(folder: Path) -> SeenInputs | None:
         return None
     said: Any = read_json(folder / INPUTS)
     try:
-        joined = str(said["digests"])
-        digests = frozenset(joined[start : start + PRINT] for start in range(0, len(joined), PRINT))
-        return SeenInputs(str(said["kind"]), digests, bool(said["telling"]), float(said["repeated"]))
+        single, several = (
+            frozenset(text[start : start + PRINT] for start in range(0, len(text), PRINT))
+            for text in (str(said["single"]), str(said["several"]))
+        )
+        return SeenInputs(str(said["kind"]), single | several, bool(said["telling"]), single, float(said["usual"]))
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{folder / INPUTS} is not what surefoot writes; save the model again.") from None
 
@@ -213,14 +221,15 @@ def _prints(inputs: Inputs) -> list[str]:
 
 
 def _numbers(names: Iterable[str]) -> list[bool]:
-    """Which names say no more than where a row stands: a whole number, or the name of a row without one."""
-    plain: Names = np.array([name.removeprefix("row:") for name in names], dtype=np.str_)
-    return [bool(each) for each in is_number(plain)]
+    """Which names say no more than where a row stands: a number, the name of a row without one, a counted file."""
+    listed = list(names)
+    plain: Names = np.array([name.removeprefix("row:") for name in listed], dtype=np.str_)
+    return [bool(each) or is_counted(name) for name, each in zip(listed, is_number(plain), strict=True)]
 
 
 def _mean_something(names: Iterable[str]) -> bool:
     """Whether any name says more than where in which file a row stands."""
-    return any(PLACE.fullmatch(name) is None for name in names)
+    return any(PLACE.fullmatch(name) is None and not is_counted(name) for name in names)
 
 
 def _refusal(count: int, rows: int, what: str, first: str, by: str) -> str:

@@ -1,7 +1,8 @@
 """By what the ledger knows judge rows again: marks of their inputs, and of names that mean the same in every file.
 
-A name that only says where a row stands ("17", "row:17") is no name: two files that count their rows have all of these
-in common. Predictions without inputs have nothing else, so there it counts together with all names, targets and groups.
+A name that only says where a row stands ("17", "row:17", "cat/0017.png") is no name: two files that count their rows
+have all of these in common. Predictions without inputs have nothing else, so there it counts together with all names,
+targets and groups.
 """
 
 import re
@@ -12,6 +13,7 @@ import torch
 from surefoot.card.row_marks import RowMarks, marks
 from surefoot.files import digest_bytes, digest_file, digest_json
 from surefoot.findings.predictions import Predictions
+from surefoot.rows.descent import is_counted
 from surefoot.rows.digest import input_digests
 from surefoot.rows.images import ImageFiles
 from surefoot.rows.rows import Inputs, LazyInputs, Names, Rows, rooted
@@ -24,7 +26,8 @@ BLOCK = 1024
 
 def marks_of_rows(rows: Rows) -> RowMarks:
     """Marks of rows by their inputs (numbers as float32, image files by their bytes) and by their first source."""
-    names = ["" if PLACE.fullmatch(name) else name for name in _firsts(rows.ids, rows.sources)]
+    firsts = _firsts(rows.ids, rows.sources)
+    names = ["" if PLACE.fullmatch(name) or is_counted(name) else name for name in firsts]
     return marks(inputs=_contents(rows.inputs), names=names)
 
 

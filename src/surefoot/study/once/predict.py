@@ -106,18 +106,26 @@ def judged_rows(opened: OpenedModel, columns: Columns, data: Path) -> tuple[Rows
     them would say that it does better than it does.
     """
     reading = reading_for(opened, columns, data)
+    order = ""
+    if opened.record is None and _in_class_folders(data):
+        order = f"The model's outputs are taken to be the folders in their order: {', '.join(reading.rows.classes)}. "
     if reading.split is None:
-        return reading.rows, ""
+        return reading.rows, order.strip()
     judge = [SPLIT_MEANING.get(value) == "judge" for value in reading.split]
     values = ", ".join(sorted(set(reading.split)))
     if not any(judge):
-        return reading.rows, f"Judged: all rows; the split of {data.name} ({values}) keeps none for judging."
+        return reading.rows, f"{order}Judged: all rows; the split of {data.name} ({values}) keeps none for judging."
     if all(judge):
-        return reading.rows, ""
+        return reading.rows, order.strip()
     named = ", ".join(sorted({value for value, kept in zip(reading.split, judge, strict=True) if kept}))
     others = len(judge) - sum(judge)
-    told = f"Judged: the {sum(judge):,} {named} rows of {data.name}; its other {others:,} were not looked at."
+    told = f"{order}Judged: the {sum(judge):,} {named} rows of {data.name}; its other {others:,} were not looked at."
     return reading.rows.take(torch.tensor(judge).nonzero().ravel()), told
+
+
+def _in_class_folders(data: Path) -> bool:
+    """Whether the labels are names of folders, which whoever trains on them takes in the order of the alphabet."""
+    return data.is_dir() and not (data / "metadata.csv").is_file()
 
 
 def reading_for(opened: OpenedModel, columns: Columns, data: Path) -> Reading:
@@ -132,7 +140,7 @@ def reading_for(opened: OpenedModel, columns: Columns, data: Path) -> Reading:
     if rows.targets.ndim != 1:
         raise InputError(f"{data} has class probabilities as labels; a model is measured on hard labels: give those.")
     words = [name for name in rows.classes if not name.removeprefix("-").isdecimal()]
-    if opened.record is None and words:
+    if opened.record is None and words and not _in_class_folders(data):
         raise InputError(
             f"The labels of {data} are words ({', '.join(rows.classes[:10])}) and the model does not say which of its "
             "outputs means which; number the labels from 0 in the order of the outputs."
