@@ -153,7 +153,7 @@ def test_broken_csv(tmp_path):
     assert message.startswith(f"{path} is not in UTF-8 ('utf-8' codec can't decode")
     assert message.endswith("; save it again as “CSV UTF-8”.")
     path = written(tmp_path / "g.csv", "id,y,f\na,1,2\n,0,1\n")
-    assert refusal(lambda: read_rows(path)) == f"Row 2 of {path} has no id; give every row one."
+    assert refusal(lambda: read_rows(path)) == f"Row 2 of {path} has no 'id'; give every row one."
 
 
 def test_broken_npz(tmp_path):
@@ -306,3 +306,8 @@ def test_an_attribute_with_too_many_values(tmp_path):
         "The attribute age has 1500 different values; groups need one with a few (at most 1000): "
         "put its values into bands first."
     )
+
+
+def test_an_empty_column_without_a_name_names_no_rows(tmp_path):
+    path = written(tmp_path / "a.csv", ",x,y\n,0.5,0\n,0.7,1\n")
+    assert len(read_rows(path).rows) == 2
