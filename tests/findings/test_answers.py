@@ -181,3 +181,82 @@ def test_what_was_read_is_told(tmp_path: Path) -> None:
     assert "40 groups, the smallest of 1 row: the worst of so many says little" in many[-2]
     ready = read_told(table(tmp_path, **columns, group="abcd" * 10)).told
     assert ready[2] == "groups: group as it stands, not crossed with the class: 4 groups"
+
+
+def beside(folder: Path, **columns: object) -> ReadPredictions:
+    return read_told(table(folder, **columns))
+
+
+CHOICE = (0.9, 0.6, 0.8, 0.7)
+"""How sure the model of `P` was of its own choice."""
+
+
+@pytest.mark.parametrize(
+    ("labels", "said", "name", "of"),
+    [
+        (NUMBERS, NUMBERS, "probability", 1), (NUMBERS, NUMBERS, "p1", 1), (NUMBERS, NUMBERS, "prob_1", 1),
+        (NUMBERS, ("False", "True", "True", "False"), "p", 1), (WORDS, WORDS, "prob", "pos"),
+        ("abba", "abba", "prob", "b"), ("abba", "ABBA", "p", "b"),
+    ],
+)  # fmt: skip
+def test_how_sure_a_model_was_of_its_own_choice(labels, said, name, of, tmp_path: Path) -> None:
+    """No threshold on it gives the predicted classes: it is the probability of no class."""
+    path = table(tmp_path, label=labels, prediction=said, **{name: CHOICE})
+    with pytest.raises(AskAgain) as caught:
+        read_told(path)
+    assert str(caught.value) == (
+        f"No threshold on {name} in {path} gives the predicted classes in prediction: {name} may be how sure the model "
+        f"was of its own choice, or something else. Judge what was predicted (--prediction prediction), or say "
+        f"--probabilities {name} if it is the probability of {of}."
+    )
+    assert caught.value.add == ("--prediction", "prediction")
+    assert read_told(path, prediction="prediction").predictions.correct().tolist() == [[1, 1, 1, 1]]
+    assert of_last(read_told(path, probabilities=[name])) == list(CHOICE)
+
+
+def test_predicted_classes_that_a_threshold_gives(tmp_path: Path) -> None:
+    for said in (NUMBERS, (0, 0, 1, 0), (0, 0, 0, 0), (1, 1, 1, 1), (0, 1, 1, 1), "abba", (0.1, 0.2, 0.3, 0.4)):
+        assert of_last(beside(tmp_path, label=NUMBERS, prediction=said, p=P)) == list(P), said
+    for said in ((0, 0, 0, 0), (1, 0, 0, 1)):  # every choice was against a probability of a half and more
+        with pytest.raises(AskAgain):
+            beside(tmp_path, label=NUMBERS, prediction=said, p=CHOICE)
+    assert of_last(beside(tmp_path, label=WORDS, y_pred=WORDS, p_neg=Q)) == list(P)
+    several = beside(tmp_path, label="abca", prediction="abca", probability=P)
+    assert several.predictions.decisions
+    assert several.told[-1] == "not used: probability"
+
+
+@pytest.mark.parametrize("other", ["value", "id", "rain"])
+def test_other_columns_that_begin_alike(other: str, tmp_path: Path) -> None:
+    """Those of the classes sum to 1 alone; with a class that no row has, all of them do."""
+    values = (7, 8, 9, 10) if other == "id" else (0.3, 0.001, 0.2, 0.7)
+    read = beside(tmp_path, label=NUMBERS, p_0=Q, p_1=P, **{f"p_{other}": values})
+    assert of_last(read) == list(P)
+    assert read.answer.columns == ("p_0", "p_1")
+    assert read.told[-1] == f"not used: p_{other}"
+    rest = (0.1, 0, 0, 0)
+    unseen = beside(tmp_path, label=WORDS, p_neg=(0.8, 0.4, 0.2, 0.7), p_pos=P, **{f"p_{other}": rest})
+    assert unseen.predictions.classes == ("neg", "pos", other)
+    decided = beside(tmp_path, label=NUMBERS, p_value=P, p_area=P, prediction=NUMBERS)
+    assert decided.answer.columns == ("prediction",)
+
+
+def test_columns_that_begin_alike_and_never_sum_to_one(tmp_path: Path) -> None:
+    path = table(tmp_path, label=NUMBERS, prob_1=P, prob_rain=P)
+    with pytest.raises(AskAgain, match=r"^Not all of prob_1, prob_rain in .* do not sum to 1; name") as caught:
+        read_told(path)
+    assert caught.value.add == ("--probabilities", "prob_1")
+    assert of_last(read_told(path, probabilities=["prob_1"])) == list(P)
+    with pytest.raises(AskAgain) as caught:
+        beside(tmp_path, label=NUMBERS, p_0=P, p_1=P, p_value=P)
+    assert caught.value.add == ("--probabilities", "p_0,p_1")
+
+
+def test_numbers_with_zeros_before_them_are_names(tmp_path: Path) -> None:
+    labels = ("00", "01", "01", "00")
+    for columns in ({"p_00": Q, "p_01": P}, {"p_01": P}, {"probability": P}, {"prediction": labels}):
+        read = beside(tmp_path, label=labels, **columns)
+        assert read.predictions.classes == ("00", "01"), columns
+        assert read.predictions.correct().tolist() == [[1, 1, 1, 1]], columns
+    with pytest.raises(InputError):
+        beside(tmp_path, label=("0", "01", "1", "0"), p=P)

@@ -110,6 +110,22 @@ def test_a_missing_and_a_broken_file_are_told_apart(tmp_path: Path) -> None:
         load_user_module(f"{empty}:Net", trust_code=True)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "import sys\nsys.exit(0)\n",
+            "{code} calls sys.exit when it is imported; put that under if __name__ == '__main__'.",
+        ),
+        ("def Net():\n    raise SystemExit\n", "{code}:Net calls sys.exit when it is built; let it return the model."),
+    ],
+)
+def test_code_that_would_end_the_program_is_refused(code: Path, text: str, message: str) -> None:
+    code.write_text(text)
+    with pytest.raises(InputError, match=f"^{re.escape(message.format(code=code))}$"):
+        load_user_module(f"{code}:Net", trust_code=True)
+
+
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict", "model"])
 def test_weights_are_found_in_what_training_loops_save(tmp_path: Path, wrapper: str | None) -> None:
     module = nn.Linear(3, 2)

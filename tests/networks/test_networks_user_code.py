@@ -121,6 +121,60 @@ def test_what_stands_beside_hides_installed_packages_but_not_python_and_not_torc
     assert not is_beside("absent", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "reached"),
+    [
+        ("net.py", "from .logging import L", "logging/__init__.py"),
+        ("net.py", "from .torch import layers", "torch/layers.py"),
+        ("net.py", "from . import json", "json.py"),
+        ("blocks/scale.py", "from ..others.plot import COLOUR", "others/plot.py"),
+        ("blocks/deep/more.py", "from ...others import plot", "others/plot.py"),
+        ("blocks/deep/more.py", "from ... import others", "others/plot.py"),
+    ],
+)
+def test_a_relative_import_is_followed_wherever_it_leads_and_whatever_it_is_called(
+    net: Path, file: str, text: str, reached: str
+) -> None:
+    path = net.parent / reached
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("L = COLOUR = 1\n")
+    (net.parent / file).write_text(f"{NET if file == 'net.py' else ''}{text}\n")
+    before = digest_code(net)
+    path.write_text("L = COLOUR = 2\n")
+    assert digest_code(net) != before
+
+
+@pytest.mark.parametrize("text", ["from .others import plot", "from ....others import plot", "import logging"])
+def test_a_relative_import_that_stays_inside_or_goes_beyond_reaches_nothing(net: Path, text: str) -> None:
+    (net.parent / "logging.py").write_text("")
+    (net.parent / "blocks" / "scale.py").write_text(text + "\n")
+    assert not {"logging/__init__.py", "others/plot.py"} & set(user_code.user_code(net).files)
+
+
+def test_of_a_namespace_in_several_folders_every_part_counts(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("one", "two"):
+        (tmp_path / part / "space_of_this_test").mkdir(parents=True)
+        (tmp_path / part / "space_of_this_test" / f"{part}.py").write_text("X = 1\n")
+        monkeypatch.syspath_prepend(tmp_path / part)
+    net.write_text("from space_of_this_test import one, two\n")
+    for part in ("one", "two"):
+        before = digest_code(net)
+        (tmp_path / part / "space_of_this_test" / f"{part}.py").write_text("X = 2\n")
+        assert digest_code(net) != before
+
+
+def test_a_module_that_wins_over_a_folder_of_its_name_is_read(net: Path) -> None:
+    (net.parent / "blocks.py").write_text("import others.plot\n")
+    assert "others/plot.py" in user_code.user_code(net).files
+
+
 def test_code_that_is_not_python_is_left_for_when_it_runs(net: Path) -> None:
     net.write_text("import (\n")
     assert re.fullmatch("[0-9a-f]{64}", digest_code(net))
+
+
+def test_a_module_that_no_file_holds_does_not_count(net: Path) -> None:
+    net.write_text("import __hello__\n")
+    assert not user_code.user_code(net).elsewhere

@@ -4,10 +4,13 @@ import os
 import pickle
 import py_compile
 import re
+import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from inspect import getsourcefile
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -15,6 +18,7 @@ from torch import nn
 
 from surefoot.errors import InputError
 from surefoot.networks.user import USER_MODULE, load_user_module
+from surefoot.networks.user_code import digest_code
 from surefoot.networks.user_run import run_code
 
 NET = """\
@@ -173,3 +177,132 @@ def test_a_neighbour_that_fails_is_forgotten_and_can_be_mended(tmp_path: Path) -
         load_user_module(f"{net}:Net", trust_code=True)
     (tmp_path / "scaling.py").write_text("SCALE = 1 / 1\n")
     assert load_user_module(f"{net}:Net", trust_code=True).scale == 1.0
+
+
+MODEL = "from torch import nn\nclass Net(nn.Linear):\n    def __init__(self):\n        super().__init__(2, 2)\n"
+
+
+def model(folder: Path, text: str, others: Mapping[str, str] = MappingProxyType({})) -> Path:
+    """A file with a model in it, and others beside it."""
+    for name, content in {"net": text, **others}.items():
+        path = folder / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return folder / "net.py"
+
+
+ON_PATH = "import sys, os\nsys.path.insert(0, os.path.join(os.path.dirname(__file__), 'lib'))\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{ON_PATH}from far_of_this_test import SCALE\n{MODEL}",
+        f"{ON_PATH}import importlib\nimportlib.import_module('far_of_this_test')\n{MODEL}",
+        f"{ON_PATH}try:\n    from far_of_this_test import SCALE\n    1 / 0\nexcept ZeroDivisionError: pass\n{MODEL}",
+        f"import importlib\nimportlib.import_module('.lib.far_of_this_test', __package__)\n{MODEL}",
+        f"{ON_PATH.replace('sys.path', 'PATH = sys.path')}{MODEL}        import importlib, sys\n"
+        "        sys.path.append(os.path.join(os.path.dirname(__file__), 'lib'))\n"
+        "        importlib.import_module('far_of_this_test')\n",
+    ],
+    ids=["path", "importlib", "caught", "relative", "built"],
+)
+def test_code_reached_in_another_way_is_refused_each_time_and_changes_no_digest(tmp_path: Path, text: str) -> None:
+    net = model(tmp_path, text, {"lib/far_of_this_test": "SCALE = 1.0\n"})
+    digest, path = digest_code(net), list(sys.path)
+    for _ in range(2):
+        with pytest.raises(InputError) as refused:
+            load_user_module(f"{net}:Net", trust_code=True)
+        assert str(refused.value) == (
+            f"{net} imports {tmp_path / 'lib' / 'far_of_this_test.py'} in a way that its text does not show; import it "
+            "by a statement (import lib.far_of_this_test), so that a change of it is noticed."
+        )
+        assert (digest_code(net), sys.path) == (digest, path)
+        assert "far_of_this_test" not in sys.modules
+
+
+def test_code_reached_after_the_model_was_built_is_refused(tmp_path: Path) -> None:
+    late = "    def forward(self, x):\n        import sys\n        sys.path.append(self.where)\n"
+    late += "        from upper_of_this_test import SCALE\n        return x * SCALE\n"
+    net = model(tmp_path / "net", MODEL + late)
+    (tmp_path / "upper_of_this_test.py").write_text("SCALE = 1.0\n")
+    module = load_user_module(f"{net}:Net", trust_code=True)
+    module.where = str(tmp_path)
+    try:
+        with pytest.raises(InputError) as refused:
+            module(torch.zeros(1, 2))
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("upper_of_this_test", None)
+    assert str(refused.value) == (
+        f"{net} imports {tmp_path / 'upper_of_this_test.py'} in a way that its text does not show; import it by a "
+        "statement (with its folder on PYTHONPATH or beside net.py), so that a change of it is noticed."
+    )
+
+
+def test_a_neighbour_under_its_plain_name_must_not_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python keeps it for as long as the process lives."""
+    monkeypatch.syspath_prepend(tmp_path)
+    net = model(tmp_path, f"import importlib\nimportlib.import_module('plain_of_this_test')\n{MODEL}")
+    (tmp_path / "plain_of_this_test.py").write_text("X = 1\n")
+    for _ in range(2):
+        load_user_module(f"{net}:Net", trust_code=True)
+    (tmp_path / "plain_of_this_test.py").write_text("X = 2\n")
+    with pytest.raises(InputError, match=r"has changed since this process loaded it; start Python anew, or import it"):
+        load_user_module(f"{net}:Net", trust_code=True)
+    del sys.modules["plain_of_this_test"]
+
+
+def test_what_importlib_brings_of_a_package_that_counts_is_run_like_the_rest(tmp_path: Path) -> None:
+    text = "import importlib, heads\nlate = importlib.import_module(f'{heads.__name__}.late')\n" + MODEL
+    net = model(tmp_path, text, {"heads/__init__": "", "heads/late": "import tool\nX = tool.X\n", "tool": "X = 1\n"})
+    assert run_code(net).late.X == 1
+    model(tmp_path, text, {"tool": "X = 2\n"})
+    assert run_code(net).late.X == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "others"),
+    [
+        ("from pkg.sub import X\n", {"pkg/sub": "from ..other.m import Y\nX = 1\n", "other/m": "Y = 1\n"}),
+        ("from models.net import X\n", {"models/net": "from ..blocks.b import X\n", "blocks/b": "X = 1\n"}),
+        ("from .logging import L\n", {"logging/__init__": "L = 1\n"}),
+        ("from .torch import layers\n", {"torch/__init__": "", "torch/layers": ""}),
+        ("from .test.nets import L\n", {"test/nets": "L = 1\n"}),
+    ],
+)
+def test_ordinary_relative_imports_run(tmp_path: Path, text: str, others: dict[str, str]) -> None:
+    net = model(tmp_path, text + MODEL, others)
+    assert isinstance(load_user_module(f"{net}:Net", trust_code=True), nn.Linear)
+
+
+def test_a_file_may_import_in_threads_while_it_runs(tmp_path: Path) -> None:
+    """Run in a process of its own, which can be ended when it hangs."""
+    text = (
+        "from concurrent.futures import ThreadPoolExecutor\ndef work(i):\n    from pk import m\n    import other\n"
+        "    from . import third\n    return m.X\n"
+        "with ThreadPoolExecutor(4) as pool:\n    assert list(pool.map(work, range(8))) == [1] * 8\n" + MODEL
+    )
+    slow = "import time\ntime.sleep(0.1)\n"
+    net = model(tmp_path, text, {"pk/__init__": slow, "pk/m": f"{slow}X = 1\n", "other": "", "third": ""})
+    run = f"from surefoot.networks.user import load_user_module\nload_user_module({f'{net}:Net'!r}, True)"
+    subprocess.run([sys.executable, "-c", run], check=True, timeout=60)
+
+
+def test_a_file_that_its_neighbour_imports_is_the_one_that_runs(tmp_path: Path) -> None:
+    same = "import net\nfrom . import net as again\ndef same(module):\n    from net import Net\n"
+    same += "    assert net is again\n    return isinstance(module, Net)\n"
+    net = model(tmp_path, f"import helper\n{MODEL}", {"helper": same})
+    module = run_code(net)
+    assert module.helper.same(module.Net())
+
+
+def test_a_package_of_the_files_own_name_is_not_the_file(tmp_path: Path) -> None:
+    net = model(tmp_path, f"from net import X\n{MODEL}", {"net/__init__": "X = 1\n"})
+    assert run_code(net).X == 1
+
+
+def test_a_class_of_the_file_can_be_pickled_while_it_runs(tmp_path: Path) -> None:
+    net = model(tmp_path, f"import pickle\n{MODEL}again = pickle.loads(pickle.dumps(Net()))\n")
+    module = run_code(net)
+    assert isinstance(module.again, module.Net)

@@ -6,38 +6,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.errors import InputError
-from surefoot.findings.answers import Answer
-from surefoot.findings.names import AskAgain, between_zero_and_one
+from surefoot.findings.answers import FAR, Answer, classes_of
+from surefoot.findings.names import AskAgain, between_zero_and_one, written_alike
 from surefoot.rows.arrays import class_numbers
 from surefoot.rows.tables import Table, numbers, texts
 
 __all__ = ["values_of"]
 
-FAR = 1e-3
-"""How far the probabilities of a row may be from a sum of 1."""
-
 
 def values_of(
     table: Table, answer: Answer, labels: Sequence[str], places: Sequence[str]
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Probabilities `[rows, classes]` and the classes; of predicted classes, zeros and ones.
+) -> tuple[NDArray[np.float64], tuple[str, ...], str]:
+    """Probabilities `[rows, classes]`, the classes, and how predicted classes were read; of these, zeros and ones.
 
     places: where each row stands. Raises `InputError` for cells that are missing, that are no numbers, are outside
-    [0, 1] or do not sum to 1, and for numbers where predicted classes are expected.
+    [0, 1] or do not sum to 1, for numbers where predicted classes are expected, and for classes that are not those of
+    the labels.
     """
     if not answer.classes:
         return _certain(table, answer.columns[0], labels, places)
     read = np.stack([numbers(table, name).astype(np.float64) for name in answer.columns], axis=1)
     _refuse_improbable(table, answer, read, places)
     if answer.of is None:
-        return read, answer.classes
+        return read, answer.classes, ""
     first = answer.classes[0] == answer.of
-    return np.concatenate([read, 1 - read] if first else [1 - read, read], axis=1), answer.classes
+    return np.concatenate([read, 1 - read] if first else [1 - read, read], axis=1), answer.classes, ""
 
 
 def _certain(
     table: Table, decided: str, labels: Sequence[str], places: Sequence[str]
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+) -> tuple[NDArray[np.float64], tuple[str, ...], str]:
     """Zeros and ones of predicted classes; the classes are those of labels and predictions."""
     said = texts(table, decided)
     missing = [place for place, value in zip(places, said, strict=True) if not value]
@@ -48,7 +46,7 @@ def _certain(
     among = set(labels)
     within = None if set(said) <= among else between_zero_and_one(table, decided)
     if within is not None and (parts := np.flatnonzero(within != np.round(within))).size:
-        classes = class_numbers(labels, None, places)[1]
+        classes = classes_of(labels, places)
         told = (
             f"The column {decided!r} of {table.name} holds numbers between 0 and 1 (such as {said[parts[0]]} in "
             f"{places[parts[0]]}), not classes"
@@ -61,8 +59,10 @@ def _certain(
                 drop="--prediction",
             )
         raise InputError(f"{told}; name a column of predicted classes, or the probabilities with --probabilities.")
-    numbered, classes = class_numbers([*labels, *said], None, [*places, *places])
-    return np.eye(len(classes))[numbered[len(labels) :].numpy()], classes
+    said, note = written_alike(among - {""}, said, decided)
+    both, twice = [*labels, *said], [*places, *places]
+    numbered, classes = class_numbers(both, classes_of(both, twice), twice)
+    return np.eye(len(classes))[numbered[len(labels) :].numpy()], classes, note
 
 
 def _refuse_improbable(table: Table, answer: Answer, values: NDArray[np.float64], places: Sequence[str]) -> None:

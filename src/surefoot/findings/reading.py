@@ -14,7 +14,7 @@ from torch import Tensor
 
 from surefoot.errors import InputError
 from surefoot.findings.answers import Answer, find_answer, no_answer
-from surefoot.findings.names import DECISIONS, few_valued, find_target, listed
+from surefoot.findings.names import DECISIONS, few_valued, find_target, listed, written_alike
 from surefoot.findings.predictions import Predictions
 from surefoot.findings.probabilities import values_of
 from surefoot.findings.told import told_of_groups
@@ -23,7 +23,7 @@ from surefoot.rows.grouping import MEMBER, attribute_texts, columns_behind, memb
 from surefoot.rows.rows import Groups, Names, no_groups
 from surefoot.rows.tables import Table, column, place_of, read_table, texts
 
-__all__ = ["ReadPredictions", "holds_predictions", "read_predictions", "read_told"]
+__all__ = ["GROUPS", "ReadPredictions", "holds_predictions", "read_predictions", "read_told"]
 
 GROUPS = ("group", "groups")
 IDS = ("id", "ids")
@@ -131,7 +131,7 @@ def read_told(
     )
     if answer is None:
         raise no_answer(table, labels, free, places)
-    values, classes = values_of(table, answer, labels, places)
+    values, classes, note = values_of(table, answer, labels, places)
     targets, classes = class_numbers(labels, classes, places)
     if seeded is not None and identity is None:
         raise InputError(f"{path} has the column {seeded!r} but no id; name each row, so that seeds can be matched.")
@@ -149,7 +149,7 @@ def read_told(
     seeds = "" if seeded is None else f" ({len(order)} seeds of {len(first):,})"
     lines = (
         f"Read {table.name}: {len(labels):,} rows{seeds}{''.join(f', {note}' for note in table.notes)}",
-        f"labels: {target} (classes {listed(classes, 8)}); {answer.told}",
+        f"labels: {target} (classes {listed(classes, 8)}); {answer.told}{f' ({note})' if note else ''}",
         *told_of_groups(table, grouping, occurring, empty, could_be, ready=(*GROUPS, *member)),
         *([f"not used: {listed(left)}"] if left else []),
         *other,
@@ -215,7 +215,10 @@ def _other_decisions(
     said: list[str] = []
     likeliest = np.array(classes, dtype=np.str_)[values.argmax(axis=1)]
     for name in (each for each in left if each.lower() in DECISIONS):
-        decided = np.array(texts(table, name), dtype=np.str_)
+        try:
+            decided = np.array(written_alike(classes, texts(table, name), name)[0], dtype=np.str_)
+        except InputError:
+            continue
         count = int((decided != likeliest).sum())
         if count and set(decided.tolist()) <= {*classes}:
             said.append(

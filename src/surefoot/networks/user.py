@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import torch
@@ -15,7 +16,7 @@ from surefoot.errors import InputError
 from surefoot.files import read_tensors
 from surefoot.networks.network import Parameters
 from surefoot.networks.user_code import is_beside
-from surefoot.networks.user_run import USER_MODULE, run_code
+from surefoot.networks.user_run import USER_MODULE, run_code, watched
 
 __all__ = ["USER_MODULE", "fit_weights", "load_user_module", "read_foreign_weights"]
 
@@ -42,7 +43,8 @@ def load_user_module(named: str, trust_code: bool) -> nn.Module:
             f"{named} is code that would run on this machine; if you trust {path}, pass --trust-code "
             "(in Python: trust_code=True)."
         )
-    public = _run(path)
+    ran = _run(path)
+    public: dict[str, Any] = vars(ran)
     if name not in public:
         defined = [key for key, value in public.items() if isinstance(value, type) and issubclass(value, nn.Module)]
         close = get_close_matches(name, defined, n=1, cutoff=0)
@@ -54,7 +56,12 @@ def load_user_module(named: str, trust_code: bool) -> nn.Module:
     if not callable(found):
         raise InputError(f"{named} is a {type(found).__name__}; name a class, a function or an nn.Module.")
     try:
-        module = found()
+        with watched(ran):
+            module = found()
+    except InputError:
+        raise
+    except SystemExit as error:
+        raise InputError(f"{named} calls sys.exit when it is built; let it return the model.") from error
     except Exception as error:
         raise InputError(
             f"{named} could not be built without arguments ({type(error).__name__}: {error}); give every argument "
@@ -127,12 +134,16 @@ def fit_weights(module: nn.Module, weights: Parameters, source: str) -> Paramete
     return {name: weights.get(name, tensor).to(tensor.dtype, copy=True) for name, tensor in own.items()}
 
 
-def _run(path: Path) -> dict[str, Any]:
-    """The names that a user's file defines."""
+def _run(path: Path) -> ModuleType:
+    """The module that a user's file becomes."""
     try:
-        return vars(run_code(path))
+        return run_code(path)
     except InputError:
         raise
+    except SystemExit as error:
+        raise InputError(
+            f"{path} calls sys.exit when it is imported; put that under if __name__ == '__main__'."
+        ) from error
     except ModuleNotFoundError as error:
         advice = "mend the file."
         if (first := str(error.name).partition(".")[0]) and is_beside(first, path.resolve().parent):

@@ -15,11 +15,13 @@ from pathlib import Path
 from surefoot.errors import InputError
 from surefoot.files import digest_file, digest_json
 
-__all__ = ["UserCode", "digest_code", "is_beside", "user_code"]
+__all__ = ["LIBRARIES", "OURS", "UserCode", "digest_code", "is_beside", "user_code"]
 
 MOST = 2000  # Python files, or folders, of one imported package
 OURS = frozenset({"PIL", "numpy", "surefoot", "torch"})
 """Libraries whose versions are in every address anyway; a folder of that name beside a model does not hide them."""
+LIBRARIES = frozenset({"dist-packages", "site-packages"})
+"""Folders that libraries are installed in, which count by their versions."""
 READ = (".bin", ".json", ".npy", ".npz", ".pt", ".pth", ".safetensors", ".toml", ".yaml", ".yml")
 """How the names of files end that code reads when it builds a model."""
 
@@ -63,25 +65,27 @@ def user_code(file: Path) -> UserCode:
     folder = file.parent
     code = UserCode(file, {each.name: each for each in sorted({file, *folder.glob("*.py")}) if each.is_file()})
     unread = [file]
-    known: set[str] = set()
+    known: set[tuple[str, bool]] = set()
     while unread:
         reading = unread.pop()
         tree = _parsed(reading)
         for name in _texts(tree):
             if name.endswith(READ) and (folder / name).is_file():
                 code.named[name] = folder / name
-        for name in set(_imported(tree, reading.parent == folder)) - known:
-            known.add(name)
-            unread += _take(name, folder, code)
+        for name, relative in set(_imported(tree, _depth(reading, folder))) - known:
+            known.add((name, relative))
+            unread += _take(name, relative, folder, code)
     return code
 
 
-def is_beside(name: str, folder: Path) -> bool:
+def is_beside(name: str, folder: Path, relative: bool = False) -> bool:
     """Whether a user's module in `folder` that imports `name` is given what stands beside it.
 
     Python's own modules and the libraries that surefoot computes with are not replaced, and a folder without
-    `__init__.py` gives way to an installed package, as everywhere in Python.
+    `__init__.py` gives way to an installed package, as everywhere in Python; a relative import means neither.
     """
+    if relative:
+        return (folder / f"{name}.py").is_file() or (folder / name).is_dir()
     if name in sys.stdlib_module_names or name in OURS:
         return False
     if (folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file():
@@ -92,26 +96,28 @@ def is_beside(name: str, folder: Path) -> bool:
     return elsewhere is None or elsewhere.origin is None
 
 
-def _take(name: str, folder: Path, code: UserCode) -> list[Path]:
+def _take(name: str, relative: bool, folder: Path, code: UserCode) -> list[Path]:
     """Put what a first name of an import stands for into `code`; the files that are to be read in turn."""
-    if is_beside(name, folder):
-        package = folder / name
-        found = list(_python_files(package, code.file)) if package.is_dir() else [folder / f"{name}.py"]
+    if is_beside(name, folder, relative):
+        package, module = folder / name, folder / f"{name}.py"
+        found = list(_python_files(package, code.file)) if package.is_dir() else []
+        found += [module] if module.is_file() else []
         code.files.update({each.relative_to(folder).as_posix(): each for each in found})
         return found
-    if name in sys.stdlib_module_names or name in OURS:
+    if relative or name in sys.stdlib_module_names or name in OURS:
         return []
     spec = _found(name)
-    place = None if spec is None else next(iter(spec.submodule_search_locations or ()), spec.origin)
-    if place is None:
-        return []
-    root = Path(place)
-    if {"site-packages", "dist-packages"} & {*root.parts}:
-        code.libraries[name] = _version(name, root)
-        return []
-    found = list(_python_files(root, code.file)) if root.is_dir() else [root]
-    code.elsewhere.update({each.relative_to(root.parent).as_posix(): each for each in found})
-    return found
+    places = [] if spec is None else [*(spec.submodule_search_locations or ())] or [spec.origin]
+    taken: list[Path] = []
+    for root in (Path(place) for place in places if place is not None and Path(place).exists()):
+        if LIBRARIES & {*root.parts}:
+            code.libraries[name] = _version(name, root)
+            continue
+        found = list(_python_files(root, code.file)) if root.is_dir() else [root]
+        for each in found:
+            code.elsewhere.setdefault(each.relative_to(root.parent).as_posix(), each)
+        taken += found
+    return taken
 
 
 def _found(name: str) -> ModuleSpec | None:
@@ -159,16 +165,24 @@ def _parsed(file: Path) -> ast.Module:
         return ast.Module([], [])
 
 
-def _imported(tree: ast.Module, beside: bool) -> Iterator[str]:
-    """The first names of all imports, wherever in the file they stand; relative ones where it stands beside."""
+def _depth(file: Path, folder: Path) -> int | None:
+    """How many packages below the folder a file lies in; None where it does not lie there."""
+    return len(file.parent.relative_to(folder).parts) if file.is_relative_to(folder) else None
+
+
+def _imported(tree: ast.Module, depth: int | None) -> Iterator[tuple[str, bool]]:
+    """The first names of all imports, wherever in the file they stand, and whether they are relative.
+
+    A relative import counts where it reaches the folder of the model; one that stays in a package finds it counted.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (each.name.partition(".")[0] for each in node.names)
-        elif isinstance(node, ast.ImportFrom) and (not node.level or (beside and node.level == 1)):
+            yield from ((each.name.partition(".")[0], False) for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and (not node.level or node.level - 1 == depth):
             if node.module is not None:
-                yield node.module.partition(".")[0]
+                yield node.module.partition(".")[0], node.level > 0
             else:
-                yield from (each.name for each in node.names)
+                yield from ((each.name, True) for each in node.names)
 
 
 def _texts(tree: ast.Module) -> Iterator[str]:

@@ -17,9 +17,9 @@ from surefoot.card.card import Card, Record, RoleSummary, Subject
 from surefoot.card.claims import Claim
 from surefoot.errors import InputError
 from surefoot.files import digest_file, digest_json, digest_tensor
-from surefoot.findings.names import AskAgain
+from surefoot.findings.names import AskAgain, listed
 from surefoot.findings.predictions import Predictions, predictions_for
-from surefoot.findings.reading import ReadPredictions, read_told
+from surefoot.findings.reading import GROUPS, ReadPredictions, read_told
 from surefoot.findings.told import without_rows
 from surefoot.networks.weights import OpenedModel, open_model
 from surefoot.progress import Progress, silent
@@ -94,7 +94,7 @@ def card_from_predictions(
         )
     made = [parse_claim(claim, MODEL, confidence) for claim in claims]
     for text, claim in zip(claims, made, strict=True):
-        _refuse_without_groups(text, claim, read)
+        _refuse_without_groups(text, claim, read, groups)
     asked = Asked(
         road="card",
         name=path.stem,
@@ -238,12 +238,18 @@ def summary_of_role(role: str, rows: Rows) -> RoleSummary:
     return RoleSummary(role, len(rows), len(rows.origins()), counts)
 
 
-def _refuse_without_groups(text: str, claim: Claim, read: ReadPredictions) -> None:
+def _refuse_without_groups(text: str, claim: Claim, read: ReadPredictions, named: Sequence[str]) -> None:
     """A claim on the worst group needs groups, all with rows."""
     if claim.finding not in OF_GROUPS:
         return
     groups = read.predictions.groups
     if not groups.names:
+        empty = tuple(named) or tuple(name for name in GROUPS[:1] if name in read.table.columns)
+        if empty:
+            raise InputError(
+                f'The claim "{text}" needs groups, and no row of {read.table.name} has a value in {listed(empty)}; '
+                "fill it in, or name another column with --groups."
+            )
         could = f"; columns that could be: {', '.join(read.could_be[:6])}" if read.could_be else ""
         offered = ("--groups", read.could_be[0]) if read.could_be else ()
         raise AskAgain(f'The claim "{text}" needs --groups{could}.', *offered)
