@@ -59,7 +59,8 @@ def page(card: Card) -> str:
         drawn = _drawn(card, card.reliability)
         sections.append(("calibration", "Calibration", together([_lead(lead + drawn), calibration_panel(card)])))
     if card.confusion:
-        lead = f"Of each true class, the share predicted as each class, over all seeds.{_drawn(card, card.confusion)}"
+        seeds = ", over all seeds" if len(card.record.seeds) > 1 else ""
+        lead = f"Of each true class, the share predicted as each class{seeds}.{_drawn(card, card.confusion)}"
         sections.append(("confusion", "Confusion", together([_lead(lead), confusion_panel(card)])))
     if card.gallery:
         lead = (
