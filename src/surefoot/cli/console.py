@@ -197,7 +197,7 @@ def _tell(card: "Card", folder: Path, beneath: tuple[str, ...], extra: tuple[str
     if level is not None:
         console.print(f"In brackets: {show_level(level)} intervals.", style="dim")
     if several and card.chosen is not None:
-        console.print("* chosen on rows held out for choosing", style="dim")
+        console.print("* chosen by the choose rows (one that learned on them: by halves of them)", style="dim")
     if not card.claims:
         name = WORST if any(measured) else "accuracy"
         console.print(f'To have a verdict, claim what must hold, such as: --claim "{name} >= 0.8"', style="dim")

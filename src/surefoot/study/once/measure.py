@@ -174,7 +174,9 @@ def look(
     """
     began = time.perf_counter()
     opened = open_model(model, trust_code=trust_code, weights=weights, head=head)
-    rows, judged = judged_rows(opened, columns, data)
+    rows, judged = judged_rows(
+        opened, columns, data, data.name if behind is None else behind.title.rpartition(" on ")[2]
+    )
     rows = with_groups_of(opened, rows)
     seen = seen_of_model(model)
     if seen is not None:

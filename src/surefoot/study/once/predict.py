@@ -99,11 +99,11 @@ def rows_for(opened: OpenedModel, columns: Columns, data: Path) -> Rows:
     return reading_for(opened, columns, data).rows
 
 
-def judged_rows(opened: OpenedModel, columns: Columns, data: Path) -> tuple[Rows, str]:
+def judged_rows(opened: OpenedModel, columns: Columns, data: Path, called: str) -> tuple[Rows, str]:
     """Those rows of `reading_for` that the file's split keeps for judging, all where it keeps none, and which in words.
 
     The other rows of a split are for training and choosing: the model may have been trained on them, and a look at
-    them would say that it does better than it does.
+    them would say that it does better than it does. called: the data, as the user knows it.
     """
     reading = reading_for(opened, columns, data)
     order = ""
@@ -114,12 +114,12 @@ def judged_rows(opened: OpenedModel, columns: Columns, data: Path) -> tuple[Rows
     judge = [SPLIT_MEANING.get(value) == "judge" for value in reading.split]
     values = ", ".join(sorted(set(reading.split)))
     if not any(judge):
-        return reading.rows, f"{order}Judged: all rows; the split of {data.name} ({values}) keeps none for judging."
+        return reading.rows, f"{order}Judged: all rows; the split of {called} ({values}) keeps none for judging."
     if all(judge):
         return reading.rows, order.strip()
     named = ", ".join(sorted({value for value, kept in zip(reading.split, judge, strict=True) if kept}))
     others = len(judge) - sum(judge)
-    told = f"{order}Judged: the {sum(judge):,} {named} rows of {data.name}; its other {others:,} were not looked at."
+    told = f"{order}Judged: the {sum(judge):,} {named} rows of {called}; its other {others:,} were not looked at."
     return reading.rows.take(torch.tensor(judge).nonzero().ravel()), told
 
 
