@@ -32,6 +32,7 @@ from surefoot.progress import Progress, silent
 from surefoot.rows.digest import input_digests
 from surefoot.rows.images import ImageFiles
 from surefoot.rows.rows import Inputs, Rows
+from surefoot.study.numerics import require_device
 
 __all__ = ["Extracted", "encoder_identity", "extract_layers"]
 
@@ -73,7 +74,7 @@ def extract_layers(
     check_layers(encoder, names)
     if not len(rows):
         raise InputError("There are no rows to take features of; give at least one.")
-    place = _device(device)
+    place = require_device(device)
     identity = encoder_identity(encoder)
     first = next(iter(encoder.reader.batches(rows.inputs, slice(0, min(FIRST, len(rows))))))
     found = _try(encoder, {name: tensor[:2] for name, tensor in first.given.items()}, names)
@@ -185,17 +186,6 @@ def _layout(folder: Path, names: Sequence[str]) -> list[int]:
             return [int(width) for width in cast("list[Any]", widths)]
         case _:
             return []
-
-
-def _device(named: str) -> torch.device:
-    try:
-        place = torch.device(named)
-        torch.zeros(1, device=place)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f'The device "{named}" cannot be used ({str(error).splitlines()[0]}); choose "cpu", or a device torch has.'
-        ) from error
-    return place
 
 
 def _version(package: str) -> str:

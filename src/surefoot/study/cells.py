@@ -12,12 +12,9 @@ from typing import Any, Literal, TypeAlias
 
 from surefoot.files import digest_json
 
-__all__ = ["FORMATS", "Cell", "Kind", "cell_from_json", "cell_to_json", "in_order", "needs"]
+__all__ = ["Cell", "Kind", "cell_from_json", "cell_to_json", "in_order", "needs"]
 
 Kind: TypeAlias = Literal["rows", "train", "features", "repair", "choose", "predict"]
-
-FORMATS: Mapping[Kind, int] = {"rows": 1, "train": 1, "features": 1, "repair": 2, "choose": 1, "predict": 1}
-"""Raised whenever the work of a kind would leave other numbers or other files: old results are then not reused."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Cell:
 
     kind, spec: what is computed, as plain JSON. inputs: name → address of the cell that it needs, or
     "address/part" when it may see only one folder of that cell's files.
-    numerics: kernel, threads, precision, device and library: whatever decides the last bits.
+    numerics: surefoot's own code, libraries, kernel, threads, precision: whatever else decides the numbers.
     digests: name → sha256 of every file from outside that is read; places: name → where that file lies now.
     title: words for a reader. Places and title are no part of the address.
     """
@@ -45,7 +42,6 @@ class Cell:
         return digest_json(
             {
                 "kind": self.kind,
-                "format": FORMATS[self.kind],
                 "spec": self.spec,
                 "inputs": self.inputs,
                 "numerics": self.numerics,

@@ -89,13 +89,15 @@ def product_of_this_machine() -> str:
     return choice.name
 
 
-def require_device(named: str) -> None:
-    """Raise `InputError` when a device is unknown to torch or not there."""
+def require_device(named: str) -> torch.device:
+    """The device of a name; raises `InputError` when it is unknown to torch or not there."""
     try:
-        torch.zeros(1, device=named)
+        place = torch.device(named)
+        torch.zeros(1, device=place)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f'The device "{named}" cannot be used here ({reason}); try --device cpu.') from None
+    return place
 
 
 def _processor() -> str:

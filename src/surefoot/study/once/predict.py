@@ -18,6 +18,7 @@ from surefoot.rows.encoding import Encoder, encoder_from_json
 from surefoot.rows.grouping import MEMBER
 from surefoot.rows.reading import SPLIT_MEANING, UNLABELLED, Reading
 from surefoot.rows.rows import Groups, Rows
+from surefoot.study.numerics import require_device
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.seen import Seen, seen_of_model
 from surefoot.study.stored import COLUMNS, GROUPS
@@ -63,7 +64,7 @@ def probabilities_of(
     opened: OpenedModel, rows: Rows, *, device: str = "cpu", progress: Progress = silent
 ) -> Float[Tensor, "rows classes"]:
     """The model's class probabilities, in batches; raises `InputError` when rows and model do not fit together."""
-    place = _device(device)
+    place = require_device(device)
     parameters = {name: tensor.to(place) for name, tensor in opened.parameters.items()}
     opened.network.module.to(place).eval()
     parts: list[Tensor] = []
@@ -198,18 +199,6 @@ def _as_csv(rows: Rows, probabilities: Tensor, classes: Sequence[str], *, labell
         cells += [way[row] for way in ways]
         table.writerow([*cells, *(f"{probability:.9g}" for probability in given)])
     return written.getvalue()
-
-
-def _device(named: str) -> torch.device:
-    """The device of a name, checked to be there."""
-    try:
-        place = torch.device(named)
-        torch.zeros(1, device=place)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f'The device "{named}" cannot be used here ({_first_line(error)}); try --device cpu.'
-        ) from None
-    return place
 
 
 def _first_line(error: BaseException) -> str:
