@@ -1,6 +1,7 @@
 """Predictions from a table: the same numbers as were written, and clear refusals."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,12 @@ import pytest
 import torch
 
 from surefoot.errors import InputError
-from surefoot.findings.reading import read_predictions
+from surefoot.findings.predictions import Predictions
+from surefoot.findings.reading import read_told
+
+
+def predictions_of(path: Path, **columns: Any) -> Predictions:
+    return read_told(path, **columns).predictions
 
 
 def written(path: Path, *lines: str) -> Path:
@@ -27,7 +33,7 @@ def test_one_column_per_class(tmp_path):
         tmp_path / "p.csv", "id,label,place,patient,p_cat,p_dog,p_eel",
         "r1,dog,in,u,.2,.5,.3", "r2,cat,,u,.9,.1,0", "r3,eel,out,v,0,0,1",
     )  # fmt: skip
-    read = read_predictions(path, groups=["place"], cluster="patient")
+    read = predictions_of(path, groups=["place"], cluster="patient")
     assert read.probabilities.tolist() == [[[0.2, 0.5, 0.3], [0.9, 0.1, 0.0], [0.0, 0.0, 1.0]]]
     assert read.classes == ("cat", "dog", "eel")
     assert read.targets.tolist() == [1, 0, 2]
@@ -40,7 +46,7 @@ def test_one_column_per_class(tmp_path):
 
 def test_one_probability_of_class_one_and_ready_groups(tmp_path):
     path = written(tmp_path / "p.csv", "label,probability,group", "1,.75,a", "0,.25,b", "0,1,a")
-    read = read_predictions(path)
+    read = predictions_of(path)
     assert read.probabilities.tolist() == [[[0.25, 0.75], [0.75, 0.25], [0.0, 1.0]]]
     assert read.groups.names == ("a", "b")
     assert read.groups.members.tolist() == [[True, False], [False, True], [True, False]]
@@ -52,22 +58,22 @@ def test_predicted_classes_without_probabilities_are_decisions(tmp_path):
     path = written(
         tmp_path / "p.csv", "id,label,seed,prediction", "a,cat,1,cat", "b,dog,1,eel", "b,dog,2,dog", "a,cat,2,eel"
     )
-    read = read_predictions(path)
+    read = predictions_of(path)
     assert read.decisions
     assert read.classes == ("cat", "dog", "eel")
     assert read.probabilities.tolist() == [[[1, 0, 0], [0, 0, 1]], [[0, 0, 1], [0, 1, 0]]]
     assert read.correct().tolist() == [[1.0, 0.0], [0.0, 1.0]]
     # Whole numbers are class numbers, as they are for labels; probabilities win where there are any.
     numbers = written(tmp_path / "n.csv", "label,said,prediction,p", "0,1.0,0,.25", "1,1.0,0,.75")
-    assert read_predictions(numbers, prediction="said").probabilities.tolist() == [[[0, 1], [0, 1]]]
-    assert read_predictions(numbers).probabilities.tolist() == [[[0.75, 0.25], [0.25, 0.75]]]
-    assert not read_predictions(numbers).decisions
+    assert predictions_of(numbers, prediction="said").probabilities.tolist() == [[[0, 1], [0, 1]]]
+    assert predictions_of(numbers).probabilities.tolist() == [[[0.75, 0.25], [0.25, 0.75]]]
+    assert not predictions_of(numbers).decisions
 
 
 def test_seeds_are_stacked_whatever_the_order_of_the_lines(tmp_path):
     lines = [f"r{row},{row % 2},{seed},{(row + 1) / (seed + 5)}" for seed in (10, 2) for row in range(4)]
     shuffled = [lines[place] for place in np.random.default_rng(0).permutation(8)]
-    read = read_predictions(written(tmp_path / "p.csv", "id,y,seed,p", *shuffled), target="y")
+    read = predictions_of(written(tmp_path / "p.csv", "id,y,seed,p", *shuffled), target="y")
     assert read.probabilities.shape == (2, 4, 2)
     order = [int(name[1:]) for name in read.ids]
     assert sorted(order) == [0, 1, 2, 3]
@@ -85,7 +91,7 @@ def test_parquet_agrees_with_csv(tmp_path):
     )
     frame.to_parquet(tmp_path / "p.parquet")
     frame.to_csv(tmp_path / "p.csv", index=False)
-    first, second = read_predictions(tmp_path / "p.parquet"), read_predictions(tmp_path / "p.csv")
+    first, second = predictions_of(tmp_path / "p.parquet"), predictions_of(tmp_path / "p.csv")
     assert torch.equal(first.probabilities, second.probabilities)
     assert torch.equal(first.groups.members, second.groups.members)
     assert first.groups.names == second.groups.names == ("u",)
@@ -136,4 +142,4 @@ def test_parquet_agrees_with_csv(tmp_path):
 )  # fmt: skip
 def test_what_is_refused(tmp_path, lines, message):
     path = written(tmp_path / "p.csv", *lines)
-    assert refusal(lambda: read_predictions(path)) == message.format(path=path)
+    assert refusal(lambda: predictions_of(path)) == message.format(path=path)

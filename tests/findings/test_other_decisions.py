@@ -12,7 +12,9 @@ from surefoot.study.once.measure import card_from_predictions
 def test_decisions_of_another_threshold_are_told_of(tmp_path: Path) -> None:
     lines = ["y_true,y_pred,p0,p1", *(f"{row % 2},{int(row % 4 > 0)},0.7,0.3" for row in range(40))]
     (tmp_path / "p.csv").write_text("\n".join(lines) + "\n")
-    (told,) = [line for line in read_told(tmp_path / "p.csv").told if line.startswith("y_pred")]
+    read = read_told(tmp_path / "p.csv")
+    (told,) = read.doubts
+    assert told in read.told
     assert told.startswith("y_pred is not the likeliest class in 30 of 40 rows, as with another threshold")
     assert told.endswith("--prediction y_pred makes one of what was decided.")
     (tmp_path / "p.csv").write_text("\n".join(["y_true,y_pred,p0,p1", *["0,0,0.7,0.3", "1,0,0.7,0.3"] * 20]) + "\n")

@@ -99,9 +99,11 @@ def test_pictures_stand_beside_their_own_rows(tmp_path: Path) -> None:
     pictures(tmp_path / "pics", 6)
     files = ImageFiles(tuple(tmp_path / "pics" / f"{row}.png" for row in range(6)), (24, 20), "rgb", resize=True)
     rows = make_rows(files, torch.arange(6) % 2, ids=np.array([f"{row}.png" for row in range(6)]))
-    known = Behind("model", "model on pics", "", rows=rows)
+    known = Behind("model", "model on pics", "pics", "", rows=rows)
     shown = known.pictures_of(rows.take(torch.tensor([4, 1])))
     assert shown is not None
     assert torch.equal(shown[:], files[[4, 1]])
-    twice = Behind("model", "model on pics", "", rows=make_rows(files, torch.arange(6) % 2, ids=np.array(["a"] * 6)))
+    twice = Behind(
+        "model", "model on pics", "pics", "", rows=make_rows(files, torch.arange(6) % 2, ids=np.array(["a"] * 6))
+    )
     assert twice.pictures_of(rows) is None

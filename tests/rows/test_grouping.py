@@ -1,6 +1,7 @@
 """Which columns make the groups, and which rows are in which."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,9 +9,14 @@ import torch
 
 from surefoot.errors import InputError
 from surefoot.findings.measure import measure
-from surefoot.findings.reading import read_predictions
+from surefoot.findings.predictions import Predictions
+from surefoot.findings.reading import read_told
 from surefoot.rows.reading import read_rows
 from surefoot.rows.rows import Groups
+
+
+def predictions_of(path: Path, **columns: Any) -> Predictions:
+    return read_told(path, **columns).predictions
 
 
 def members(groups: Groups) -> dict[str, list[int]]:
@@ -68,7 +74,7 @@ def test_columns_of_memberships_may_overlap(tmp_path: Path) -> None:
 def test_predictions_with_overlapping_groups_are_measured_one_by_one(tmp_path: Path) -> None:
     # Sixteen overlapping groups work the same: each accuracy is over its own rows, the worst is their minimum.
     lines = ["label,p_0,p_1,group:x,group:y", "0,.9,.1,1,1", "1,.8,.2,1,0", "1,.1,.9,0,1", "0,.3,.7,0,1", "0,.9,.1,,0"]
-    predictions = read_predictions(table(tmp_path / "p.csv", *lines))
+    predictions = predictions_of(table(tmp_path / "p.csv", *lines))
     found = {(each.name, each.slice): each for each in measure(predictions, subject="m", source="judge")}
     assert found["accuracy", "x"].value == 1 / 2
     assert found["accuracy", "y"].value == 2 / 3
@@ -79,7 +85,7 @@ def test_predictions_with_overlapping_groups_are_measured_one_by_one(tmp_path: P
 def test_a_group_without_rows_is_neither_zero_nor_the_worst(tmp_path: Path) -> None:
     # Guards the published evaluation, where a group without samples scored 0 and became the worst group.
     lines = ["label,p_0,p_1,group:x,group:none", "0,.9,.1,1,0", "1,.1,.9,1,0", "1,.9,.1,0,0"]
-    predictions = read_predictions(table(tmp_path / "p.csv", *lines))
+    predictions = predictions_of(table(tmp_path / "p.csv", *lines))
     found = {(each.name, each.slice): each for each in measure(predictions, subject="m", source="judge")}
     assert ("accuracy", "none") not in found
     assert ("worst_group_accuracy", "all") not in found

@@ -174,6 +174,7 @@ def _tell(card: "Card", folder: Path, beneath: tuple[str, ...], extra: tuple[str
     from rich.table import Table
     from rich.text import Text
 
+    from surefoot.card.reading import WORST, summary
     from surefoot.card.words import show_level
 
     console = stdout()
@@ -184,10 +185,10 @@ def _tell(card: "Card", folder: Path, beneath: tuple[str, ...], extra: tuple[str
     for column in ("model", "worst group", "mean accuracy"):
         table.add_column(column, overflow="fold")
     several = len(card.subjects) > 1
-    measured = [_overall(card, subject.name, WORST) for subject in card.subjects]
+    measured = [summary(card, WORST, subject.name) for subject in card.subjects]
     for subject, worst in zip(card.subjects, measured, strict=True):
         mark = " *" if several and subject.name == card.chosen else ""
-        mean = _overall(card, subject.name, "accuracy")
+        mean = summary(card, "accuracy", subject.name)
         table.add_row(*(Text(each) for each in (subject.label + mark, _shown(worst), _shown(mean))))
     console.print()
     console.print(table)
@@ -207,12 +208,6 @@ def _tell(card: "Card", folder: Path, beneath: tuple[str, ...], extra: tuple[str
     console.print(f"The page: {folder / 'card.html'}", markup=False, soft_wrap=True)
 
 
-def _overall(card: "Card", subject: str, name: str) -> "Finding | None":
-    """A model's number over all groups; where some have no rows, over the others, as the page has it."""
-    named = [each for each in card.findings if (each.subject, each.name) == (subject, name)]
-    return next((each for each in named if each.slice not in card.groups), None)
-
-
 def _shown(finding: "Finding | None") -> str:
     from surefoot.card.words import show_finding
 
@@ -221,11 +216,8 @@ def _shown(finding: "Finding | None") -> str:
 
 def _worst_of(card: "Card", worst: "Finding") -> str:
     """The name and the rows of the group that is worst, and which groups have no rows."""
-    groups = [each for each in card.findings if each.name == "accuracy" and each.slice in card.groups]
-    lowest = [each for each in groups if abs(each.value - worst.value) < 1e-9] or groups
-    named = next((each for each in lowest if each.count == worst.count), lowest[0])
+    from surefoot.card.reading import worst_groups
+
+    (named, *_) = worst_groups(card, worst.subject)
     without = "" if worst.slice == "all" else f"; of {worst.slice}, which have no rows"
-    return f"{named.slice} ({named.count:,} rows){without}"
-
-
-WORST = "worst_group_accuracy"
+    return f"{named} ({worst.count:,} rows){without}"

@@ -23,7 +23,7 @@ from surefoot.rows.grouping import MEMBER, attribute_texts, columns_behind, memb
 from surefoot.rows.rows import Groups, Names, no_groups
 from surefoot.rows.tables import Table, column, place_of, read_table, texts
 
-__all__ = ["GROUPS", "ReadPredictions", "holds_predictions", "read_predictions", "read_told"]
+__all__ = ["GROUPS", "ReadPredictions", "holds_predictions", "read_told"]
 
 GROUPS = ("group", "groups")
 IDS = ("id", "ids")
@@ -36,8 +36,8 @@ class ReadPredictions:
     """Predictions, the table they are of, and what a reader must know of how it was read.
 
     target, answer: the column of labels, and those of what the model said. identity: of ids, if any. told: lines.
-    empty: combinations of class and attribute that no row has; they are no groups. could_be: columns not used that
-    could name groups.
+    empty: combinations of class and attribute that no row has; they are no groups. doubts: sentences for the card, too.
+    could_be: columns not used that could name groups.
     """
 
     predictions: Predictions
@@ -47,10 +47,11 @@ class ReadPredictions:
     identity: str | None
     told: tuple[str, ...]
     empty: tuple[str, ...]
+    doubts: tuple[str, ...]
     could_be: tuple[str, ...]
 
 
-def read_predictions(
+def read_told(
     path: Path,
     *,
     target: str | None = None,
@@ -61,8 +62,8 @@ def read_predictions(
     probability_prefix: str | None = None,
     probabilities: Sequence[str] = (),
     prediction: str | None = None,
-) -> Predictions:
-    """Read a text table or a `.parquet` file with one row per prediction.
+) -> ReadPredictions:
+    """Read a text table or a `.parquet` file with one row per prediction, and say what was read as what.
 
     target: the column of the true labels; else the one with a usual name (`names.TARGETS`).
     probabilities: one column per class in the order of the classes, or one of the last of two classes. Not named, they
@@ -79,32 +80,6 @@ def read_predictions(
     Raises `InputError` for a missing column (with the nearest name), labels outside the classes, probabilities
     that are NaN, outside [0, 1] or do not sum to 1 within 1e-3, ids that repeat, and columns that may mean two things.
     """
-    return read_told(
-        path,
-        target=target,
-        groups=groups,
-        cluster=cluster,
-        id_column=id_column,
-        seed=seed,
-        probability_prefix=probability_prefix,
-        probabilities=probabilities,
-        prediction=prediction,
-    ).predictions
-
-
-def read_told(
-    path: Path,
-    *,
-    target: str | None = None,
-    groups: Sequence[str] = (),
-    cluster: str | None = None,
-    id_column: str | None = None,
-    seed: str | None = None,
-    probability_prefix: str | None = None,
-    probabilities: Sequence[str] = (),
-    prediction: str | None = None,
-) -> ReadPredictions:
-    """The same, with what was read as what."""
     table = read_table(path)
     target = find_target(table, target)
     labels = texts(table, target)
@@ -148,7 +123,7 @@ def read_told(
     could_be = () if grouping else few_valued(table, left)
     seeds = "" if seeded is None else f" ({len(order)} seeds of {len(first):,})"
     lines = (
-        f"Read {table.name}: {len(labels):,} rows{seeds}{''.join(f', {note}' for note in table.notes)}",
+        f"Read {table.name}: {len(labels):,} rows{seeds}{''.join(f', {each}' for each in table.notes)}",
         f"labels: {target} (classes {listed(classes, 8)}); {answer.told}{f' ({note})' if note else ''}",
         *told_of_groups(table, grouping, occurring, empty, could_be, ready=(*GROUPS, *member)),
         *([f"not used: {listed(left)}"] if left else []),
@@ -173,6 +148,7 @@ def read_told(
         identity=identity,
         told=lines,
         empty=empty,
+        doubts=other,
         could_be=tuple(could_be),
     )
 

@@ -17,7 +17,7 @@ from surefoot.errors import InputError
 from surefoot.hub.classes import read_for
 from surefoot.hub.encoder import Encoder
 from surefoot.hub.opening import open_encoder
-from surefoot.hub.roads import behind, features_file, features_of, save_head
+from surefoot.hub.roads import behind, save_head, take_features
 from surefoot.progress import Progress, silent
 from surefoot.robust.class_order import doubt_order
 from surefoot.rows.reading import UNLABELLED
@@ -52,7 +52,7 @@ def look_at_pretrained(
     command: str = "",
     progress: Progress = silent,
 ) -> Looked:
-    """Where does a pretrained model fail? A card of its own head; every row given is a judge row.
+    """Where does a pretrained model fail? A card of its own head; judged are the test rows of a split, else all rows.
 
     Its features are kept below `out`, where `repair_model` finds them again. Raises `InputError` for a model without a
     head, and where the classes of the data are not the model's.
@@ -63,16 +63,7 @@ def look_at_pretrained(
     read = read_for(encoder, data, columns, labelled=True)
     if read.mismatch is not None:
         raise InputError(f"{model} cannot be measured on {data}, because {read.mismatch}; give the same classes.")
-    made = features_of(
-        model,
-        data,
-        features_file(model, data, out),
-        device=device,
-        cache=out / "features",
-        encoder=encoder,
-        read=read,
-        progress=progress,
-    )
+    made = take_features(model, data, encoder, read, out, device=device, progress=progress)
     assert encoder.head is not None
     rows = made.extracted.rows[encoder.head]
     own = encoder.module.get_submodule(encoder.head)
@@ -100,16 +91,7 @@ def predict_pretrained(
     """A pretrained model's class probabilities as CSV text, as `predict` writes them; labels may be absent."""
     encoder = _with_head(model, trust_code)
     read = read_for(encoder, data, columns)
-    made = features_of(
-        model,
-        data,
-        features_file(model, data, out),
-        device=device,
-        cache=out / "features",
-        encoder=encoder,
-        read=read,
-        progress=progress,
-    )
+    made = take_features(model, data, encoder, read, out, device=device, progress=progress)
     head = made.head
     if head is None and read.reading.rows.classes == (UNLABELLED,):
         head = made.file.with_name(f"{made.file.stem}-head")

@@ -152,6 +152,22 @@ def copy_seen(source: Path, target: Path) -> None:
         shutil.copyfile(path, target / path.name)
 
 
+def take_features(
+    model: str, data: Path, encoder: Encoder, read: ReadFor, out: Path, *, device: str, progress: Progress
+) -> MadeFeatures:
+    """The features of rows that were read for an opened model, below `out`, where every road finds them again."""
+    return features_of(
+        model,
+        data,
+        features_file(model, data, out),
+        device=device,
+        cache=out / "features",
+        encoder=encoder,
+        read=read,
+        progress=progress,
+    )
+
+
 def behind(model: str, data: Path, made: MadeFeatures) -> Behind:
     """What a card says of the model and the data that features were taken from."""
     named = Path(model).name if Path(model).exists() else model
@@ -161,6 +177,7 @@ def behind(model: str, data: Path, made: MadeFeatures) -> Behind:
     return Behind(
         model=model,
         title=f"{named} on {data.name}",
+        called=data.name,
         data=f"{data.name}: {'; '.join(described)}; features by {named} ({way})",
         warnings=(
             f"surefoot cannot know what {named} was trained on; if it saw judge rows, these numbers are too good.",
@@ -213,16 +230,7 @@ def repair_model(
     encoder = open_encoder(model, trust_code=trust_code, weights=weights)
     read = read_for(encoder, data, columns, labelled=True)
     _refuse_unrepairable(read.reading, data, methods, seed)
-    made = features_of(
-        model,
-        data,
-        features_file(model, data, out),
-        device=device,
-        cache=out / "features",
-        encoder=encoder,
-        read=read,
-        progress=progress,
-    )
+    made = take_features(model, data, encoder, read, out, device=device, progress=progress)
     kept = repair_features(
         made.file,
         head=None if made.head is None else str(made.head),

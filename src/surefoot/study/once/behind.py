@@ -15,13 +15,14 @@ __all__ = ["Behind"]
 class Behind:
     """The model and the data that features were taken from, where these were taken on the way to the card.
 
-    model: as the user named it. title: such as "hf_resnet on pics". data: what was read as what, and how features came
-    about, for the record. warnings: what a reader must know before all else. notes: what must be known besides. rows:
-    as they were before the model saw them, for pictures to show.
+    model: as the user named it. title: such as "hf_resnet on pics". called: the data, as the user named it. data: what
+    was read as what, and how features came about, for the record. warnings: what a reader must know before all else.
+    notes: what must be known besides. rows: as they were before the model saw them, for pictures to show.
     """
 
     model: str
     title: str
+    called: str
     data: str
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -134,6 +134,7 @@ def card_from_predictions(
             record=record,
             not_shown=(
                 *((without_rows(read.empty),) if read.empty else ()),
+                *read.doubts,
                 "Which rows the model was trained on is unknown here: nothing could check that these rows were kept "
                 "apart from training and from choosing.",
                 "A group that the file does not name was not looked at.",
@@ -174,9 +175,7 @@ def look(
     """
     began = time.perf_counter()
     opened = open_model(model, trust_code=trust_code, weights=weights, head=head)
-    rows, judged = judged_rows(
-        opened, columns, data, data.name if behind is None else behind.title.rpartition(" on ")[2]
-    )
+    rows, judged = judged_rows(opened, columns, data, data.name if behind is None else behind.called)
     rows = with_groups_of(opened, rows)
     seen = seen_of_model(model)
     if seen is not None:
