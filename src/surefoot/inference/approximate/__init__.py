@@ -1,0 +1,1 @@
+"""Approximations of a posterior that leave draws: variational, SWAG, ensembles, Laplace."""

@@ -1,0 +1,1 @@
+"""Hamiltonian Monte Carlo: fixed trajectories with a Metropolis test, and the no-U-turn sampler."""

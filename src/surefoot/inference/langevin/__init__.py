@@ -1,0 +1,1 @@
+"""Stochastic-gradient samplers: Langevin dynamics with and without momentum, on minibatches."""
