@@ -61,13 +61,15 @@ def assemble_card(
     _refuse_seen(predictions, seen)
     findings, differences = _measured(predictions, subjects, proportions, confidence)
     labels = {subject.name: subject.label for subject in subjects}
+    doubts = {subject.name: subject.doubts for subject in subjects if subject.doubts}
     judged: dict[Claim, Judged] = {}
     for level in dict.fromkeys([confidence, *(claim.confidence for claim in claims)]):
         at_level = (findings, differences)
         if level != confidence:
             at_level = _measured(predictions, subjects, proportions, level)
         of_level = [claim for claim in claims if claim.confidence == level]
-        for each in judge_claims(of_level, (*at_level[0], *at_level[1]), chosen=chosen, labels=labels):
+        measured = (*at_level[0], *at_level[1])
+        for each in judge_claims(of_level, measured, chosen=chosen, labels=labels, doubts=doubts):
             judged[each.claim] = each
     in_order = tuple(judged[claim] for claim in claims)
     shown = _shown(subjects, chosen)
@@ -89,8 +91,17 @@ def assemble_card(
         confusion={name: confusion(predictions[name]) for name in shown},
         gallery={name: worst_errors(predictions[name], images) for name in sure},
         roles=tuple(roles_summary),
-        not_shown=(*not_shown, *_about_groups(first.groups), *about_evidence(first)),
+        not_shown=(*_about_doubts(subjects), *not_shown, *_about_groups(first.groups), *about_evidence(first)),
         record=record,
+    )
+
+
+def _about_doubts(subjects: Sequence[Subject]) -> tuple[str, ...]:
+    """What a reader must know before all else of models whose numbers may not be what they claim to be."""
+    return tuple(
+        f"“{subject.label}”: {doubt}. Its numbers are shown as they came, and no claim about it is decided by them."
+        for subject in subjects
+        for doubt in subject.doubts
     )
 
 

@@ -24,6 +24,7 @@ class Subject:
 
     name: its key in every finding ("stopped", "stopped+dfr_train"). before: the subject it repairs, if any.
     label: words for a reader. notes: what a reader must know. chosen: per seed, the setting that won.
+    doubts: why its numbers may not be what they claim to be (chains that have not mixed); claims are then undecided.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Subject:
     before: str | None = None
     notes: tuple[str, ...] = ()
     chosen: tuple[Mapping[str, float], ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 A claim passes when the whole interval is on the right side of the bound, fails when the whole interval is on
 the wrong side, and is undecided in between. An undecided claim says how many independent clusters would
-decide it (`deciding`), and a claim that no measurement could fail is refused (`bounds`).
+decide it (`deciding`), and a claim that no measurement could fail is refused (`bounds`). A claim about a subject
+whose numbers are in doubt is undecided, whatever its interval says: chains that have not mixed have no interval
+for what they have not seen.
 
 The verdict is about the model that was chosen: claims that hold of other models do not pass it.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Literal, TypeAlias
 
@@ -74,11 +76,13 @@ def judge_claims(
     *,
     chosen: str | None = None,
     labels: Mapping[str, str] | None = None,
+    doubts: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[Judged, ...]:
     """Judge every claim by the interval of the finding it names.
 
     `chosen` is the subject that the claim subject "chosen" stands for; `labels` are a reader's words for the
-    subjects. A claim on a difference names the subject "after − before".
+    subjects. A claim on a difference names the subject "after − before". `doubts`: by subject, why its numbers may
+    not be what they claim to be, each a clause ("its chains have not mixed …").
 
     Raises `InputError` for a claim that names a subject, finding or slice that was not measured, or was measured
     twice, that has no bound or two or one that the finding cannot cross, whose confidence is below 50 % or is not that
@@ -89,7 +93,8 @@ def judge_claims(
     >>> judge_claims([Claim("accuracy", "erm", at_least=0.8)], [measured])[0].status
     'passed'
     """
-    return tuple(_judge(claim, findings, chosen, labels or {}) for claim in claims)
+    judged = (_judge(claim, findings, chosen, labels or {}) for claim in claims)
+    return tuple(_doubted(each, labels or {}, doubts or {}) for each in judged)
 
 
 def verdict_of(judged: Sequence[Judged], chosen: str | None = None) -> Status:
@@ -176,6 +181,20 @@ def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels
         reason = f"the {level}interval contains the claimed {limit} of {shown_bound}. {needed.sentence}"
     sentence = f"{what} is {show_finding(finding, value=shown)}: {reason}"
     return Judged(claim, status, finding, None if needed is None else needed.clusters, sentence, reason)
+
+
+def _doubted(judged: Judged, labels: Mapping[str, str], doubts: Mapping[str, Sequence[str]]) -> Judged:
+    """The same, undecided where a model it speaks of is in doubt."""
+    if judged.finding is None:
+        return judged
+    subject = judged.finding.subject
+    told = [doubt for name in subject.split(" − ") for doubt in doubts.get(name, ())]
+    if not told:
+        return judged
+    what = _what(judged.finding.name, judged.finding.slice, show_subject(subject, labels))
+    reason = f"{'; '.join(told)}, so its interval cannot decide the claim."
+    sentence = f"{what} is {show_finding(judged.finding)}: {reason}"
+    return replace(judged, status="undecided", needed=None, sentence=sentence, reason=reason)
 
 
 def _speaks_of(judged: Sequence[Judged], chosen: str | None) -> bool:

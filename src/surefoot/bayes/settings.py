@@ -1,0 +1,106 @@
+"""What may be said of a Bayesian network in plain words: beliefs, temperatures, and how to sample."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from surefoot.errors import InputError
+from surefoot.rows.roles import Role
+
+__all__ = ["BayesSettings", "Part", "Sampler"]
+
+Part: TypeAlias = Literal["head", "network"]
+Sampler: TypeAlias = Literal["hmc", "nuts", "sghmc", "sgld", "mean_field", "swag", "laplace"]
+
+MINIBATCHES = ("sghmc", "sgld", "mean_field", "swag")
+
+
+@dataclass(frozen=True)
+class BayesSettings:
+    """A posterior, and how it is sampled.
+
+    part: the last layer over frozen features of any size ("head"), or the whole of a small "network".
+    learn: the role whose rows the posterior is given.
+    likelihood: "categorical", or the "noisy_dirichlet" one for labels that may be wrong.
+    label_noise: the share of labels believed to be replaced by one drawn uniformly from all classes; noisy_dirichlet.
+    prior: of the weights; "empcov" and "sum_filter" speak of the first layer and leave the rest to a Gaussian.
+    precision: λ, one over the variance of the prior.
+    floor: ε, the variance that "empcov" leaves to weights of inputs that never vary, as a share of 1/λ.
+    filter_precision: λ_f, one over the variance of a filter's sum; sum_filter.
+    functional: a prior of the predictions on the rows that are learnt from: "dirclip", "dirichlet", "confidence".
+    alpha: the concentration α of dirclip and dirichlet; below one confident, above one smooth.
+    clip: the log probability below which dirclip is flat.
+    confidence: T of the confidence prior; the smaller, the surer.
+    posterior_temperature: divides likelihood and prior alike; below one is the cold posterior.
+    likelihood_temperature: divides the likelihood alone.
+    logit_temperature: divides the outputs before the likelihood sees them.
+    sampler: "hmc" and "nuts" see all rows at a step and are exact; the others see batches or approximate.
+    chains: how many are sampled at once, each from a start of its own; swag and laplace have one.
+    draws: kept of each chain.
+    burn_in: iterations before them (hmc, nuts), or epochs (sghmc, sgld, mean_field, swag).
+    thin: iterations (hmc, nuts) or epochs (sghmc, sgld, swag) for each draw.
+    step_size: in coordinates where the prior has unit scale; hmc and nuts find their own where it is absent.
+    batch: rows a step, for samplers that see batches.
+    decay: the share of momentum that a step of sghmc keeps; one minus the friction.
+    start: each chain from a "fresh" draw of the initial weights, or from the "trained" model.
+
+    Raises `InputError` for numbers out of range and for settings that the others leave no use for.
+    """
+
+    part: Part = "head"
+    learn: Role = "fit"
+    likelihood: Literal["categorical", "noisy_dirichlet"] = "categorical"
+    label_noise: float | None = None
+    prior: Literal["gaussian", "laplace", "student_t", "empcov", "sum_filter"] = "gaussian"
+    precision: float = 1.0
+    floor: float = 1e-4
+    filter_precision: float | None = None
+    functional: Literal["none", "dirclip", "dirichlet", "confidence"] = "none"
+    alpha: float | None = None
+    clip: float = -50.0
+    confidence: float | None = None
+    posterior_temperature: float = 1.0
+    likelihood_temperature: float = 1.0
+    logit_temperature: float = 1.0
+    sampler: Sampler = "hmc"
+    chains: int = 4
+    draws: int = 100
+    burn_in: int = 50
+    thin: int = 1
+    step_size: float | None = None
+    batch: int = 128
+    decay: float = 0.9
+    start: Literal["fresh", "trained"] = "fresh"
+
+    def __post_init__(self) -> None:
+        if self.learn not in ("fit", "repair"):
+            raise InputError(f"learn is {self.learn}; a posterior is given the fit or the repair rows.")
+        for name in ("chains", "draws", "thin", "batch"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give at least 1.")
+        for name in ("precision", "floor"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise InputError(f"{name} is {value}; give a positive number.")
+        self._only_with("label_noise", self.likelihood == "noisy_dirichlet", "likelihood: noisy_dirichlet")
+        self._only_with("filter_precision", self.prior == "sum_filter", "prior: sum_filter")
+        self._only_with("alpha", self.functional in ("dirclip", "dirichlet"), "functional: dirclip or dirichlet")
+        self._only_with("confidence", self.functional == "confidence", "functional: confidence")
+        if self.sampler in ("sghmc", "sgld") and self.step_size is None:
+            raise InputError(
+                f"{self.sampler} has no Metropolis test to find a step by; give it a step_size, such as "
+                f"{_modest_step(self)} and half of it, and compare."
+            )
+        if self.sampler in ("swag", "laplace") and self.prior != "gaussian":
+            raise InputError(f"{self.sampler} begins at a mode under a Gaussian prior; use prior: gaussian, or hmc.")
+
+    def _only_with(self, name: str, used: bool, where: str) -> None:
+        given = getattr(self, name) is not None
+        if given and not used:
+            raise InputError(f"{name} was given without {where}, which alone reads it; remove one side.")
+        if used and not given:
+            raise InputError(f"{where} needs {name}; give it.")
+
+
+def _modest_step(settings: BayesSettings) -> float:
+    return 0.01 if settings.sampler == "sghmc" else 0.003
