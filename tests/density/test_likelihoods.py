@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from surefoot.density.likelihoods import categorical
+from surefoot.density.likelihoods import categorical, categorical_gradient, gradient_by_outputs
+from surefoot.density.regression import GaussianNoise
 from surefoot.errors import InputError
 
 
@@ -38,6 +39,40 @@ def test_is_normalised_over_the_classes() -> None:
 def test_saturated_logits_stay_finite() -> None:
     scores = categorical(torch.tensor([[0.0, 200.0]]), torch.tensor([0]))
     assert scores.item() == -200.0
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_the_closed_gradient_is_that_of_autograd(soft: bool) -> None:
+    targets = torch.arange(50) % 7
+    if soft:
+        targets = torch.rand(
+            50, 7, generator=torch.Generator().manual_seed(3), dtype=torch.float64
+        )  # sums differ from 1
+    leaf = logits().requires_grad_()
+    categorical(leaf, targets).sum().backward()
+    gradient = categorical_gradient(leaf, targets)
+    torch.testing.assert_close(gradient, leaf.grad, rtol=1e-12, atol=1e-14)
+    assert not gradient.requires_grad
+
+
+def test_any_likelihood_has_a_gradient_by_its_outputs() -> None:
+    """Closed where there is one, else autograd, also where the caller has switched recording off."""
+    outputs, targets = logits(), torch.arange(50) % 7
+
+    def own(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return categorical(z, y)
+
+    with torch.no_grad():
+        expected = categorical_gradient(outputs, targets)
+        torch.testing.assert_close(gradient_by_outputs(own, outputs, targets), expected, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(gradient_by_outputs(categorical, outputs, targets), expected, rtol=0, atol=0)
+        gradient = gradient_by_outputs(GaussianNoise(0.5), outputs, torch.zeros_like(outputs))
+        torch.testing.assert_close(gradient, -4 * outputs, rtol=1e-12, atol=0)
+
+
+def test_the_gradient_refuses_what_the_likelihood_refuses() -> None:
+    with pytest.raises(InputError, match="lie outside the 3 classes"):
+        categorical_gradient(torch.zeros(2, 3), torch.tensor([0, -1]))
 
 
 def test_no_rows_give_no_scores() -> None:

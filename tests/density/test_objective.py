@@ -1,16 +1,21 @@
 """Objectives and posteriors against their equations."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from surefoot.density.augmentation import Augmentation
 from surefoot.density.batch import whole
+from surefoot.density.dirichlet import NoisyDirichlet
+from surefoot.density.functional import Confidence, DirClip, Dirichlet, Functional
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Objective, Posterior, trainable
 from surefoot.density.pools import mean, total, worst_group
 from surefoot.density.priors import Gaussian
+from surefoot.density.regression import GaussianNoise, LearnedNoise
 from surefoot.errors import InputError
 from surefoot.networks.network import Network, Parameters, forward, parameters_of
 from surefoot.rows.rows import Groups, Rows, make_rows
@@ -61,7 +66,7 @@ def test_buffers_and_frozen_tensors_are_not_trainable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("posterior", "likelihood", "logit"), [(1.0, 1.0, 1.0), (0.1, 1.0, 1.0), (1.0, 0.5, 1.0), (3.0, 0.5, 2.0)]
+    ("posterior", "likelihood", "logit"), [(1.0, 1.0, 1.0), (0.1, 1.0, 1.0), (1.0, 0.5, 1.0), (1.0, 1.0, 2.0)]
 )
 def test_each_temperature_divides_what_its_name_says(posterior: float, likelihood: float, logit: float) -> None:
     rows, parameters = some_rows(), parameters_of(network())
@@ -89,6 +94,91 @@ def test_a_cold_posterior_is_a_cold_likelihood_with_a_wider_prior() -> None:
         likewise.log_density(here, rows) - likewise.log_density(there, rows),
         rtol=1e-11,
         atol=0,
+    )
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_functional_prior_looks_where_it_says(own: bool) -> None:
+    """On the rows of the likelihood: weighted and scaled from batch to all. On its own inputs: summed, never scaled."""
+    rows, parameters, form = some_rows(), parameters_of(network()), DirClip(0.5, -20.0)
+    inputs = torch.randn(5, 3, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    functional = Functional(form, inputs) if own else Functional(form)
+    plain = Posterior(network(), categorical, Gaussian(2.0))
+    target = Posterior(network(), categorical, Gaussian(2.0), posterior_temperature=0.5, functional=functional)
+    part = whole(rows.take(torch.arange(4)))
+    if own:
+        expected = form.log_density(forward(network(), parameters, inputs)).sum()
+    else:
+        expected = 3 * (part.weights * form.log_density(forward(network(), parameters, part.inputs))).sum()
+    difference = target.minibatch_log_density(parameters, part, 12) * 0.5
+    difference = difference - plain.minibatch_log_density(parameters, part, 12)
+    torch.testing.assert_close(difference, expected, rtol=1e-11, atol=0)
+
+
+def test_temperatures_reach_a_functional_prior_as_documented() -> None:
+    """The likelihood's does not; the logits' changes the probabilities that both see."""
+    rows, parameters, form = some_rows(), parameters_of(network()), DirClip(0.5, -20.0)
+    outputs = forward(network(), parameters, rows.inputs[:])
+    posterior = Posterior(
+        network(), categorical, Gaussian(2.0), functional=Functional(form), likelihood_temperature=0.5
+    )
+    expected = categorical(outputs, rows.targets) / 0.5 + form.log_density(outputs)
+    torch.testing.assert_close(posterior.row_log_density(outputs, rows.targets), expected, rtol=1e-13, atol=0)
+    posterior = Posterior(network(), categorical, Gaussian(2.0), functional=Functional(form), logit_temperature=0.5)
+    expected = categorical(outputs / 0.5, rows.targets) + form.log_density(outputs / 0.5)
+    torch.testing.assert_close(posterior.row_log_density(outputs, rows.targets), expected, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"posterior_temperature": 0.3},
+        {"likelihood_temperature": 0.3},
+        {"logit_temperature": 0.3},
+        {"likelihood": NoisyDirichlet(0.1), "likelihood_temperature": 0.3},
+        {"functional": Functional(DirClip(0.5, -3.0)), "likelihood_temperature": 0.3},
+        {"functional": Functional(Confidence(0.5)), "logit_temperature": 0.3},
+        {"functional": Functional(Confidence(0.5), torch.zeros(2, 3, dtype=torch.float64))},
+        {"functional": Functional(Dirichlet(2.0)), "augmentation": Augmentation(lambda x, _: x, 7, "sum")},
+    ],
+    ids=lambda changed: "+".join(changed) or "plain",
+)
+def test_the_gradient_by_the_outputs_is_that_of_autograd(changed: dict[str, Any]) -> None:
+    """And both belong to the density: weights, N/B and the posterior temperature put in by hand give it back."""
+    rows, parameters = some_rows(), parameters_of(network())
+    posterior = Posterior(**{"network": network(), "likelihood": categorical, "prior": Gaussian(2.0), **changed})
+    leaf = forward(network(), parameters, rows.inputs[:]).detach().requires_grad_()
+    terms = posterior.row_log_density(leaf, rows.targets)
+    terms.sum().backward()
+    torch.testing.assert_close(posterior.row_gradient(leaf, rows.targets), leaf.grad, rtol=1e-11, atol=1e-13)
+    by_hand = (rows.weights * terms).sum() + posterior.prior_terms(parameters) / posterior.posterior_temperature
+    found = posterior.minibatch_log_density_of(leaf, parameters, whole(rows), 12)
+    torch.testing.assert_close(found, by_hand, rtol=1e-12, atol=0)
+
+
+def test_two_temperatures_at_once_are_refused() -> None:
+    with pytest.raises(InputError) as raised:
+        Posterior(network(), categorical, Gaussian(1.0), posterior_temperature=0.1, logit_temperature=0.5)
+    assert str(raised.value) == (
+        "posterior_temperature = 0.1, logit_temperature = 0.5 were given at once, and are different things: the "
+        "posterior's divides likelihood and prior, the likelihood's the likelihood alone, the logits' the outputs; set "
+        "one. With a prior N(0, σ²), posterior temperature T equals likelihood temperature T with the prior N(0, σ²T)."
+    )
+
+
+@pytest.mark.parametrize("likelihood", [NoisyDirichlet(0.1), GaussianNoise(1.0), LearnedNoise()])
+def test_outputs_that_are_no_free_logits_are_not_rescaled(likelihood: Any) -> None:
+    with pytest.raises(InputError, match="are no logits that could be rescaled"):
+        Posterior(network(), likelihood, Gaussian(1.0), logit_temperature=0.5)
+
+
+def test_a_regression_has_no_class_probabilities_to_believe_in() -> None:
+    with pytest.raises(InputError) as raised:
+        Posterior(network(), GaussianNoise(1.0), Gaussian(1.0), functional=Functional(Confidence(0.1)))
+    assert str(raised.value) == (
+        "A functional prior of class probabilities was given beside GaussianNoise, whose outputs are no logits; leave "
+        "it out, or use a likelihood of classes."
     )
 
 

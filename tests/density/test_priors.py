@@ -1,10 +1,13 @@
 """Priors are proper log densities: torch.distributions is the reference."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, distributions
 
-from surefoot.density.priors import Gaussian, Laplace
+from surefoot.density.priors import Gaussian, Laplace, Prior, StudentT, spoken_for
+from surefoot.density.whitening import Whitened
 from surefoot.errors import InputError
 
 
@@ -27,6 +30,58 @@ def test_laplace_is_the_double_exponential_density() -> None:
     reference = distributions.Laplace(torch.tensor(0.0, dtype=torch.float64), 0.3)
     expected = sum(reference.log_prob(tensor).sum() for tensor in parameters().values())
     torch.testing.assert_close(Laplace(0.3).log_density(parameters()), expected, rtol=1e-12, atol=0)
+
+
+def test_student_t_is_the_student_density() -> None:
+    reference = distributions.StudentT(torch.tensor(5.0, dtype=torch.float64), 0.0, 0.3)
+    expected = sum(reference.log_prob(tensor).sum() for tensor in parameters().values())
+    torch.testing.assert_close(StudentT(5.0, 0.3).log_density(parameters()), expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("prior", [Gaussian(2.5), Laplace(0.4), StudentT(3.0, 0.4), Gaussian(1e-2), Gaussian(100.0)])
+@pytest.mark.parametrize("count", [1, 2])
+def test_densities_integrate_to_one(prior: Prior, count: int) -> None:
+    """The sign of a normaliser and its count: over one number, and over one of two numbers while the other stands still
+    (its density at its centre is divided out)."""
+    axis = torch.sinh(torch.linspace(-9, 9, 4001, dtype=torch.float64))  # to ±4,000, fine in the middle
+    still = torch.zeros(count - 1, dtype=torch.float64)
+    density = torch.stack([prior.log_density({"w": torch.cat([value[None], still])}).exp() for value in axis])
+    if count == 2:
+        density = density / prior.log_density({"w": still}).exp()
+    assert torch.trapezoid(density, axis).item() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("prior", "deviation", "normal"),
+    [(Gaussian(4.0), 0.5, True), (Laplace(0.5), 2**-0.5, False), (StudentT(4.0, 3.0), 3 * 2**0.5, False)],
+)
+def test_whitening_is_by_the_standard_deviation(prior: Any, deviation: float, normal: bool) -> None:
+    """Against the second moment, integrated numerically."""
+    axis = torch.sinh(torch.linspace(-12, 12, 8001, dtype=torch.float64))
+    density = torch.stack([prior.log_density({"w": value[None]}).exp() for value in axis])
+    variance = torch.trapezoid(density * axis.square(), axis).item()
+    white = prior.whitening(parameters())
+    assert list(white) == list(parameters())
+    assert isinstance(prior, Whitened)
+    for each in white.values():
+        assert each.scale == pytest.approx(deviation, rel=1e-12)
+        assert each.scale**2 == pytest.approx(variance, rel=2e-3)
+        assert (each.normal, each.basis, each.centre) == (normal, None, None)
+
+
+def test_whitening_without_a_variance_is_by_the_scale() -> None:
+    assert StudentT(2.0, 0.3).whitening(parameters())["body.bias"].scale == 0.3
+
+
+def test_whitening_knows_centre_and_names() -> None:
+    centre = {"body.bias": torch.ones(3)}
+    prior = Gaussian(1.0, centre=centre, only=frozenset({"body.bias"}))
+    white = prior.whitening(parameters())
+    assert list(white) == spoken_for(prior, parameters()) == ["body.bias"]
+    middle = white["body.bias"].centre
+    assert middle is not None
+    assert middle.dtype == torch.float64
+    assert middle.tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("prior", [Gaussian, Laplace])
@@ -66,6 +121,10 @@ def test_a_precision_must_be_positive(value: float) -> None:
     with pytest.raises(InputError) as raised:
         Laplace(value)
     assert str(raised.value) == f"The scale of a prior is {value}; give a positive number."
+    with pytest.raises(InputError, match="The degrees of a prior"):
+        StudentT(value, 1.0)
+    with pytest.raises(InputError, match="The scale of a prior"):
+        StudentT(3.0, value)
 
 
 def test_counters_are_no_parameters() -> None:

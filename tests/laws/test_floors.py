@@ -28,6 +28,7 @@ FLOORS: dict[str, float] = {
     "supervise": 5,
     "flex": 5,
     "text": 5,
+    "bayes": 5.5,
     "reason": 6,
     "safety": 6,
     "card": 7,

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from surefoot.density.batch import whole
+from surefoot.density.functional import DirClip, Functional
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Posterior
 from surefoot.density.priors import Gaussian
@@ -14,14 +15,22 @@ from surefoot.networks.network import Network, parameters_of
 from surefoot.rows.rows import Rows, make_rows
 
 PLAIN = (1.0, 1.0, 1.0)
-TEMPERED = (0.3, 0.7, 1.5)
+COLD = (0.3, 1.0, 1.0)
+TEMPERED = (1.0, 0.7, 1.0)
+SHARPENED = (1.0, 1.0, 1.5)
+
+BELIEFS = {
+    "none": None,
+    "rows": Functional(DirClip(0.5, -3.0)),
+    "own inputs": Functional(DirClip(0.5, -3.0), torch.ones(4, 3, dtype=torch.float64)),
+}
 
 
-def posterior(temperatures: tuple[float, float, float]) -> Posterior:
+def posterior(temperatures: tuple[float, float, float], belief: str = "none") -> Posterior:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)).double()
-    return Posterior(Network(module, "2"), categorical, Gaussian(2.0), *temperatures)
+    return Posterior(Network(module, "2"), categorical, Gaussian(2.0), *temperatures, functional=BELIEFS[belief])
 
 
 def some_rows(count: int, weighted: bool) -> Rows:
@@ -35,12 +44,13 @@ def some_rows(count: int, weighted: bool) -> Rows:
     )
 
 
-@pytest.mark.parametrize("temperatures", [PLAIN, TEMPERED])
+@pytest.mark.parametrize("temperatures", [PLAIN, COLD, TEMPERED, SHARPENED])
 @pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("belief", list(BELIEFS))
 def test_disjoint_batches_of_one_size_average_to_the_full_density(
-    weighted: bool, temperatures: tuple[float, float, float]
+    belief: str, weighted: bool, temperatures: tuple[float, float, float]
 ) -> None:
-    target, rows = posterior(temperatures), some_rows(24, weighted)
+    target, rows = posterior(temperatures, belief), some_rows(24, weighted)
     parameters = parameters_of(target.network)
     order = torch.randperm(24, generator=torch.Generator().manual_seed(5))
     estimates = [target.minibatch_log_density(parameters, whole(rows.take(index)), 24) for index in order.split(6)]
@@ -73,8 +83,9 @@ def test_over_all_shuffles_with_a_smaller_last_batch_the_plain_mean_is_the_full_
     torch.testing.assert_close(torch.stack(estimates).mean(), target.log_density(parameters, rows), rtol=1e-13, atol=0)
 
 
-def test_gradients_are_unbiased_too() -> None:
-    target, rows = posterior(TEMPERED), some_rows(24, weighted=True)
+@pytest.mark.parametrize("belief", list(BELIEFS))
+def test_gradients_are_unbiased_too(belief: str) -> None:
+    target, rows = posterior(COLD, belief), some_rows(24, weighted=True)
     parameters = {name: value.requires_grad_() for name, value in parameters_of(target.network).items()}
     wanted = list(parameters.values())
     full = torch.autograd.grad(target.log_density(parameters, rows), wanted)

@@ -12,7 +12,11 @@ __all__ = ["BayesSettings", "Part", "Sampler"]
 Part: TypeAlias = Literal["head", "network"]
 Sampler: TypeAlias = Literal["hmc", "nuts", "sghmc", "sgld", "mean_field", "swag", "laplace"]
 
-MINIBATCHES = ("sghmc", "sgld", "mean_field", "swag")
+LEAPFROGS = 100.0  # of a trajectory of some thousand rows, with the step that 80 % acceptance leaves
+TO_A_MODE = 20.0  # iterations of L-BFGS in a round
+SINGLE = ("mean_field", "laplace")
+MODEST = {"sghmc": 0.01, "sgld": 0.003, "swag": 0.05}
+"""Step sizes to begin with, for samplers that cannot find their own; swag's is a learning rate of the mean loss."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,14 @@ class BayesSettings:
     confidence: T of the confidence prior; the smaller, the surer.
     posterior_temperature: divides likelihood and prior alike; below one is the cold posterior.
     likelihood_temperature: divides the likelihood alone.
-    logit_temperature: divides the outputs before the likelihood sees them.
     sampler: "hmc" and "nuts" see all rows at a step and are exact; the others see batches or approximate.
-    chains: how many are sampled at once, each from a start of its own; swag and laplace have one.
+    chains: how many are sampled at once, each from a start of its own; 4 where absent, and 1 for mean_field and
+      laplace, which have no more.
     draws: kept of each chain.
     burn_in: iterations before them (hmc, nuts), or epochs (sghmc, sgld, mean_field, swag).
     thin: iterations (hmc, nuts) or epochs (sghmc, sgld, swag) for each draw.
-    step_size: in coordinates where the prior has unit scale; hmc and nuts find their own where it is absent.
+    step_size: in coordinates where the prior has unit scale; hmc and nuts find their own where it is absent, and
+      mean_field takes it as Adam's rate, 0.01 where it is absent.
     batch: rows a step, for samplers that see batches.
     decay: the share of momentum that a step of sghmc keeps; one minus the friction.
     start: each chain from a "fresh" draw of the initial weights, or from the "trained" model.
@@ -61,9 +66,8 @@ class BayesSettings:
     confidence: float | None = None
     posterior_temperature: float = 1.0
     likelihood_temperature: float = 1.0
-    logit_temperature: float = 1.0
     sampler: Sampler = "hmc"
-    chains: int = 4
+    chains: int | None = None
     draws: int = 100
     burn_in: int = 50
     thin: int = 1
@@ -75,9 +79,12 @@ class BayesSettings:
     def __post_init__(self) -> None:
         if self.learn not in ("fit", "repair"):
             raise InputError(f"learn is {self.learn}; a posterior is given the fit or the repair rows.")
-        for name in ("chains", "draws", "thin", "batch"):
+        for name in ("draws", "thin", "batch", "starts"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give at least 1.")
+                called = "chains" if name == "starts" else name
+                raise InputError(f"{called} is {getattr(self, name)}; give at least 1.")
+        if self.starts > 1 and self.sampler in SINGLE:
+            raise InputError(f"{self.sampler} fits one distribution from one start; leave out chains, or set it to 1.")
         for name in ("precision", "floor"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -86,13 +93,26 @@ class BayesSettings:
         self._only_with("filter_precision", self.prior == "sum_filter", "prior: sum_filter")
         self._only_with("alpha", self.functional in ("dirclip", "dirichlet"), "functional: dirclip or dirichlet")
         self._only_with("confidence", self.functional == "confidence", "functional: confidence")
-        if self.sampler in ("sghmc", "sgld") and self.step_size is None:
+        if self.sampler in MODEST and self.step_size is None:
             raise InputError(
                 f"{self.sampler} has no Metropolis test to find a step by; give it a step_size, such as "
-                f"{_modest_step(self)} and half of it, and compare."
+                f"{MODEST[self.sampler]} and half of it, and compare."
             )
         if self.sampler in ("swag", "laplace") and self.prior != "gaussian":
             raise InputError(f"{self.sampler} begins at a mode under a Gaussian prior; use prior: gaussian, or hmc.")
+
+    @property
+    def starts(self) -> int:
+        """How many chains there are."""
+        return (1 if self.sampler in SINGLE else 4) if self.chains is None else self.chains
+
+    def passes(self, rows: int) -> float:
+        """About how many gradients of all rows it takes, a chain: what a plan tells beforehand."""
+        if self.sampler in ("hmc", "nuts"):
+            return (self.burn_in + self.draws * self.thin) * LEAPFROGS
+        if self.sampler == "laplace":
+            return 100.0 * TO_A_MODE
+        return float(self.burn_in + self.draws * self.thin)
 
     def _only_with(self, name: str, used: bool, where: str) -> None:
         given = getattr(self, name) is not None
@@ -100,7 +120,3 @@ class BayesSettings:
             raise InputError(f"{name} was given without {where}, which alone reads it; remove one side.")
         if used and not given:
             raise InputError(f"{where} needs {name}; give it.")
-
-
-def _modest_step(settings: BayesSettings) -> float:
-    return 0.01 if settings.sampler == "sghmc" else 0.003

@@ -3,6 +3,8 @@
 A prior speaks of the tensors it is given, by name: all of them, or those in `only`. Buffers (running means,
 counters) are no parameters: `Objective` and `Posterior` pass the trainable parameters alone, and whoever calls
 a prior with a bare dictionary chooses the same way. Biases and normalisation scales are parameters like any other.
+
+Each prior also says in which coordinates it has unit scale (`whitening`); see `surefoot.density.whitening`.
 """
 
 import math
@@ -14,10 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from surefoot.density.whitening import Whitening
 from surefoot.errors import InputError
 from surefoot.networks.network import Parameters
 
-__all__ = ["Gaussian", "Laplace", "Prior"]
+__all__ = ["Gaussian", "Laplace", "Partial", "Prior", "StudentT", "spoken_for"]
 
 
 @runtime_checkable
@@ -25,6 +28,24 @@ class Prior(Protocol):
     """A proper density over named parameters."""
 
     def log_density(self, parameters: Parameters) -> Float[Tensor, ""]: ...
+
+
+@runtime_checkable
+class Partial(Protocol):
+    """A prior that may leave some of the parameters it is given to others."""
+
+    def names_in(self, parameters: Parameters) -> list[str]:
+        """Which of these tensors the prior speaks of. Raises `InputError` when one that it names is not there."""
+        ...
+
+
+def spoken_for(prior: Prior, parameters: Parameters) -> list[str]:
+    """The names that a prior speaks of: all of them, unless it says otherwise.
+
+    >>> spoken_for(Gaussian(1.0, only=frozenset({"w"})), {"w": torch.zeros(1), "b": torch.zeros(1)})
+    ['w']
+    """
+    return prior.names_in(parameters) if isinstance(prior, Partial) else list(parameters)
 
 
 @dataclass(frozen=True)
@@ -55,6 +76,14 @@ class Gaussian:
         squares = _summed([deviation.square().sum() for deviation in deviations])
         return 0.5 * count * math.log(self.precision / (2 * math.pi)) - 0.5 * self.precision * squares
 
+    def names_in(self, parameters: Parameters) -> list[str]:
+        """Those in `only`, or all."""
+        return _names(parameters, self.only)
+
+    def whitening(self, parameters: Parameters) -> dict[str, Whitening]:
+        """u is standard normal."""
+        return _whitening(parameters, self.centre, self.only, scale=self.precision**-0.5, normal=True)
+
 
 @dataclass(frozen=True)
 class Laplace:
@@ -83,16 +112,67 @@ class Laplace:
         absolute = _summed([deviation.abs().sum() for deviation in deviations])
         return -count * math.log(2 * self.scale) - absolute / self.scale
 
+    def names_in(self, parameters: Parameters) -> list[str]:
+        """Those in `only`, or all."""
+        return _names(parameters, self.only)
+
+    def whitening(self, parameters: Parameters) -> dict[str, Whitening]:
+        """u has variance one."""
+        return _whitening(parameters, self.centre, self.only, scale=math.sqrt(2) * self.scale, normal=False)
+
+
+@dataclass(frozen=True)
+class StudentT:
+    """Independent Student distributions, with heavy tails:
+
+        log p(θ) = Σ_i log Γ((ν+1)/2) − log Γ(ν/2) − ½ log(νπ s²) − (ν+1)/2 · log(1 + ((θ_i − c_i)/s)² / ν)
+
+    degrees: ν; the variance is s² ν/(ν − 2) for ν > 2 and infinite below. scale: s. centre, only: as in `Gaussian`.
+
+    Raises `InputError` for degrees or a scale that is not a positive number, and for names it cannot find.
+
+    >>> prior = StudentT(degrees=1.0, scale=1.0)  # a Cauchy distribution
+    >>> round(prior.log_density({"w": torch.zeros(1)}).item(), 4)  # −log π
+    -1.1447
+    """
+
+    degrees: float
+    scale: float
+    centre: Mapping[str, Tensor] | None = None
+    only: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        _positive("degrees", self.degrees)
+        _positive("scale", self.scale)
+
+    def log_density(self, parameters: Parameters) -> Float[Tensor, ""]:
+        """Nats; differentiable in the parameters."""
+        deviations = _deviations(parameters, self.centre, self.only)
+        count = sum(deviation.numel() for deviation in deviations)
+        tails = _summed(
+            [(deviation.square() / (self.degrees * self.scale**2)).log1p().sum() for deviation in deviations]
+        )
+        half = (self.degrees + 1) / 2
+        constant = math.lgamma(half) - math.lgamma(self.degrees / 2)
+        constant -= 0.5 * math.log(self.degrees * math.pi) + math.log(self.scale)
+        return count * constant - half * tails
+
+    def names_in(self, parameters: Parameters) -> list[str]:
+        """Those in `only`, or all."""
+        return _names(parameters, self.only)
+
+    def whitening(self, parameters: Parameters) -> dict[str, Whitening]:
+        """u has variance one, or scale one where the variance is infinite."""
+        spread = math.sqrt(self.degrees / (self.degrees - 2)) if self.degrees > 2 else 1.0
+        return _whitening(parameters, self.centre, self.only, scale=self.scale * spread, normal=False)
+
 
 def _positive(name: str, value: float) -> None:
     if not (math.isfinite(value) and value > 0):
         raise InputError(f"The {name} of a prior is {value}; give a positive number.")
 
 
-def _deviations(
-    parameters: Parameters, centre: Mapping[str, Tensor] | None, only: frozenset[str] | None
-) -> list[Tensor]:
-    """θ − c for every tensor the prior speaks of."""
+def _names(parameters: Parameters, only: frozenset[str] | None) -> list[str]:
     names = list(parameters) if only is None else [name for name in parameters if name in only]
     if only is not None and len(names) < len(only):
         raise InputError(
@@ -104,12 +184,37 @@ def _deviations(
                 f"{name} holds {parameters[name].dtype} and is no parameter; pass the trainable parameters, or name "
                 "them in `only`."
             )
+    return names
+
+
+def _centres(parameters: Parameters, names: list[str], centre: Mapping[str, Tensor] | None) -> dict[str, Tensor | None]:
+    """The centre of each named tensor, in its type; None for zero."""
     if centre is None:
-        return [parameters[name] for name in names]
+        return dict.fromkeys(names)
     missing = [name for name in names if name not in centre or centre[name].shape != parameters[name].shape]
     if missing:
         raise InputError(f"The prior's centre has no tensor of the right shape for {missing}; give one, or use `only`.")
-    return [parameters[name] - centre[name].to(parameters[name]) for name in names]
+    return {name: centre[name].to(parameters[name]) for name in names}
+
+
+def _deviations(
+    parameters: Parameters, centre: Mapping[str, Tensor] | None, only: frozenset[str] | None
+) -> list[Tensor]:
+    """θ − c for every tensor the prior speaks of."""
+    centres = _centres(parameters, _names(parameters, only), centre)
+    return [parameters[name] if middle is None else parameters[name] - middle for name, middle in centres.items()]
+
+
+def _whitening(
+    parameters: Parameters,
+    centre: Mapping[str, Tensor] | None,
+    only: frozenset[str] | None,
+    *,
+    scale: float,
+    normal: bool,
+) -> dict[str, Whitening]:
+    centres = _centres(parameters, _names(parameters, only), centre)
+    return {name: Whitening(scale, centre=middle, normal=normal) for name, middle in centres.items()}
 
 
 def _summed(terms: list[Tensor]) -> Tensor:

@@ -109,6 +109,11 @@ def _check(objective: Objective | Posterior, rows: Rows, settings: Ascend, seed:
         raise InputError("There are no rows to train on; check the role or the filter that chose them.")
     if seed < 0:
         raise InputError(f"The seed is {seed}; give zero or a positive whole number.")
+    if isinstance(objective, Posterior) and objective.augmentation is not None:
+        raise InputError(
+            "Ascent does not draw the views of a posterior's augmentation; call `fixed_views(posterior, rows, seed)` "
+            "and ascend the posterior on the rows that it returns."
+        )
     if isinstance(objective, Posterior) and settings.weight_decay:
         raise InputError(
             f"weight_decay is {settings.weight_decay} on top of a posterior, whose prior is its decay already; set "

@@ -24,6 +24,7 @@ __all__ = ["ModelRecord", "OpenedModel", "SavedModel", "load_model", "open_model
 SCHEMA = 1
 TENSORS = "model.safetensors"
 RECORD = "record.json"
+POSTERIOR = "bayes.json"  # beside the draws of a posterior: see surefoot.bayes.kept
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,16 @@ class SavedModel:
 
 
 class OpenedModel(NamedTuple):
-    """A network with its weights; `record` is None for a model that surefoot did not save."""
+    """A network with its weights; `record` is None for a model that surefoot did not save.
+
+    draws: the folder of a posterior that is predicted with in place of these weights, or of their head; see
+    `surefoot.study.once.opening`, which alone opens such models.
+    """
 
     network: Network
     parameters: Parameters
     record: ModelRecord | None
+    draws: Path | None = None
 
 
 def save_model(folder: Path, parameters: Parameters, record: ModelRecord) -> None:
@@ -150,6 +156,11 @@ def open_model(
         raise InputError(
             f"{folder} is a Hugging Face model folder, which this command cannot open; look, predict and repair "
             f"--model do, and `surefoot features {folder} DATA --layer NAME --out FILE` writes what probe compares."
+        )
+    if (folder / POSTERIOR).is_file():
+        raise InputError(
+            f"{folder} holds a posterior, many networks in one; look and predict average over them, and this command "
+            "wants a single one: give it another model."
         )
     inner = sorted(each.parent.name for each in folder.glob(f"*/{RECORD}"))
     if inner:

@@ -28,6 +28,7 @@ __all__ = [
     "named_groups",
     "refuse_judge",
     "score",
+    "score_outputs",
     "seen_by",
     "selection_groups",
     "trial_of",
@@ -161,6 +162,18 @@ def score(head: LinearHead, rows: Rows, setting: Mapping[str, float] | None = No
     check_head(head, checked, "score")
     correct = head.logits(checked.features).argmax(dim=1) == checked.targets
     return trial_of(setting or {}, correct, selection_groups(checked, "score"))
+
+
+def score_outputs(outputs: Float[Tensor, "rows classes"], rows: Rows, role: Role = "choose") -> Trial:
+    """Score outputs, logits or probabilities, of whatever made them, as `score` does a head.
+
+    >>> from surefoot.rows.rows import make_rows
+    >>> rows = make_rows(torch.zeros(3, 1, 4, 4), torch.tensor([0, 1, 1]))
+    >>> score_outputs(torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), rows).worst_group_accuracy
+    0.5
+    """
+    checked = material_of(rows.with_inputs(outputs), role, "score")
+    return trial_of({}, outputs.argmax(dim=1) == checked.targets, selection_groups(checked, "score"))
 
 
 def choose_best(trials: Sequence[Trial]) -> int:

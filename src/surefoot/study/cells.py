@@ -14,7 +14,7 @@ from surefoot.files import digest_json
 
 __all__ = ["Cell", "Kind", "cell_from_json", "cell_to_json", "in_order", "needs"]
 
-Kind: TypeAlias = Literal["rows", "train", "features", "repair", "choose", "predict"]
+Kind: TypeAlias = Literal["rows", "train", "features", "repair", "sample", "choose", "predict"]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from surefoot.robust.method import Sizes
 from surefoot.robust.methods import method_of
 from surefoot.rows.roles import Role
 from surefoot.study.cells import Cell
-from surefoot.study.mitigations import settings_of
+from surefoot.study.mitigations import bayes_of, settings_of
 from surefoot.study.shape import NetworkSpec
 
 __all__ = ["Cost", "Extent", "cost_of"]
@@ -75,6 +75,13 @@ def cost_of(cell: Cell, network: NetworkSpec | None, extent: Extent) -> Cost:
             settings = settings_of(cell.spec)
             seconds += method.seconds(settings, sizes)
             memory += 6 * rows * feature_bytes + method.memory(settings, sizes)
+        case "sample":
+            told = bayes_of(cell.spec)
+            rows = extent.rows.get(told.learn, 0)
+            head = 2.0 * features * extent.classes
+            per_row = head if told.part == "head" else operations + head
+            seconds += told.starts * told.passes(rows) * (3 * rows * per_row / TRAINING_RATE + STEP_SECONDS)
+            memory += 6 * rows * (feature_bytes if told.part == "head" else row_bytes) * told.starts
         case "choose":
             rows = extent.rows.get("choose", 0)
             seconds += len(cell.inputs) * CELL_SECONDS / 2

@@ -1,7 +1,7 @@
 """A study cut into cells.
 
-    rows ─┬─ train (base, seed) ─┬─ features (role) ─┬─ repair (mitigation) ─┬─ choose
-          │                      │                   └───────────────────────┘
+    rows ─┬─ train (base, seed) ─┬─ features (role) ─┬─ repair or sample (mitigation) ─┬─ choose
+          │                      │                   └─────────────────────────────────┘
           └──────────────────────┴─ predict (base and its repairs) on the judge rows
 
 Only `predict` is given the judge rows.
@@ -19,7 +19,7 @@ from surefoot.robust.method import learn_role
 from surefoot.rows.roles import Role
 from surefoot.study.cells import Cell, in_order
 from surefoot.study.content import digest_folder, digest_pictures
-from surefoot.study.mitigations import Mitigation, spec_of
+from surefoot.study.mitigations import Bayes, Mitigation, spec_of
 from surefoot.study.shape import Base, RowsSpec, Study
 
 __all__ = ["Graph", "code_of", "emphasis_of", "graph_of", "training_of"]
@@ -71,6 +71,9 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
         applied = study.repairs_of(base)
         for name in applied:
             mitigation = study.mitigations[name]
+            if isinstance(mitigation, Bayes):
+                repair[base, name, seed] = _sample_cell(mitigation, base, name, seed, rows, train, features, numerics)
+                continue
             needed = {role: features[base, seed, role].address for role in mitigation.learns_from()}
             if (rival := mitigation.rival()) is not None:
                 needed["rival"] = features[rival, seed, learn_role(mitigation.settings())].address
@@ -97,9 +100,39 @@ def _roles_of(study: Study, base: str) -> tuple[Role, ...]:
     """The roles whose features a base must give: to choose, to repair it, to be another base's earlier version."""
     needed: list[Role] = ["choose"]
     for name in study.repairs_of(base):
-        needed += study.mitigations[name].learns_from()
+        if not _is_whole(study.mitigations[name]):  # a whole network takes the rows themselves
+            needed += study.mitigations[name].learns_from()
     rivals = [each for each in study.mitigations.values() if each.rival() == base]
     return tuple(dict.fromkeys([*needed, *(learn_role(each.settings()) for each in rivals)]))
+
+
+def _is_whole(mitigation: Mitigation) -> bool:
+    return isinstance(mitigation, Bayes) and mitigation.settings().part == "network"
+
+
+def _sample_cell(
+    mitigation: Bayes,
+    base: str,
+    name: str,
+    seed: int,
+    rows: Cell,
+    train: Mapping[tuple[str, int], Cell],
+    features: Mapping[tuple[str, int, Role], Cell],
+    numerics: Mapping[str, Any],
+) -> Cell:
+    """A posterior, scored on the choose rows. Of a head it is given features, of a network the rows themselves."""
+    learn, choose = mitigation.learns_from()
+    if _is_whole(mitigation):
+        given = {"rows": f"{rows.address}/{learn}", "choose": f"{rows.address}/{choose}"}
+    else:
+        given = {"rows": features[base, seed, learn].address, "choose": features[base, seed, choose].address}
+    return Cell(
+        kind="sample",
+        title=f"{base}+{name}, seed {seed}",
+        spec={**spec_of(mitigation), "seed": seed},
+        inputs={"train": train[base, seed].address, **given},
+        numerics=numerics,
+    )
 
 
 def code_of(model: Path) -> Path | None:
@@ -198,18 +231,19 @@ def _choose_cell(
         inputs[f"head {base} {seed}"] = f"{trained.address}/head"
     for (base, name, seed), repaired in repair.items():
         inputs[f"head {base}+{name} {seed}"] = repaired.address
-    flattered = [[name, _learns_on_choose(mitigation)] for name, mitigation in study.mitigations.items()]
+    scored = [[name, _scores_itself(mitigation)] for name, mitigation in study.mitigations.items()]
     spec = {
         "subjects": list(study.subjects()),
         "bases": list(study.base),
-        "mitigations": flattered,
+        "mitigations": scored,
         "seeds": list(study.seeds),
     }
     return Cell(kind="choose", title="choose among all", spec=spec, inputs=inputs, numerics=numerics)
 
 
-def _learns_on_choose(mitigation: Mitigation) -> bool:
-    return learn_role(mitigation.settings()) == "choose"
+def _scores_itself(mitigation: Mitigation) -> bool:
+    """Whether its cell leaves its score on the choose rows: a head that learnt there, or no single head at all."""
+    return isinstance(mitigation, Bayes) or learn_role(mitigation.settings()) == "choose"
 
 
 def _rows_cell(rows: RowsSpec, folder: Path, numerics: Mapping[str, Any]) -> Cell:

@@ -1,5 +1,6 @@
 """From finished cells to a card and to models that can be used: the end of a study's road."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 
+from surefoot.bayes.kept import is_kept
 from surefoot.card.assemble import assemble_card
 from surefoot.card.card import Card, Record, RoleSummary, Subject
 from surefoot.card.ledger import Used
@@ -20,6 +22,7 @@ from surefoot.networks.weights import ModelRecord, load_model, save_model
 from surefoot.rows.copies import about_repeats
 from surefoot.rows.rows import Inputs, Rows
 from surefoot.study.graph import Graph
+from surefoot.study.once.opening import BODY
 from surefoot.study.plan import claims_of
 from surefoot.study.seconds import training_seconds
 from surefoot.study.seen import SeenInputs, inputs_of, load_seen_inputs
@@ -29,6 +32,8 @@ from surefoot.study.stored import COLUMNS, GROUPS, load_head, load_rows, load_se
 
 __all__ = ["Judging", "judge_digest", "make_card", "training_proportions", "write_models"]
 
+CELL_ALONE = shutil.ignore_patterns("repaired.json", "record.json")
+"""What a cell of a posterior holds for the study alone."""
 SMALL_MODELS = 256 * 2**20  # bytes of models that are written out without being asked for
 
 
@@ -94,7 +99,8 @@ def write_models(study: Study, graph: Graph, store: Store, chosen: str | None, f
     """Write every model of the study (the chosen one alone where they are large) as `<subject>/seed-<seed>/`.
 
     Each is the trained network with its repaired head in place, the scaler folded in, and beside it the names and the
-    inputs of the rows that shaped it: those of its fit and its repair, and where it was selected, of the choice.
+    inputs of the rows that shaped it: those of its fit and its repair, and where it was selected, of the choice. Of a
+    posterior it is all draws, with the network that was sampled in `body`.
     """
     first = store.path(next(iter(graph.train.values())).address) / "model" / "model.safetensors"
     small = first.stat().st_size * len(study.subjects()) * len(study.seeds) <= SMALL_MODELS
@@ -108,8 +114,12 @@ def write_models(study: Study, graph: Graph, store: Store, chosen: str | None, f
         saved = load_model(store.path(trained.address) / "model", trust_code=True)
         for subject, cell in wanted.items():
             place = store.path(cell.address)
-            parameters = saved.parameters
-            if subject != base:
+            parameters, out = saved.parameters, folder / subject / f"seed-{seed}"
+            if is_kept(place):
+                shutil.copytree(
+                    place, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("repaired.json", "record.json")
+                )
+            elif subject != base:
                 head = load_head(place)
                 parameters = with_head(saved.network, parameters, head.weight, head.bias)
             provenance: dict[str, Any] = {"study": study.study, "subject": subject, "seed": seed, "cell": cell.address}
@@ -118,8 +128,7 @@ def write_models(study: Study, graph: Graph, store: Store, chosen: str | None, f
             record = ModelRecord(
                 saved.record.spec, saved.record.head, saved.record.classes, saved.record.input_shape, provenance
             )
-            out = folder / subject / f"seed-{seed}"
-            save_model(out, parameters, record)
+            save_model(out / BODY if is_kept(place) else out, parameters, record)
             names = seen[subject]
             if names not in inputs:
                 inputs[names] = inputs_of((load_rows(each) for each in learned), names)
@@ -160,6 +169,7 @@ def _subjects(study: Study, graph: Graph, store: Store) -> list[Subject]:
                     before=base,
                     notes=_notes(study.seeds, [each["notes"] for each in repaired]),
                     chosen=tuple(each["chosen"] for each in repaired),
+                    doubts=_doubts(study.seeds, [each.get("doubts", []) for each in repaired]),
                 )
             )
     return subjects
@@ -169,6 +179,13 @@ def _told(study: Study, graph: Graph, store: Store, base: str) -> list[list[str]
     """What each seed's base training noted."""
     files = [store.path(graph.train[base, seed].address) / "notes.json" for seed in study.seeds]
     return [list(read_json(file)) if file.is_file() else [] for file in files]
+
+
+def _doubts(seeds: Sequence[int], doubts: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Each doubt, a clause, with its seed where there are several."""
+    several = len(seeds) > 1
+    pairs = zip(seeds, doubts, strict=True)
+    return tuple(f"{doubt} (seed {seed})" if several else doubt for seed, each in pairs for doubt in each)
 
 
 def _notes(seeds: Sequence[int], notes: Sequence[Sequence[str]]) -> tuple[str, ...]:

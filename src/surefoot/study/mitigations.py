@@ -1,4 +1,7 @@
-"""The repairs that a study file can name: one part per method of `surefoot.robust.methods`, made of its settings."""
+"""The repairs that a study file can name: one part per method of `surefoot.robust.methods`, and one for posteriors.
+
+Each part is made of its method's settings: their types, defaults and descriptions.
+"""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_type_h
 
 from pydantic import Field, create_model, model_validator
 
+from surefoot.bayes.settings import BayesSettings
 from surefoot.errors import InputError
 from surefoot.robust.disagreement import DisagreementSettings
 from surefoot.robust.method import Method, described
@@ -15,7 +19,9 @@ from surefoot.robust.methods import METHODS, method_of
 from surefoot.rows.roles import Role
 from surefoot.study.part import Name, Part
 
-__all__ = ["Mitigation", "Repair", "part_of", "settings_of", "spec_of"]
+__all__ = ["BAYES", "Bayes", "Mitigation", "Repair", "bayes_of", "part_of", "settings_of", "spec_of"]
+
+BAYES = "bayes"
 
 
 class Repair(Part):
@@ -67,6 +73,29 @@ class RepairAgainst(Repair):
         return self
 
 
+class Bayes(Repair):
+    """A posterior of the last layer, or of the whole network, in place of one point."""
+
+    def settings(self) -> BayesSettings:
+        return bayes_of(spec_of(self))
+
+    def learns_from(self) -> tuple[Role, ...]:
+        return (self.settings().learn, "choose")
+
+    def needs_groups(self) -> bool:
+        return False
+
+    def words(self) -> str:
+        told = self.settings()
+        part = "head" if told.part == "head" else "network"
+        return self.label or f"Bayesian {part} ({told.sampler.replace('_', ' ')})"
+
+
+def bayes_of(spec: Mapping[str, Any]) -> BayesSettings:
+    """The settings of a posterior that a spec names; raises `InputError` for values that it refuses."""
+    return BayesSettings(**{name: value for name, value in spec.items() if name not in ("method", "seed", "device")})
+
+
 def spec_of(repair: Repair) -> dict[str, Any]:
     """A repair as plain JSON: its method and what decides the numbers, not what it is called."""
     return repair.model_dump(mode="json", exclude={"label", "bases"})
@@ -80,18 +109,28 @@ def settings_of(spec: Mapping[str, Any]) -> Any:
 
 def part_of(method: Method[Any]) -> type[Repair]:
     """The part of a study file for one method: its settings with their types, defaults and descriptions."""
-    types, told = get_type_hints(method.settings, include_extras=True), described(method.settings)
-    keys: dict[str, Any] = {"method": (Literal[method.name], ...)}
-    for each in fields(method.settings):
-        if each.name not in method.fixed:
-            default = ... if each.default is MISSING else each.default
-            keys[each.name] = (types[each.name], Field(default, description=told[each.name]))
+    keys = _keys(method.name, method.settings, frozenset(method.fixed))
     kind = Repair if method.run_against is None else RepairAgainst
     doc = f"{method.words}: see surefoot.robust.{method.settings.__module__.rpartition('.')[2]}."
     return create_model(method.name, __base__=kind, __doc__=doc, **keys)
 
 
+def _keys(name: str, settings: Any, fixed: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The keys of a part of a study for a method of this name: its settings but for the fixed ones."""
+    types, told = get_type_hints(settings, include_extras=True), described(settings)
+    keys: dict[str, Any] = {"method": (Literal[name], ...)}
+    for each in fields(settings):
+        if each.name not in fixed:
+            default = ... if each.default is MISSING else each.default
+            keys[each.name] = (types[each.name], Field(default, description=told[each.name]))
+    return keys
+
+
 if TYPE_CHECKING:
     Mitigation: TypeAlias = Repair
 else:
-    Mitigation = Annotated[reduce(or_, (part_of(method) for method in METHODS)), Field(discriminator="method")]
+    Mitigation = Annotated[
+        reduce(or_, (part_of(method) for method in METHODS))
+        | create_model(BAYES, __base__=Bayes, __doc__=Bayes.__doc__, **_keys(BAYES, BayesSettings)),
+        Field(discriminator="method"),
+    ]

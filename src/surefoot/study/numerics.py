@@ -22,7 +22,7 @@ __all__ = ["computing_code", "numerics_of", "one_thread", "product_of_this_machi
 
 CPU_INFO = Path("/proc/cpuinfo")
 COMPUTING = (
-    "files.py", "rows", "findings", "networks", "density", "inference", "robust",
+    "files.py", "rows", "findings", "networks", "density", "inference", "robust", "bayes",
     "study/mitigations.py", "study/numerics.py", "study/seen.py", "study/stored.py", "study/work",
 )  # fmt: skip
 """The rooms and modules whose code leaves the numbers of a cell; pages, cards and commands do not."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from surefoot.bayes.kept import digest_posterior
 from surefoot.card.assemble import assemble_card
 from surefoot.card.card import Card, Record, RoleSummary, Subject
 from surefoot.card.claims import Claim
@@ -21,7 +22,7 @@ from surefoot.findings.names import AskAgain, listed
 from surefoot.findings.predictions import Predictions, predictions_for
 from surefoot.findings.reading import GROUPS, ReadPredictions, read_told
 from surefoot.findings.told import without_rows
-from surefoot.networks.weights import OpenedModel, open_model
+from surefoot.networks.weights import OpenedModel
 from surefoot.progress import Progress, silent
 from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest, rows_digest
@@ -32,6 +33,7 @@ from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.keep import Asked, Kept, keep
 from surefoot.study.once.marks import marks_of_predictions, marks_of_rows
+from surefoot.study.once.opening import open_to_predict
 from surefoot.study.once.predict import SEEN, judged_rows, probabilities_of, with_groups_of
 from surefoot.study.seen import seen_of_model
 
@@ -174,7 +176,7 @@ def look(
     Raises `InputError` when the model's record says that it has seen a source of these rows.
     """
     began = time.perf_counter()
-    opened = open_model(model, trust_code=trust_code, weights=weights, head=head)
+    opened = open_to_predict(model, trust_code=trust_code, weights=weights, head=head)
     rows, judged = judged_rows(opened, columns, data, data.name if behind is None else behind.called)
     rows = with_groups_of(opened, rows)
     seen = seen_of_model(model)
@@ -275,5 +277,8 @@ def _judged(predictions: Predictions) -> RoleSummary:
 
 
 def _identity(opened: OpenedModel) -> str:
-    """sha256 over the names and contents of a model's tensors."""
-    return digest_json({name: digest_tensor(tensor) for name, tensor in sorted(opened.parameters.items())})
+    """sha256 over the names and contents of a model's tensors, and of a posterior's draws."""
+    own = {name: digest_tensor(tensor) for name, tensor in sorted(opened.parameters.items())}
+    if opened.draws is None:
+        return digest_json(own)
+    return digest_json([own, digest_posterior(opened.draws)])

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from surefoot.bayes.kept import load_posterior
 from surefoot.errors import InputError
-from surefoot.networks.network import forward, head_of
-from surefoot.networks.weights import OpenedModel, open_model
+from surefoot.networks.network import embed, forward, head_of
+from surefoot.networks.weights import OpenedModel
 from surefoot.progress import Progress, silent
 from surefoot.rows.encoding import Encoder, encoder_from_json
 from surefoot.rows.grouping import MEMBER
@@ -20,6 +21,7 @@ from surefoot.rows.reading import SPLIT_MEANING, UNLABELLED, Reading
 from surefoot.rows.rows import Groups, Rows
 from surefoot.study.numerics import require_device
 from surefoot.study.once.columns import USUAL, Columns
+from surefoot.study.once.opening import open_to_predict
 from surefoot.study.seen import Seen, seen_of_model
 from surefoot.study.stored import COLUMNS, GROUPS
 
@@ -49,7 +51,7 @@ def predict(
     those rows and their relatives, on which no card will judge. Rows that hang together get the number of their
     cluster, in a column for each way to hang together: `cluster`, `cluster:2`, ….
     """
-    opened = open_model(model, trust_code=trust_code, weights=weights, head=head)
+    opened = open_to_predict(model, trust_code=trust_code, weights=weights, head=head)
     names = _classes(opened)
     rows = columns.read(data, labelled=False, encoder=encoder_of(opened)).rows
     labelled = rows.classes != (UNLABELLED,)
@@ -64,6 +66,8 @@ def probabilities_of(
     opened: OpenedModel, rows: Rows, *, device: str = "cpu", progress: Progress = silent
 ) -> Float[Tensor, "rows classes"]:
     """The model's class probabilities, in batches; raises `InputError` when rows and model do not fit together."""
+    if opened.draws is not None:
+        return _averaged(opened, opened.draws, rows, progress)
     place = require_device(device)
     parameters = {name: tensor.to(place) for name, tensor in opened.parameters.items()}
     opened.network.module.to(place).eval()
@@ -82,6 +86,19 @@ def probabilities_of(
             parts.append(logits.float().softmax(dim=1).cpu())
             progress("predicting", min(start + BATCH, len(rows)), len(rows))
     return torch.cat(parts)
+
+
+def _averaged(opened: OpenedModel, draws: Path, rows: Rows, progress: Progress) -> Float[Tensor, "rows classes"]:
+    """What all draws say together; computed on the CPU, where they were drawn."""
+    kept = load_posterior(draws)
+    inputs = rows.inputs
+    if kept.part == "head":
+        parts = [
+            embed(opened.network, opened.parameters, rows.inputs[start : start + BATCH])
+            for start in range(0, len(rows), BATCH)
+        ]
+        inputs = torch.cat(parts)
+    return kept.probabilities(opened.network, inputs, progress=progress)
 
 
 def encoder_of(opened: OpenedModel) -> Encoder | None:

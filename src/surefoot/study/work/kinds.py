@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from surefoot.bayes.kept import is_kept, load_posterior
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Objective
 from surefoot.errors import InputError
@@ -43,6 +44,7 @@ from surefoot.study.stored import (
 from surefoot.study.work.emphasis import emphasise
 from surefoot.study.work.repair import repair
 from surefoot.study.work.rows import make_roles
+from surefoot.study.work.sample import sample
 
 __all__ = ["Work", "work_of"]
 
@@ -60,6 +62,8 @@ def work_of(cell: Cell) -> Work:
             return _features
         case "repair":
             return repair
+        case "sample":
+            return sample
         case "choose":
             return _choose
         case "predict":
@@ -161,7 +165,8 @@ def _choose(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, prog
     """Select among the bases and their repairs by worst-group accuracy on the choose rows, averaged over seeds.
 
     Ties go to the earlier in the study's order. A head that learned on the choose rows would be flattered there: it
-    is scored by the trial that won it its setting, whose rows were held out from that trial's fit.
+    is scored by the trial that won it its setting, whose rows were held out from that trial's fit. A posterior is no
+    single head, and its cell has left its score.
     """
     scores: dict[str, list[float]] = {}
     seen: frozenset[str] = frozenset()
@@ -171,12 +176,12 @@ def _choose(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, prog
             seen |= rows.origins()
             own = accuracy_of(load_head(inputs[f"head {base} {seed}"]), rows)
             scores.setdefault(base, []).append(own.worst_group_accuracy)
-            for mitigation, learns_on_choose in spec["mitigations"]:
+            for mitigation, scores_itself in spec["mitigations"]:
                 subject = f"{base}+{mitigation}"
                 if subject not in spec["subjects"]:
                     continue
                 folder = inputs[f"head {subject} {seed}"]
-                if learns_on_choose:
+                if scores_itself:
                     score = float(read_json(folder / "repaired.json")["held_out"])
                 else:
                     score = accuracy_of(load_head(folder), rows).worst_group_accuracy
@@ -198,6 +203,18 @@ def _predict(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, pro
     for name, folder in folders.items():
         refuse_seen(judge, load_seen(folder), f"the base training and {name}" if name else "the base training")
     features = _embedded(inputs["train"] / "model", judge, spec["device"], out, progress).inputs[:]
-    heads = {name: load_head(folder if name else folder / "head") for name, folder in folders.items()}
-    probabilities = {f"+{name}" if name else "base": head.probabilities(features) for name, head in heads.items()}
+    probabilities: dict[str, Tensor] = {}
+    for name, folder in folders.items():
+        if is_kept(folder):
+            probabilities[f"+{name}"] = _averaged(folder, inputs["train"] / "model", judge, features)
+        else:
+            head = load_head(folder if name else folder / "head")
+            probabilities[f"+{name}" if name else "base"] = head.probabilities(features)
     write_tensors(out / "probabilities.safetensors", probabilities)
+
+
+def _averaged(folder: Path, model: Path, rows: Rows, features: Tensor) -> Tensor:
+    """What all draws of a posterior say together: of a head on the features, of a network on the rows."""
+    kept = load_posterior(folder)
+    network = load_model(model, trust_code=True).network
+    return kept.probabilities(network, features if kept.part == "head" else rows.inputs)

@@ -1,0 +1,35 @@
+"""Streams of random numbers: one for each purpose and each stretch of a run, so that a resumed run draws the same."""
+
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+from surefoot.errors import InputError
+
+__all__ = ["Purpose", "stream"]
+
+
+class Purpose(IntEnum):
+    """What a stream of random numbers is for; two purposes never share one."""
+
+    MOMENTUM = 0
+    NOISE = 1
+    ORDER = 2
+    AUGMENTATION = 3
+    DRAW = 4
+
+
+def stream(seed: int, purpose: Purpose, number: int = 0, device: str = "cpu") -> torch.Generator:
+    """The generator of stretch `number` (an epoch, a block of steps) of a run's `purpose`.
+
+    Raises `InputError` for a negative seed.
+
+    >>> first, again = stream(0, Purpose.NOISE, 3), stream(0, Purpose.NOISE, 3)
+    >>> torch.equal(torch.rand(2, generator=first), torch.rand(2, generator=again))
+    True
+    """
+    if seed < 0:
+        raise InputError(f"The seed is {seed}; give zero or a positive whole number.")
+    word = np.random.SeedSequence([seed, number, int(purpose)]).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(word >> 1))

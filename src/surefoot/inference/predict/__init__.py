@@ -1,0 +1,1 @@
+"""Predictions of many draws: averaged as they stream by, never all held."""

@@ -1,0 +1,1 @@
+"""Small ReLU networks on few rows: whole trajectories as one function of machine code, made for their sizes."""

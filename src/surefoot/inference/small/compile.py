@@ -1,0 +1,74 @@
+"""Machine code from LLVM code, in this process, for this processor."""
+
+import ctypes
+import importlib.util
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from surefoot.errors import InputError
+from surefoot.inference.small.kernel import leapfrogs_code
+from surefoot.inference.small.sizes import Machine, Plan
+
+__all__ = ["Leapfrogs", "compile_leapfrogs", "compiler_is_installed", "this_machine"]
+
+AARCH64 = ("aarch64", "arm64")
+
+
+@dataclass(frozen=True)
+class Leapfrogs:
+    """A compiled function and what owns its memory. It holds no state, and other threads run while it does.
+
+    call: addresses of position, momentum, gradient, facts and work, the step size, and the number of steps.
+    """
+
+    plan: Plan
+    call: Callable[[int, int, int, int, int, float, int], None]
+    owner: Any
+
+
+def compiler_is_installed() -> bool:
+    """Whether `llvmlite` is there (`pip install surefoot[fast]`); nothing is imported."""
+    return importlib.util.find_spec("llvmlite") is not None
+
+
+def this_machine() -> Machine | None:
+    """This processor's vectors; None where it cannot multiply and add at once, which is what the code is made of."""
+    features = _llvm().get_host_cpu_features()
+    if platform.machine().lower() in AARCH64:
+        return Machine(bytes=16, registers=32)
+    if not features.get("fma", False):
+        return None
+    return Machine(bytes=64, registers=32) if features.get("avx512f", False) else Machine(bytes=32, registers=16)
+
+
+def compile_leapfrogs(plan: Plan) -> Leapfrogs:
+    """The machine code of `plan`, made in a fraction of a second for a few hundred parameters.
+
+    LLVM's passes over the code are left out: they take twice that time and find nothing to improve in it.
+    """
+    llvm = _llvm()
+    module: Any = llvm.parse_assembly(leapfrogs_code(plan))
+    module.verify()
+    machine: Any = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
+    )
+    engine: Any = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    real = ctypes.c_float if plan.sizes.real == "float" else ctypes.c_double
+    signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5, real, ctypes.c_int64)
+    return Leapfrogs(plan, signature(engine.get_function_address("leapfrogs")), engine)
+
+
+def _llvm() -> Any:
+    """llvmlite's binding, ready; it is heavy and optional, so it comes only when it is needed."""
+    if not compiler_is_installed():
+        raise InputError(
+            'Compiled leapfrog steps need llvmlite, which is not installed; run pip install "surefoot[fast]".'
+        )
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm

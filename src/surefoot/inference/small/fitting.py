@@ -1,0 +1,46 @@
+"""Which targets can have compiled trajectories, and for which of those they pay."""
+
+import torch
+
+from surefoot.density.functional import Confidence, DirClip, Dirichlet
+from surefoot.density.likelihoods import categorical
+from surefoot.inference.small.compile import compiler_is_installed, this_machine
+from surefoot.inference.targets.mlp import MlpTarget
+
+__all__ = ["LARGEST", "why_not_small"]
+
+LARGEST = 10_000
+"""Numbers in a position up to which code is made: it grows with them, and so does the time to compile it."""
+
+LOWEST_FLOOR = {torch.float32: -80.0, torch.float64: -700.0}
+"""The code compares p with exp(floor), which must not underflow."""
+
+
+def why_not_small(base: MlpTarget) -> str | None:
+    """Why there is no machine code for this target; None when there is."""
+    if not compiler_is_installed():
+        return 'llvmlite is not installed (pip install "surefoot[fast]")'
+    if this_machine() is None:
+        return "this processor cannot multiply and add in one instruction"
+    if base.size > LARGEST:
+        return f"the network has {base.size:,} parameters, more than {LARGEST:,}"
+    if any(layer.activation == "tanh" or not layer.bias for layer in base.layers):
+        return "the network has layers without bias, or activations other than ReLU"
+    posterior = base.evidence.full.posterior
+    if posterior.likelihood is not categorical:
+        return "the likelihood is not the categorical one"
+    whitenings = base.working.whitenings.values()
+    if not base.coordinates.normal or any(part.basis is not None or part.centre is not None for part in whitenings):
+        return "the prior is not a normal distribution around zero with one scale a tensor"
+    if any(torch.as_tensor(part.scale).numel() != 1 for part in whitenings):
+        return "the prior has more than one scale in a tensor"
+    functional = posterior.functional
+    if functional is None:
+        return None
+    if functional.inputs is not None:
+        return "the functional prior looks at inputs of its own"
+    if not isinstance(functional.form, Dirichlet | DirClip | Confidence):
+        return f"{type(functional.form).__name__} is no functional prior that the code knows"
+    if isinstance(functional.form, DirClip) and functional.form.floor < LOWEST_FLOOR[base.dtype]:
+        return f"the functional prior's floor is below {LOWEST_FLOOR[base.dtype]:g} nats, where {base.dtype} ends"
+    return None

@@ -1,0 +1,176 @@
+"""The target of a small ReLU network: another target's density, with gradients and trajectories in machine code."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Event
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from surefoot.errors import InputError
+from surefoot.inference.small.compile import Leapfrogs, compile_leapfrogs, this_machine
+from surefoot.inference.small.facts import facts_of, sizes_of, slots_of
+from surefoot.inference.small.fitting import why_not_small
+from surefoot.inference.small.sizes import Machine, Plan, make_plan
+from surefoot.inference.small.turns import turns
+from surefoot.inference.targets.mlp import MlpTarget
+from surefoot.inference.targets.target import Terms
+from surefoot.networks.network import Parameters
+
+__all__ = ["SmallTarget", "small_target"]
+
+WORTH_A_THREAD = 10**8
+"""Floating-point operations of a trajectory from which it is shared among threads: about two milliseconds."""
+
+
+@dataclass(frozen=True)
+class SmallTarget:
+    """A target that offers whole trajectories; see `WholeTrajectories` and `MinibatchTarget`.
+
+    The density, minibatches and the meaning of positions are `base`'s. Gradients and trajectories run in machine code,
+    which the first call compiles, on as many threads as torch has and at most one a chain; their bits do not depend on
+    that number, nor on which chains run together.
+    """
+
+    base: MlpTarget
+    machine: Machine
+
+    @property
+    def size(self) -> int:
+        """Numbers in one position."""
+        return self.base.size
+
+    @property
+    def rows(self) -> int:
+        """N, all rows of the posterior."""
+        return self.base.rows
+
+    @property
+    def quarter(self) -> float:
+        """A quarter period of the prior oscillator: (π/2)·√T."""
+        return self.base.quarter
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of positions and gradients; densities are summed in float64."""
+        return self.base.dtype
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Sizes, and where everything lies."""
+        return make_plan(sizes_of(self.base), self.machine)
+
+    def gradient(self, position: Float[Tensor, "chains size"], out: Float[Tensor, "chains size"]) -> None:
+        """∇ log density, tempered, written to `out`."""
+        still = torch.zeros_like(position)
+        self._run(position.clone(), still, out, 0.0, 1)
+
+    def trajectory(
+        self,
+        position: Float[Tensor, "chains size"],
+        momentum: Float[Tensor, "chains size"],
+        gradient: Float[Tensor, "chains size"],
+        step: float,
+        count: int,
+    ) -> None:
+        """`count` leapfrog steps of size `step` for every chain, in place."""
+        if count < 1:
+            raise InputError(f"A trajectory of {count} steps was asked for; it takes at least one.")
+        momentum.add_(gradient, alpha=step / 2)
+        self._run(position, momentum, gradient, step, count)
+        momentum.sub_(gradient, alpha=step / 2)
+
+    def terms(self, position: Float[Tensor, "chains size"]) -> Terms:
+        """The log density itself."""
+        return self.base.terms(position)
+
+    def parameters(self, position: Float[Tensor, "chains size"]) -> Parameters:
+        """Named parameters `[chains, …]` of these positions; copies."""
+        return self.base.parameters(position)
+
+    def position(self, parameters: Parameters) -> Float[Tensor, "chains size"]:
+        """The inverse of `parameters`: named tensors `[chains, …]` as positions."""
+        return self.base.position(parameters)
+
+    def minibatch_gradient(
+        self,
+        position: Float[Tensor, "chains size"],
+        index: Int[Tensor, "chains batch"],
+        out: Float[Tensor, "chains size"],
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """∇ [ (N/B) Σ_batch log likelihood + log prior ], tempered, for each chain its own rows."""
+        self.base.minibatch_gradient(position, index, out, generator)
+
+    @cached_property
+    def _leapfrogs(self) -> Leapfrogs:
+        return compile_leapfrogs(self.plan)
+
+    @cached_property
+    def _facts(self) -> Tensor:
+        return facts_of(self.base, self.plan)
+
+    @cached_property
+    def _slots(self) -> Int[Tensor, "size"]:
+        return slots_of(self.base, self.plan)
+
+    def _run(self, position: Tensor, momentum: Tensor, gradient: Tensor, step: float, count: int) -> None:
+        """`count` times: drift, gradient, whole kick."""
+        chains, plan = len(position), self.plan
+        flat = torch.zeros(3, chains, plan.size, dtype=self.dtype)
+        flat[0][:, self._slots] = position
+        flat[1][:, self._slots] = momentum
+        operations = 6 * plan.size * plan.sizes.rows * chains * count
+        workers = torch.get_num_threads() if operations >= WORTH_A_THREAD else 1
+        lists = turns(chains, count, workers)
+        work = torch.zeros(len(lists), plan.work, dtype=self.dtype)
+        begun = [Event() for _ in range(chains)]
+
+        call, facts = self._leapfrogs.call, self._facts  # made before any thread starts
+
+        def run(worker: int) -> None:
+            for turn in lists[worker]:
+                if turn.first:
+                    begun[turn.chain].wait()
+                arrays = (*flat[:, turn.chain], facts, work[worker])
+                at, kicked, slope, rows, room = (array.data_ptr() for array in arrays)
+                call(at, kicked, slope, rows, room, step, turn.last - turn.first)
+                begun[turn.chain].set()
+
+        if len(lists) == 1:
+            run(0)
+        else:
+            with ThreadPoolExecutor(len(lists)) as pool:
+                list(pool.map(run, range(len(lists))))
+        position.copy_(flat[0][:, self._slots])
+        momentum.copy_(flat[1][:, self._slots])
+        gradient.copy_(flat[2][:, self._slots])
+
+
+def small_target(base: MlpTarget) -> SmallTarget:
+    """The same target with compiled trajectories.
+
+    Raises `InputError` with the reason when there is no such code for its network, likelihood, priors or processor.
+
+    >>> from surefoot.density.likelihoods import categorical
+    >>> from surefoot.density.objective import Posterior
+    >>> from surefoot.density.priors import Gaussian
+    >>> from surefoot.inference.targets.evidence import make_evidence
+    >>> from surefoot.inference.targets.mlp import make_mlp_target
+    >>> from surefoot.inference.targets.mlp_shape import mlp_of
+    >>> from surefoot.networks.build import build_mlp
+    >>> from surefoot.rows.toys import dirclip_toy
+    >>> rows, network = dirclip_toy(), build_mlp(2, (10,) * 5, 2, seed=0)
+    >>> posterior = Posterior(network, categorical, Gaussian(1.0))
+    >>> base = make_mlp_target(mlp_of(network, rows.inputs[:]), make_evidence(posterior, rows, torch.float32))
+    >>> small_target(base).size
+    492
+    """
+    reason = why_not_small(base)
+    if reason is not None:
+        raise InputError(f"Compiled trajectories are not to be had: {reason}; use the torch target.")
+    machine = this_machine()
+    assert machine is not None
+    return SmallTarget(base, machine)
