@@ -93,7 +93,7 @@ def is_kept(folder: Path) -> bool:
 
 
 def digest_posterior(folder: Path) -> str:
-    """sha256 of what a kept posterior predicts by: its chains' record, which names every shard's digest, and its own."""
+    """sha256 of what a kept posterior predicts by: the record of its chains, which names every shard, and its own."""
     files = [folder / CHAINS / "chains.json", folder / RECORD, folder / SCALER]
     return digest_json([digest_file(file) for file in files if file.is_file()])
 
