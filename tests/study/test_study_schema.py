@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from surefoot.errors import InputError
-from surefoot.robust.methods import METHODS
+from surefoot.study.mitigations import NAMES
 from surefoot.study.schema import Study, load_study, study_json_schema
 
 GOOD = """\
@@ -76,13 +76,12 @@ def test_the_canonical_form_reads_back(tmp_path: Path) -> None:
             "method: dfr",
             "method: drf",
             "'mitigations.dfr.method' in study.yaml, line 10 is 'drf'; expected one of "
-            f"{', '.join(repr(each.name) for each in METHODS)}; did you mean 'dfr'?",
+            f"{', '.join(map(repr, NAMES))}; did you mean 'dfr'?",
         ),
         (
             "{method: afr}",
             "{steps: 3}",
-            "Key 'mitigations.afr.method' is missing in study.yaml, line 9; add one of "
-            f"{', '.join(each.name for each in METHODS)}.",
+            f"Key 'mitigations.afr.method' is missing in study.yaml, line 9; add one of {', '.join(NAMES)}.",
         ),
         ("study: tiny\n", "", "Key 'study' is missing in study.yaml; add it."),
         (

@@ -75,9 +75,9 @@ def replace_batch_norm(network: Network, example: Float[Tensor, "rows ..."] | No
             _set(module, name, nn.LayerNorm(norm.num_features).to(_device(norm)))
         else:
             raise InputError(
-                f'The layer "{name}" is a {type(norm).__name__}{" of sequences" if _sequences(module) else ""}; '
-                "only those of images (BatchNorm2d) and of feature vectors (BatchNorm1d) are replaced: build the network with "
-                "nn.GroupNorm there."
+                f'The layer "{name}" is a {type(norm).__name__}{" of sequences" if _sequences(module) else ""}; only '
+                "BatchNorm2d (images) and BatchNorm1d (feature vectors) are replaced: build the network with nn.GroupNorm "
+                "there."
             )
     for norm, activation in _activations(network.module).items():
         replaced = module.get_submodule(norm)

@@ -19,9 +19,11 @@ from surefoot.robust.methods import METHODS, method_of
 from surefoot.rows.roles import Role
 from surefoot.study.part import Name, Part
 
-__all__ = ["BAYES", "Bayes", "Mitigation", "Repair", "bayes_of", "part_of", "settings_of", "spec_of"]
+__all__ = ["BAYES", "NAMES", "Bayes", "Mitigation", "Repair", "bayes_of", "part_of", "settings_of", "spec_of"]
 
 BAYES = "bayes"
+NAMES = (*(method.name for method in METHODS), BAYES)
+"""Every method that a study can name."""
 
 
 class Repair(Part):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from surefoot.errors import InputError
-from surefoot.robust.methods import METHODS
+from surefoot.study.mitigations import NAMES
 from surefoot.study.shape import Study
 
 __all__ = ["Study", "load_study", "study_json_schema"]
@@ -123,7 +123,7 @@ def _sentence(problem: ErrorDetails, data: Any, file: str, lines: Mapping[Place,
     if kind == "missing":
         return f"Key {name!r} is missing in {where}; add it."
     if kind == "union_tag_not_found":
-        return f"Key '{name}.method' is missing in {where}; add one of {', '.join(each.name for each in METHODS)}."
+        return f"Key '{name}.method' is missing in {where}; add one of {', '.join(NAMES)}."
     given = json.dumps(problem["input"], ensure_ascii=False)
     if kind == "union_tag_invalid":
         expected = str(context["expected_tags"])

@@ -9,11 +9,14 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal, TypeAlias
 
 __all__ = ["Code", "Real", "Spot"]
 
 Real: TypeAlias = Literal["float", "double"]
+
+LOG_2 = Decimal("0.693147180559945309417232121458176568")
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ class Code:
             f"{self.multiply(x, self.vector_of(1 / math.log(2)))})"
         )
         rest = self.multiply_add(n, self.vector_of(-high), x)
-        rest = self.multiply_add(n, self.vector_of(high - math.log(2)), rest)
+        rest = self.multiply_add(n, self.vector_of(-float(LOG_2 - Decimal(high))), rest)
         power = self.vector_of(1 / math.factorial(degree))
         for term in range(degree - 1, -1, -1):
             power = self.multiply_add(power, rest, self.vector_of(1 / math.factorial(term)))

@@ -63,7 +63,8 @@ class Plan:
     lanes: numbers in a vector. block: rows worked on together. Position, momentum and gradient hold, for each hidden
     layer, its `biases [width]` and `weights [in, width]`, then the head's `[classes]` and `[classes, in]`. Facts:
     inputs `[rows, features]`, then at `labels` coefficients `[classes, rows]`, at `total` their sums `[rows]` and at
-    `belief` the functional form's coefficients `[rows]`. Work: `activations`, `deltas`, `transposed` weights, classes' `slopes`.
+    `belief` the functional form's coefficients `[rows]`. Work: `activations`, `deltas`, `transposed` weights, and the
+    classes' `slopes`.
     """
 
     sizes: Sizes

@@ -277,16 +277,16 @@ def chunk_rows(layers: Mlp, itemsize: int) -> int:
 def stacked_chains(layers: Mlp, rows: int, chains: int, itemsize: int) -> int:
     """How many chains run as one stacked product: as many as have their buffers in `STACKED_BYTES`.
 
-    Four chains of 64-H-H-10 in float32, one thread: gradients a second of processor time, stacked over one after another,
-    with torch's own products / oneDNN's (`surefoot.networks.product`), and a chain's buffers:
+    Four chains of 64-H-H-10 in float32, one thread: gradients a second of processor time, stacked over one after
+    another, with torch's own products / oneDNN's (`surefoot.networks.product`), and a chain's buffers:
 
         rows    H = 10               H = 50               H = 100              H = 256
         18      2.3 / 2.0   4 KiB    2.1 / 3.3   16 KiB   1.5 / 2.4   30 KiB   1.2 / 1.4   74 KiB
         450     1.7 / 2.2  109 KiB   1.2 / 1.4  390 KiB   1.0 / 1.2  742 KiB   0.9 / 1.1  1.8 MiB
         1797    1.4 / 1.3  435 KiB   1.0 / 1.1  1.5 MiB   0.9 / 1.0  2.9 MiB   0.9 / 1.0  7.2 MiB
 
-    Stacking wins the overhead of calls, and loses it to the cache from about 4 MiB for all chains together. The last bits
-    of a chain's gradient may depend on how many chains run beside it.
+    Stacking wins the overhead of calls, and loses it to the cache from about 4 MiB for all chains together. The last
+    bits of a chain's gradient may depend on how many chains run beside it.
     """
     each = workspace_numbers(layers) * min(rows, chunk_rows(layers, itemsize)) * itemsize
     return max(1, min(chains, STACKED_BYTES // max(1, each)))

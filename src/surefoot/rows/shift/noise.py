@@ -13,6 +13,9 @@ from surefoot.rows.shift.counters import normal, uniform
 
 __all__ = ["gaussian_noise", "impulse_noise", "shot_noise", "speckle_noise"]
 
+MANY = 32
+"""Quanta, from which on their number is nearly normal."""
+
 
 def gaussian_noise(
     images: Float[Tensor, "rows channels height width"], keys: Int[Tensor, "rows 2"], std: float
@@ -26,25 +29,32 @@ def shot_noise(
 ) -> Float[Tensor, "rows channels height width"]:
     """k / photons with k ~ Poisson(photons · x): light comes in quanta, and `photons` of them are white.
 
-    k is the quantile of a uniform number, found by adding up probabilities; black stays black.
+    k is the quantile of a uniform number: found by adding up probabilities where fewer than 32 quanta are expected, and
+    from the normal quantile z where more are, the nearest whole number to λ + √λ·z + (z² − 1)/6 + (z − z³)/(72√λ)
+    (Cornish and Fisher 1938), which is it but for one in some hundreds, where it is the next. Black stays black.
     """
     pixels = images.reshape(-1)
-    lit = (pixels > 0).nonzero().squeeze(1)
-    below = uniform(keys, 0, *images.shape[1:]).reshape(-1)[lit].double()
-    rate = pixels[lit].double() * photons
-    probability = torch.exp(-rate)
+    drawn = uniform(keys, 0, *images.shape[1:]).reshape(-1)
     result = torch.zeros_like(pixels)
+    bright = (pixels * photons >= MANY).nonzero().squeeze(1)
+    if len(bright):
+        rate, z = pixels[bright].double() * photons, torch.special.ndtri(drawn[bright]).double()
+        root, square = rate.sqrt(), z * z
+        counts = (rate + root * z + (square - 1) / 6 + z * (1 - square) / (72 * root)).round()
+        result[bright] = (counts / photons).float()
+    lit = ((pixels > 0) & (pixels * photons < MANY)).nonzero().squeeze(1)
+    below, rate = drawn[lit].double(), pixels[lit].double() * photons
+    probability = torch.exp(-rate)
     # Those whose count is found leave; a uniform number of 23 bits ends the search well before this many.
-    most = int(photons + 10 * photons**0.5 + 20)
-    for count in range(1, most + 1):
+    for count in range(1, 4 * MANY):
         left = below - probability
         going = (left >= 0).nonzero().squeeze(1)
         if not len(going):
             break
         lit, below, rate = lit[going], left[going], rate[going]
         probability = probability[going] * rate / count
-        result[lit] = min(count / photons, 1.0)
-    return result.reshape(images.shape)
+        result[lit] = count / photons
+    return result.clamp_(0, 1).reshape(images.shape)
 
 
 def impulse_noise(

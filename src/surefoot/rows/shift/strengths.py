@@ -181,7 +181,7 @@ CORRUPTIONS: Mapping[str, Corruption] = {
         ),
         lengths=frozenset({"sigma", "rim", "pixel"}),
         published=4,
-        departure="water is a film of blots, blurred by a rim of 0.7 pixels",
+        departure="water is a film of blots, blurred by a rim of 0.7 pixels; edges are as wet as the middle",
     ),
     "contrast": Corruption(
         digital.contrast,

@@ -6,6 +6,8 @@ fractal of the image's own size, where the code for MNIST cuts a piece of 28 pix
 itself; water on a lens is a film of drops with a lit and a dark side, without their equalised distances.
 """
 
+from math import ceil
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -129,7 +131,10 @@ def spatter(
     """
     height, width = images.shape[2:]
     spread = spread * blurred_deviation(sigma / pixel) / blurred_deviation(sigma)
-    liquid = mean + spread * smooth(normal(keys, 0, 1, height, width), sigma)
+    # A margin is drawn and cut off: repeated edge pixels would make blots likelier there.
+    margin = ceil(2 * sigma)
+    drawn = smooth(normal(keys, 0, 1, height + 2 * margin, width + 2 * margin), sigma)
+    liquid = mean + spread * drawn[:, :, margin : margin + height, margin : margin + width]
     blots = smooth((liquid > threshold).float(), rim)
     if not water:
         cover = torch.where(blots < 0.8, 0.0, blots)
