@@ -76,8 +76,8 @@ def replace_batch_norm(network: Network, example: Float[Tensor, "rows ..."] | No
         else:
             raise InputError(
                 f'The layer "{name}" is a {type(norm).__name__}{" of sequences" if _sequences(module) else ""}; only '
-                "BatchNorm2d (images) and BatchNorm1d (feature vectors) are replaced: build the network with nn.GroupNorm "
-                "there."
+                "BatchNorm2d (images) and BatchNorm1d (feature vectors) are replaced: build the network with "
+                "nn.GroupNorm there."
             )
     for norm, activation in _activations(network.module).items():
         replaced = module.get_submodule(norm)

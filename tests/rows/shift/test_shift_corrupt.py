@@ -1,6 +1,7 @@
 """Every corruption: deterministic, a row's own, in range, stronger with severity, and the row it was."""
 
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from surefoot.rows.shift.corrupt import CIFAR_C, MNIST_C, SEVERITIES, corrupt
 from surefoot.rows.shift.strengths import CORRUPTIONS, strength
 
 NAMES = tuple(CORRUPTIONS)
-UNEVEN = {"spatter": (3, 4), "pixelate": (1, 2)}
+UNEVEN = {"spatter": (3, 4), "pixelate": (1, 2), "frost": (3, 4)}
 """Published strengths of MNIST-C of which the stronger changes digits less; the others grow strictly."""
 
 
@@ -60,11 +61,12 @@ def test_the_suites_have_their_names() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_row_is_corrupted_alike_in_any_company_and_order(name: str, rows: Rows, coloured: Rows) -> None:
     """Bit for bit; odd counts and sizes, since vectorised loops end differently there."""
-    odd = rows.with_inputs(rows.inputs[:, :, 3:25, 2:25].clone())
-    for each in (rows, coloured, odd):
+    few = rows.take(torch.arange(37))
+    odd = few.with_inputs(few.inputs[:, :, 3:25, 2:25].clone())
+    for each in (few, coloured.take(torch.arange(37)), odd):
         whole = corrupt(each, name, 4, seed=5).inputs[:]
         assert torch.equal(whole, corrupt(each, name, 4, seed=5).inputs[:])
-        chosen = torch.tensor([99, 17, 3])
+        chosen = torch.tensor([36, 17, 3])
         assert torch.equal(corrupt(each.take(chosen), name, 4, seed=5).inputs[:], whole[chosen])
         assert torch.equal(corrupt(each.take(chosen[1:2]), name, 4, seed=5).inputs[:], whole[17:18])
 
@@ -86,25 +88,32 @@ def test_distance_grows_with_severity_on_real_digits(name: str, rows: Rows) -> N
     clean = rows.inputs[:]
     away = [float((corrupt(rows, name, each, 0).inputs[:] - clean).square().mean().sqrt()) for each in SEVERITIES]
     assert away[0] > 0.01
-    for weaker, stronger in zip(SEVERITIES, SEVERITIES[1:], strict=False):
+    for weaker, stronger in pairwise(SEVERITIES):
         grows = away[stronger - 1] > away[weaker - 1]
         assert grows == (UNEVEN.get(name) != (weaker, stronger)), away
 
 
-UNEVEN_IN_COLOUR = {"saturate": {(2, 3)}, "glass_blur": {(3, 4)}, "spatter": {(3, 4)}}
-"""Published strengths of CIFAR-C: colour taken away, then added; less blur with more moves; water, then mud."""
+UNEVEN_IN_COLOUR = {
+    "saturate": {(2, 3)},  # colour is taken away, then added
+    "spatter": {(3, 4)},  # water, then mud
+    "glass_blur": {(1, 2), (2, 3), (4, 5)},  # pixels change places alike, and a stronger blur hides it
+    "motion_blur": {(3, 4)},  # 8 or 6 pixels, where a deviation of 2 ends the trail before
+    "frost": {(3, 4), (4, 5)},  # the picture gives way to ice that is no brighter
+    "pixelate": {(1, 2)},
+}
+"""Published strengths of CIFAR-C of which the stronger need not be further away."""
 
 
 @pytest.mark.parametrize("name", CIFAR_C)
 def test_distance_grows_with_severity_in_colour(name: str, coloured: Rows) -> None:
     clean = coloured.inputs[:]
     away = [float((corrupt(coloured, name, each, 0).inputs[:] - clean).square().mean().sqrt()) for each in SEVERITIES]
-    for weaker, stronger in zip(SEVERITIES, SEVERITIES[1:], strict=False):
+    for weaker, stronger in pairwise(SEVERITIES):
         if (weaker, stronger) not in UNEVEN_IN_COLOUR.get(name, set()):
             assert away[stronger - 1] > away[weaker - 1], away
 
 
-@pytest.mark.parametrize("size", [(8, 8), (14, 14), (28, 14), (4, 5), (96, 96)], ids=str)
+@pytest.mark.parametrize("size", [(8, 8), (14, 14), (28, 14), (4, 5), (48, 40)], ids=str)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_any_size_stays_in_range(size: tuple[int, int], channels: int, rows: Rows) -> None:
     small = interpolate(rows.inputs[:3], size, mode="bilinear").clamp(0, 1).expand(-1, channels, -1, -1)

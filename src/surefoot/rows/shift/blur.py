@@ -2,7 +2,7 @@
 
 Source: Hendrycks and Dietterich (2019), section 3.2. Images are `[rows, channels, height, width]` in [0, 1]; lengths
 are pixels of the image given. Edge pixels are repeated beyond the edge, where the published code reflects for some
-blurs: nobody can tell on digits, and one rule is easier to state.
+blurs: one rule is easier to state.
 """
 
 from math import ceil

@@ -9,9 +9,9 @@ on 32 bits. The top 23 bits are a uniform number (k + ½)/2²³, which float32 h
 numbers are their quantiles, so none is beyond ±5.3. Every step is exact or works on each number alone: results are the
 same bit for bit on every number of threads.
 
-Source: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3", for counters in place of state; the two
-factors of `mix` are those of Ettinger's measured "lowbias32" family (0x21f0aaad, 0xd35a2d97). We take two rounds of it
-where they take ten of a block cipher: quick on a processor without wide multiplications, and good enough for noise.
+Source: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3", for counters in place of state; the factors
+and shifts of `mix` are among those that the hash-prospector project (C. Wellons) lists for their low bias. We take two
+rounds of it where they take ten of a block cipher: quick without wide multiplications, and good enough for noise.
 """
 
 from hashlib import blake2b

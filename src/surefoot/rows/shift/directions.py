@@ -6,8 +6,8 @@ leave that plane meet random weights. An optimised network has shrunk them. So n
 is a test that Bayesian model averages fail and MAP passes, and noise along those of most variance is its control.
 
 Source: Izmailov et al. (2021), "Dangers of Bayesian model averaging under covariate shift", sections 4 to 6. Inputs are
-any floating-point tensor `[rows, …]` in any units; nothing is clamped: a clamped direction is another one. What a row draws depends on its id and the seed alone; sums run in float64, so that other rows do not reach it through
-rounding either.
+any floating-point tensor `[rows, …]` in any units; nothing is clamped: a clamped direction is another one. What a row
+draws depends on its id and the seed alone; sums run in float64, so that other rows do not reach it through rounding.
 """
 
 from dataclasses import dataclass
