@@ -14,7 +14,7 @@ CHECKED = 1000  # leapfrog steps of the trajectory whose end both sides answer
 
 
 class Work(NamedTuple):
-    """inputs `[18, 2]`, targets `[18]`; start and momentum `[3, 492]`, weight and bias of each layer in turn, row by row."""
+    """inputs `[18, 2]`, targets `[18]`; start and momentum `[3, 492]`: weight (row by row) and bias of each layer."""
 
     inputs: np.ndarray
     targets: np.ndarray

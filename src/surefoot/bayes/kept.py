@@ -23,10 +23,10 @@ from surefoot.inference.predict.predictive import Predictive
 from surefoot.networks.build import build_linear
 from surefoot.networks.network import Network
 from surefoot.progress import Progress, silent
-from surefoot.robust.scaler import Scaler, fit_scaler
-from surefoot.rows.rows import Inputs, Rows
+from surefoot.robust.scaler import Scaler
+from surefoot.rows.rows import Inputs
 
-__all__ = ["CHAINS", "KeptPosterior", "digest_posterior", "head_rows", "is_kept", "keep_posterior", "load_posterior"]
+__all__ = ["CHAINS", "KeptPosterior", "digest_posterior", "is_kept", "keep_posterior", "load_posterior"]
 
 CHAINS = "chains"
 RECORD = "bayes.json"
@@ -62,12 +62,6 @@ class KeptPosterior:
         """The averaged prediction in float32, each row summing to one."""
         averaged: Float64[Tensor, "rows classes"] = self.predict(network, inputs, progress=progress).log_probabilities
         return averaged.softmax(dim=1).float()
-
-
-def head_rows(features: Rows) -> tuple[Rows, Scaler]:
-    """Features standardised over these very rows, in float32, and how; what a head's prior is meant for."""
-    scaler = fit_scaler(features.inputs[:])
-    return features.with_inputs(scaler.apply(features.inputs[:]).float()), scaler
 
 
 def keep_posterior(

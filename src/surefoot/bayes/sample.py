@@ -9,6 +9,7 @@ import torch
 
 from surefoot.bayes.posterior import posterior_of
 from surefoot.bayes.settings import BayesSettings
+from surefoot.bayes.told import told_of
 from surefoot.density.objective import Posterior
 from surefoot.density.requirements import check_start
 from surefoot.errors import InputError
@@ -17,7 +18,7 @@ from surefoot.inference.approximate.laplace import LaplaceSettings, laplace_draw
 from surefoot.inference.approximate.mean_field import MeanField, mean_field
 from surefoot.inference.approximate.swag import Swag, swag
 from surefoot.inference.ascend import Ascend, ascend
-from surefoot.inference.chains.chains import Chains
+from surefoot.inference.chains.chains import RECORD, Chains, load_chains
 from surefoot.inference.diagnose import diagnose, mixed
 from surefoot.inference.hamiltonian.hmc import Hmc, hmc
 from surefoot.inference.hamiltonian.nuts import Nuts, nuts
@@ -34,6 +35,8 @@ APPROXIMATE = ("mean_field", "swag", "laplace")
 LOOKED_AT = 200
 """Rows at which the functions of the chains are compared."""
 SWAG_RANK = 20
+SAVE_EVERY = 30.0
+"""Seconds between two checkpoints of hmc and nuts; draws do not depend on it."""
 TO_THE_MODE = Ascend(epochs=100, optimiser="lbfgs", rate=1.0, schedule="constant")
 
 
@@ -58,12 +61,15 @@ def sample_posterior(
     seed: int,
     *,
     folder: Path | None = None,
+    resume_finished: bool = False,
     progress: Progress = silent,
 ) -> Sampled:
     """Sample the posterior of `network` given `rows`, one chain from each start, and diagnose the chains.
 
     starts: the network's named tensors, as many as there are chains. folder: where draws go as they come; a run that
-    was killed goes on from there. Chains are compared by their predictions on up to 200 of the rows they learnt from.
+    was killed goes on from there. resume_finished: take chains that are finished in `folder` as this run's own, where
+    its name says that they are (a digest of everything that decides them); refused otherwise. Chains are compared by
+    their predictions on up to 200 of the rows they learnt from.
 
     Raises `InputError` for settings that do not fit the network, a start that the posterior would lead astray, and for
     whatever the sampler refuses.
@@ -84,7 +90,10 @@ def sample_posterior(
     for start in starts:
         with torch.no_grad():
             check_start(posterior, forward(network, start, rows.inputs[:]), rows.targets)
-    chains = _run(posterior, rows, starts, settings, seed, folder, progress)
+    if resume_finished and folder is not None and (folder / RECORD).is_file():
+        chains = load_chains(folder)
+    else:
+        chains = _run(posterior, rows, starts, settings, seed, folder, progress)
     return _doubted(chains, network, rows, settings, progress)
 
 
@@ -111,10 +120,10 @@ def _run(
     match settings.sampler:
         case "hmc":
             told = Hmc(draws, burn_in, chains, thin, step, adapt=burn_in > 0)
-            return hmc(target, begun, seed, told, seen=seen, folder=folder, progress=progress)
+            return hmc(target, begun, seed, told, seen=seen, folder=folder, save_every=SAVE_EVERY, progress=progress)
         case "nuts":
             told = Nuts(draws, burn_in, chains, thin, step, adapt=burn_in > 0)
-            return nuts(target, begun, seed, told, seen=seen, folder=folder, progress=progress)
+            return nuts(target, begun, seed, told, seen=seen, folder=folder, save_every=SAVE_EVERY, progress=progress)
         case "mean_field":
             told = MeanField(max(1, burn_in * epoch), 0.01 if step is None else step, draws=draws, batch=batch)
             return mean_field(target, begun, seed, told, seen=seen, folder=folder, progress=progress)
@@ -142,4 +151,4 @@ def _doubted(chains: Chains, network: Network, rows: Rows, settings: BayesSettin
     findings = (*chains.diagnostics, *diagnose(chains, network, looked, progress=progress))
     verdict = mixed(findings)
     doubts = () if verdict.mixed else (f"its chains have not mixed: {'; '.join(verdict.reasons)}",)
-    return Sampled(chains, findings, doubts, ())
+    return Sampled(chains, findings, doubts, told_of(findings, chains.chains, chains.draws))

@@ -2,8 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from difflib import get_close_matches
+from typing import Any, Literal, TypeAlias, get_args, get_type_hints
 
+from surefoot.density.temperatures import check_temperatures
 from surefoot.errors import InputError
 from surefoot.rows.roles import Role
 
@@ -37,7 +39,8 @@ class BayesSettings:
     confidence: T of the confidence prior; the smaller, the surer.
     posterior_temperature: divides likelihood and prior alike; below one is the cold posterior.
     likelihood_temperature: divides the likelihood alone.
-    sampler: "hmc" and "nuts" see all rows at a step and are exact; the others see batches or approximate.
+    sampler: "nuts" and "hmc" see all rows at a step and are exact; the others see batches or approximate. A trajectory
+      of hmc lasts a quarter period of the prior, which suits networks; nuts finds its own length, as heads need it.
     chains: how many are sampled at once, each from a start of its own; 4 where absent, and 1 for mean_field and
       laplace, which have no more.
     draws: kept of each chain.
@@ -66,7 +69,7 @@ class BayesSettings:
     confidence: float | None = None
     posterior_temperature: float = 1.0
     likelihood_temperature: float = 1.0
-    sampler: Sampler = "hmc"
+    sampler: Sampler = "nuts"
     chains: int | None = None
     draws: int = 100
     burn_in: int = 50
@@ -77,34 +80,50 @@ class BayesSettings:
     start: Literal["fresh", "trained"] = "fresh"
 
     def __post_init__(self) -> None:
+        self._refuse_unknown_words()
         if self.learn not in ("fit", "repair"):
             raise InputError(f"learn is {self.learn}; a posterior is given the fit or the repair rows.")
         for name in ("draws", "thin", "batch", "starts"):
             if getattr(self, name) < 1:
                 called = "chains" if name == "starts" else name
                 raise InputError(f"{called} is {getattr(self, name)}; give at least 1.")
+        if self.burn_in < 0:
+            raise InputError(f"burn_in is {self.burn_in}; give zero or a positive whole number.")
         if self.starts > 1 and self.sampler in SINGLE:
             raise InputError(f"{self.sampler} fits one distribution from one start; leave out chains, or set it to 1.")
-        for name in ("precision", "floor"):
+        for name in ("precision", "floor", "filter_precision", "confidence", "step_size"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
+            if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(f"{name} is {value}; give a positive number.")
+        if not 0 <= self.decay < 1:
+            raise InputError(f"decay is {self.decay}; give the share of momentum that is kept, from 0 up to below 1.")
+        if self.label_noise is not None and not 0 < self.label_noise < 1:
+            raise InputError(f"label_noise is {self.label_noise}; give a share of the labels, above 0 and below 1.")
+        check_temperatures(self.posterior_temperature, self.likelihood_temperature, 1.0)
         self._only_with("label_noise", self.likelihood == "noisy_dirichlet", "likelihood: noisy_dirichlet")
         self._only_with("filter_precision", self.prior == "sum_filter", "prior: sum_filter")
         self._only_with("alpha", self.functional in ("dirclip", "dirichlet"), "functional: dirclip or dirichlet")
         self._only_with("confidence", self.functional == "confidence", "functional: confidence")
-        if self.sampler in MODEST and self.step_size is None:
-            raise InputError(
-                f"{self.sampler} has no Metropolis test to find a step by; give it a step_size, such as "
-                f"{MODEST[self.sampler]} and half of it, and compare."
-            )
-        if self.sampler in ("swag", "laplace") and self.prior != "gaussian":
-            raise InputError(f"{self.sampler} begins at a mode under a Gaussian prior; use prior: gaussian, or hmc.")
+        self._check_sampler()
+
+    @property
+    def words(self) -> str:
+        """What readers of a card see.
+
+        >>> BayesSettings(sampler="mean_field").words
+        'Bayesian head (mean field)'
+        """
+        return f"Bayesian {self.part} ({self.sampler.replace('_', ' ')})"
 
     @property
     def starts(self) -> int:
         """How many chains there are."""
         return (1 if self.sampler in SINGLE else 4) if self.chains is None else self.chains
+
+    @property
+    def sees_batches(self) -> bool:
+        """Whether a step sees a batch, not all rows."""
+        return self.sampler in ("sghmc", "sgld", "mean_field", "swag")
 
     def passes(self, rows: int) -> float:
         """About how many gradients of all rows it takes, a chain: what a plan tells beforehand."""
@@ -113,6 +132,31 @@ class BayesSettings:
         if self.sampler == "laplace":
             return 100.0 * TO_A_MODE
         return float(self.burn_in + self.draws * self.thin)
+
+    def _refuse_unknown_words(self) -> None:
+        """Study files are checked by their schema; here, words come from a command line or from Python."""
+        types: dict[str, Any] = get_type_hints(BayesSettings)
+        for name, known in ((name, get_args(kind)) for name, kind in types.items()):
+            value = getattr(self, name)
+            if isinstance(value, str) and value not in known:
+                near = get_close_matches(value, known, n=1)
+                advice = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(map(str, known))}."
+                raise InputError(f"There is no {name} {value!r}; {advice}")
+
+    def _check_sampler(self) -> None:
+        if self.sampler in MODEST and self.step_size is None:
+            raise InputError(
+                f"{self.sampler} has no Metropolis test to find a step by; give it a step_size, such as "
+                f"{MODEST[self.sampler]} and half of it, and compare."
+            )
+        if self.sampler in ("hmc", "nuts") and self.burn_in == 0 and self.step_size is None:
+            raise InputError(
+                f"burn_in is 0, and in it {self.sampler} finds its step; give some iterations, or a step_size."
+            )
+        if self.sampler in ("swag", "laplace") and self.prior != "gaussian":
+            raise InputError(f"{self.sampler} begins at a mode under a Gaussian prior; use prior: gaussian, or hmc.")
+        if self.sampler == "swag" and self.draws < 2:
+            raise InputError(f"draws is {self.draws}; swag takes its spread from positions, so give at least 2.")
 
     def _only_with(self, name: str, used: bool, where: str) -> None:
         given = getattr(self, name) is not None

@@ -199,7 +199,8 @@ def _refuse_seen(predictions: Mapping[str, Predictions], seen: Mapping[str, froz
 
 
 def _shown(subjects: Sequence[Subject], chosen: str | None) -> tuple[str, ...]:
-    """The subjects drawn in full: the base and the chosen model; without a choice, every base."""
+    """The subjects drawn in full: the base and the chosen model; without a choice, every base and an only repair."""
     if chosen is not None:
         return tuple(dict.fromkeys([base_of(subjects, chosen), chosen]))
-    return tuple(subject.name for subject in subjects if subject.before is None)
+    only = sum(subject.before is not None for subject in subjects) == 1
+    return tuple(subject.name for subject in subjects if only or subject.before is None)

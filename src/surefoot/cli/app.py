@@ -24,6 +24,7 @@ from surefoot.cli import (
     reading,
     records,
     repairing,
+    sampling,
     studies,
     view,
 )
@@ -62,6 +63,7 @@ app.command("card", rich_help_panel=ONE_STEP)(measuring.card)
 app.command("discover", rich_help_panel=ONE_STEP)(discovering.discover)
 app.command("features", rich_help_panel=ONE_STEP)(features.features)
 app.command("repair", rich_help_panel=ONE_STEP)(repairing.repair)
+app.command("sample", rich_help_panel=ONE_STEP)(sampling.sample)
 app.command("probe", rich_help_panel=ONE_STEP)(probing.probe)
 app.command("predict", rich_help_panel=ONE_STEP)(measuring.predict)
 app.command("export", rich_help_panel=ONE_STEP)(exporting.export)
@@ -85,6 +87,7 @@ EXAMPLES = {
     "repair": "features.npz",
     "rows": "data.csv",
     "run": "study.yaml",
+    "sample": "runs/my-run/model data.csv",
 }
 """What stands behind a command that needs something."""
 
@@ -172,6 +175,11 @@ def _stopped(given: Sequence[str]) -> str:
     if given and given[0] in {"run", "demo"}:
         return (
             "stopped. Everything that was finished is kept; to go on from there, give the same command again: "
+            f"surefoot {shlex.join(given)}"
+        )
+    if given and given[0] == "sample":
+        return (
+            "stopped. The draws up to the last checkpoint are kept; to go on from there, give the same command again: "
             f"surefoot {shlex.join(given)}"
         )
     if given and (given[0] == "features" or "--model" in given or any(each.startswith("--model=") for each in given)):

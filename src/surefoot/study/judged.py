@@ -116,9 +116,7 @@ def write_models(study: Study, graph: Graph, store: Store, chosen: str | None, f
             place = store.path(cell.address)
             parameters, out = saved.parameters, folder / subject / f"seed-{seed}"
             if is_kept(place):
-                shutil.copytree(
-                    place, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("repaired.json", "record.json")
-                )
+                shutil.copytree(place, out, dirs_exist_ok=True, ignore=CELL_ALONE)
             elif subject != base:
                 head = load_head(place)
                 parameters = with_head(saved.network, parameters, head.weight, head.bias)

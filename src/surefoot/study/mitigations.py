@@ -88,9 +88,7 @@ class Bayes(Repair):
         return False
 
     def words(self) -> str:
-        told = self.settings()
-        part = "head" if told.part == "head" else "network"
-        return self.label or f"Bayesian {part} ({told.sampler.replace('_', ' ')})"
+        return self.label or self.settings().words
 
 
 def bayes_of(spec: Mapping[str, Any]) -> BayesSettings:

@@ -3,9 +3,13 @@
 A cell is computed in a temporary sibling; its record, with the checksum of every file, is written last; then the
 folder is renamed in one step. So a folder under an address is whole, whatever was killed, and two writers of the
 same address do no harm: the first to finish wins, and both computed the same.
+
+A cell whose work is long and survives a kill (chains) is begun as lasting: what a killed run left of it stays, and the
+next run that needs this very address takes the folder over, by renaming it, and goes on from there.
 """
 
 import os
+import secrets
 import shutil
 import socket
 import tempfile
@@ -22,6 +26,10 @@ __all__ = ["Finished", "Store", "open_store"]
 
 RECORD = "record.json"
 PARTIAL = ".partial"
+UNFINISHED = ".unfinished"
+"""At the end of a lasting cell's temporary folder, which is kept for whoever goes on with it."""
+NOBODY = "nobody.0"
+"""In place of the process that a lasting folder belongs to, once that has given it back."""
 
 
 @dataclass(frozen=True)
@@ -78,23 +86,36 @@ class Store:
         """The seconds that a finished cell took."""
         return float(read_json(self.folder / address / RECORD)["seconds"])
 
-    def begin(self, address: str) -> Path:
-        """A temporary folder to compute the cell in."""
+    def begin(self, address: str, *, lasting: bool = False) -> Path:
+        """A temporary folder to compute the cell in; a lasting one may hold what a killed run had come to."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            name = tempfile.mkdtemp(prefix=f"{address}.{_owner()}.", suffix=PARTIAL, dir=self.folder)
+            if lasting and (left := self._taken_over(address)) is not None:
+                return left
+            suffix = UNFINISHED if lasting else PARTIAL
+            name = tempfile.mkdtemp(prefix=f"{address}.{_owner()}.", suffix=suffix, dir=self.folder)
         except OSError as error:
             raise InputError(
                 f"Cannot write to {self.folder} ({error.strerror}); choose an output folder that you may write to."
             ) from error
         return Path(name)
 
+    def leave(self, temporary: Path) -> None:
+        """Give up a folder that `begin` gave, where it was not finished: a lasting one to the next run, else for good.
+
+        A lasting folder that holds nothing yet is not worth keeping.
+        """
+        if temporary.name.endswith(UNFINISHED) and temporary.is_dir() and any(temporary.iterdir()):
+            temporary.rename(self._unfinished(temporary.name.partition(".")[0], NOBODY))
+        else:
+            shutil.rmtree(temporary, ignore_errors=True)
+
     def finish(self, cell: Cell, temporary: Path, seconds: float, estimate: float) -> None:
         """Record the files in `temporary` and give them the cell's address; the first writer wins."""
         files = {
             path.relative_to(temporary).as_posix(): {"size": path.stat().st_size, "sha256": digest_file(path)}
             for path in sorted(temporary.rglob("*"))
-            if path.is_file()
+            if path.is_file() and path != temporary / RECORD
         }
         record = {"cell": cell_to_json(cell), "files": files, "seconds": seconds, "estimate": estimate}
         write_json(temporary / RECORD, record)
@@ -135,7 +156,8 @@ class Store:
         """The records of finished cells that can be read, newest first."""
         if not self.folder.is_dir():
             return
-        folders = [path for path in self.folder.iterdir() if path.is_dir() and not path.name.endswith(PARTIAL)]
+        begun = (PARTIAL, UNFINISHED)
+        folders = [path for path in self.folder.iterdir() if path.is_dir() and not path.name.endswith(begun)]
         for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
             try:
                 yield read_json(folder / RECORD)
@@ -143,13 +165,36 @@ class Store:
                 continue
 
     def sweep(self) -> None:
-        """Remove what killed runs on this machine left half done; folders of live processes stay."""
+        """Remove what killed runs on this machine left half done; folders of live processes stay.
+
+        Lasting folders stay too, until their cell is finished.
+        """
         if not self.folder.is_dir():
             return
         for folder in self.folder.glob(f"*{PARTIAL}"):
-            _, host, process, *_ = [*folder.name.split("."), "", "", ""]
-            if host == _host() and process.isdigit() and not _alive(int(process)):
+            if _is_left(folder):
                 shutil.rmtree(folder, ignore_errors=True)
+        for folder in self.folder.glob(f"*{UNFINISHED}"):
+            if _is_left(folder) and self.has(folder.name.partition(".")[0]):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _taken_over(self, address: str) -> Path | None:
+        """A lasting folder of this address that nobody works in any more, now this process's own."""
+        for folder in sorted(self.folder.glob(f"{address}.*{UNFINISHED}")):
+            if not _is_left(folder):
+                continue
+            own = self._unfinished(address, _owner())
+            try:
+                folder.rename(own)
+            except OSError:  # another process was faster
+                continue
+            for half_written in own.rglob(".*"):  # see `files.write_atomically`
+                half_written.unlink(missing_ok=True)
+            return own
+        return None
+
+    def _unfinished(self, address: str, owner: str) -> Path:
+        return self.folder / f"{address}.{owner}.{secrets.token_hex(4)}{UNFINISHED}"
 
 
 def open_store(out: Path) -> Store:
@@ -174,6 +219,14 @@ def _host() -> str:
 
 def _owner() -> str:
     return f"{_host()}.{os.getpid()}"
+
+
+def _is_left(folder: Path) -> bool:
+    """Whether nobody works in a temporary folder: it was given back, or its process, on this machine, is gone."""
+    _, host, process, *_ = [*folder.name.split("."), "", "", ""]
+    if f"{host}.{process}" == NOBODY:
+        return True
+    return host == _host() and process.isdigit() and not _alive(int(process))
 
 
 def _alive(process: int) -> bool:

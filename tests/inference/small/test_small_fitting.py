@@ -13,11 +13,15 @@ from surefoot.density.objective import Posterior
 from surefoot.density.priors import Gaussian, Laplace
 from surefoot.errors import InputError
 from surefoot.inference.small import fitting
-from surefoot.inference.small.target import small_target
+from surefoot.inference.small.target import SmallTarget, small_target
 from surefoot.inference.targets.evidence import make_evidence
+from surefoot.inference.targets.make import make_target
 from surefoot.inference.targets.mlp import MlpTarget, make_mlp_target
 from surefoot.inference.targets.mlp_shape import mlp_of
+from surefoot.inference.targets.target import MinibatchTarget
+from surefoot.networks.build import build_cnn
 from surefoot.networks.network import Network
+from surefoot.rows.rows import make_rows
 
 pytest.importorskip("llvmlite")
 
@@ -25,6 +29,7 @@ PLAIN = posterior_of((3, 6, 3))
 TANH = Network(nn.Sequential(nn.Linear(3, 6), nn.Tanh(), nn.Linear(6, 3)), "2")
 BARE = Network(nn.Sequential(nn.Linear(3, 6, bias=False), nn.ReLU(), nn.Linear(6, 3)), "2")
 CENTRED = Gaussian(1.0, centre={name: tensor.detach() for name, tensor in PLAIN.network.module.named_parameters()})
+IMAGES = make_rows(torch.zeros(3, 1, 8, 8), torch.arange(3))
 ELSEWHERE = Functional(DirClip(0.5, -10.0), inputs=torch.zeros(4, 3))
 
 
@@ -53,6 +58,26 @@ def test_what_has_none_says_why(posterior: Posterior, reason: str) -> None:
     assert reason in (fitting.why_not_small(base) or "")
     with pytest.raises(InputError, match="use the torch target"):
         small_target(base)
+
+
+def test_make_target_takes_it_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of(9, 3, 3)
+    assert isinstance(make_target(PLAIN, rows), SmallTarget)
+    assert isinstance(make_target(PLAIN, rows), MinibatchTarget)
+    assert isinstance(make_target(PLAIN, rows, compiled=False), MlpTarget)
+    tanh = replace(PLAIN, network=TANH)
+    assert isinstance(make_target(tanh, rows), MlpTarget)
+    with pytest.raises(InputError, match="other than ReLU"):
+        make_target(tanh, rows, compiled=True)
+    with pytest.raises(InputError, match="no plain MLP"):
+        make_target(replace(PLAIN, network=build_cnn((1, 8, 8), (2,), 4, 3, seed=0)), IMAGES, compiled=True)
+    monkeypatch.setattr(fitting, "compiler_is_installed", lambda: False)
+    assert isinstance(make_target(PLAIN, rows), MlpTarget)
+
+
+def test_many_rows_are_left_to_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "MOST_ROWS", 8)
+    assert fitting.why_not_small(base_of(PLAIN)) == "there are 9 rows, more than 8"
 
 
 def test_a_floor_may_be_lower_in_float64() -> None:

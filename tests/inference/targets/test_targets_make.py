@@ -1,5 +1,7 @@
 """Both targets against plain autograd of the posterior's own log density, and against each other."""
 
+import math
+
 import pytest
 import target_examples as examples
 import torch
@@ -24,7 +26,7 @@ CHAINS = 3
 
 
 def target_of(case: examples.Case, dtype: torch.dtype = torch.float64) -> MinibatchTarget:
-    return make_target(case.posterior, case.rows, dtype=dtype)
+    return make_target(case.posterior, case.rows, dtype=dtype, compiled=False)
 
 
 def by_autograd(case: examples.Case, dtype: torch.dtype = torch.float64) -> AutogradTarget:
@@ -121,7 +123,7 @@ def test_augmented_rows(mode: str, network: Network) -> None:
 
 
 def test_minibatches_under_augmentation_are_unbiased_for_the_expected_density() -> None:
-    """2,000 draws of one view; each coordinate's z-score, 43 of them, beyond 5 with probability below 3e-5."""
+    """2,000 draws of one view; one of the 66 coordinates' z-scores is beyond 5 by chance once in 25,000 seeds."""
     case = examples.augmented("sum")
     target = target_of(case)
     position = examples.randn(1, target.size, seed=14)
@@ -153,15 +155,17 @@ def test_float32_is_close_to_float64(name: str) -> None:
     torch.testing.assert_close(terms.likelihood, exact.terms(position).likelihood, rtol=1e-5, atol=1e-5)
 
 
-def test_rows_are_summed_in_float64() -> None:
-    """200,003 equal rows: in float32 their sum would miss by nats, and the differences that samplers take with it."""
+def test_likelihoods_and_their_sum_are_taken_in_float64() -> None:
+    """200,003 equal rows: log 3 in float32 is off by 2e-8 each, which all together is 5 thousandths of a nat."""
     count = 200_003
     rows = make_rows(torch.ones(count, 1), torch.zeros(count, dtype=torch.int64), classes=["a", "b", "c"])
-    network = Network(nn.Sequential(nn.Linear(1, 3)), "0")
-    target = make_target(Posterior(network, categorical, Gaussian(1.0)), rows)
-    exact = -count * torch.tensor(3.0, dtype=torch.float64).log()
-    found = target.terms(torch.zeros(1, target.size)).likelihood[0]
-    assert abs(found - exact) < 1e-6 * count * 1e-3
+    case = examples.Case(
+        Posterior(Network(nn.Sequential(nn.Linear(1, 3)), "0"), categorical, Gaussian(1.0)),
+        rows,
+    )
+    for target in (target_of(case, torch.float32), by_autograd(case, torch.float32)):
+        found = target.terms(torch.zeros(1, target.size)).likelihood.item()
+        assert found == pytest.approx(-count * math.log(3), abs=1e-5)
 
 
 def test_large_numbers_of_rows_are_taken_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,10 +273,10 @@ def test_memory_is_told_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_memory_told_is_about_what_is_held() -> None:
-    """An MLP's buffers, counted tensor by tensor, are within a tenth of what was told."""
+    """An MLP's buffers, counted tensor by tensor, are at least 83 % and at most 111 % of what was told."""
     rows = examples.hard_rows(5000)
     posterior = Posterior(examples.mlp(64, 32), categorical, Gaussian(1.0))
-    target = make_target(posterior, rows)
+    target = make_target(posterior, rows, compiled=False)
     assert isinstance(target, MlpTarget)
     gradient_of(target, torch.zeros(2, target.size))
     held = [target._folded, *target.evidence.data]

@@ -5,6 +5,7 @@ import importlib.util
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from surefoot.errors import InputError
@@ -14,6 +15,7 @@ from surefoot.inference.small.sizes import Machine, Plan
 __all__ = ["Leapfrogs", "compile_leapfrogs", "compiler_is_installed", "this_machine"]
 
 AARCH64 = ("aarch64", "arm64")
+KEPT = 16
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,12 @@ def this_machine() -> Machine | None:
     return Machine(bytes=64, registers=32) if features.get("avx512f", False) else Machine(bytes=32, registers=16)
 
 
+@lru_cache(maxsize=KEPT)
 def compile_leapfrogs(plan: Plan) -> Leapfrogs:
     """The machine code of `plan`, made in a fraction of a second for a few hundred parameters.
 
-    LLVM's passes over the code are left out: they take twice that time and find nothing to improve in it.
+    The same plan gives the same function, which holds no state, so the last few are kept. LLVM's passes over the code
+    are left out: they would double the time and find nothing to improve.
     """
     llvm = _llvm()
     module: Any = llvm.parse_assembly(leapfrogs_code(plan))

@@ -10,8 +10,8 @@ Microseconds a gradient of one chain in float32, one thread of a virtual AMD EPY
     64-50-50-10          1,797       0.5 s          748     1,214
     64-64-64-10         10,000       0.6 s        5,421     7,474
 
-No crossing was met up to `LARGEST` and `MOST_ROWS`, but the gain shrinks to what a thread's arithmetic allows, while code
-grows with the network; beyond, torch's products are as good and run on several threads for one chain.
+No crossing was met up to `LARGEST` and `MOST_ROWS`, but the gain shrinks to what a thread's arithmetic allows, while
+code grows with the network; beyond, torch's products are as good and run on several threads for one chain.
 """
 
 import torch

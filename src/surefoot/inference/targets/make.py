@@ -1,10 +1,15 @@
-"""From a posterior and rows to the target that samplers take: by hand where the network is an MLP, else by autograd."""
+"""From a posterior and rows to the target that samplers take.
+
+By hand where the network is an MLP, with compiled trajectories where it is small; by autograd elsewhere.
+"""
 
 import torch
 
 from surefoot.density.objective import Posterior, trainable
 from surefoot.density.requirements import require_samplable
 from surefoot.errors import InputError
+from surefoot.inference.small.fitting import why_not_small
+from surefoot.inference.small.target import small_target
 from surefoot.inference.targets.autograd import CHUNK_BYTES, make_autograd_target, saved_bytes
 from surefoot.inference.targets.evidence import cast, check_network, make_evidence, tensors_in
 from surefoot.inference.targets.mlp import make_mlp_target, workspace_bytes
@@ -26,15 +31,19 @@ def make_target(
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
     chains: int = 1,
+    compiled: bool | None = None,
 ) -> MinibatchTarget:
     """The posterior of `rows` as samplers see it, in whitened coordinates.
 
     dtype: of positions and gradients, float32 or float64; densities are summed in float64 either way. seed: of the
     views in the full density, where the posterior augments its rows at random. chains: how many will run at once, for
-    the memory alone. The network runs in evaluation mode, its buffers at their stored values.
+    the memory alone. compiled: whether gradients and trajectories run as machine code (`surefoot.inference.small`);
+    None means where they can, which needs llvmlite. It decides the last bits of every draw. The network runs in
+    evaluation mode, its buffers at their stored values.
 
     Raises `InputError` for a posterior that no sampler may have (see `require_samplable`) or that drops units, a prior
-    that leaves tensors out, rows that cannot be used, and when there is not enough memory.
+    that leaves tensors out, rows that cannot be used, when there is not enough memory, and when machine code was asked
+    for that cannot be had.
 
     >>> from surefoot.density.likelihoods import categorical
     >>> from surefoot.density.priors import Gaussian
@@ -56,7 +65,12 @@ def make_target(
     require_memory(target_memory(posterior, rows, chains, dtype=dtype), "Sampling this posterior")
     evidence = make_evidence(posterior, rows, dtype, seed)
     layers = mlp_of(posterior.network, evidence.data.inputs[:4])
-    return make_autograd_target(evidence) if layers is None else make_mlp_target(layers, evidence)
+    if layers is None:
+        if compiled:
+            raise InputError("Machine code was asked for, but the network is no plain MLP; leave `compiled` out.")
+        return make_autograd_target(evidence)
+    base = make_mlp_target(layers, evidence)
+    return small_target(base) if compiled or (compiled is None and why_not_small(base) is None) else base
 
 
 def target_memory(posterior: Posterior, rows: Rows, chains: int, *, dtype: torch.dtype = torch.float32) -> int:

@@ -25,7 +25,9 @@ from surefoot.study.once.opening import open_to_predict
 from surefoot.study.seen import Seen, seen_of_model
 from surefoot.study.stored import COLUMNS, GROUPS
 
-__all__ = ["SEEN", "encoder_of", "judged_rows", "predict", "probabilities_of", "rows_for", "with_groups_of"]
+__all__ = [
+    "SEEN", "encoder_of", "judged_rows", "predict", "probabilities_of", "reading_for", "rows_for", "with_groups_of",
+]  # fmt: skip
 
 CLUSTER = "cluster"
 """The column that says which rows hang together; the second way is in `cluster:2`, and so on."""

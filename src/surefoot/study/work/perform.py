@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from shutil import rmtree
 
+from surefoot.errors import InputError
 from surefoot.progress import Progress, silent
 from surefoot.study.cells import Cell
 from surefoot.study.numerics import one_thread
@@ -16,11 +17,14 @@ from surefoot.study.store import Store
 
 __all__ = ["perform"]
 
+LASTING = ("sample",)
+"""Kinds of cells that may run for days and go on where they were killed."""
+
 
 def perform(cell: Cell, store: Store, *, estimate: float = 0.0, progress: Progress = silent) -> float:
     """Compute `cell` into the store with one thread; seconds that it took.
 
-    Raises whatever the work raises; nothing is left behind then.
+    Raises whatever the work raises; nothing is left behind then, but for draws that a later run can go on from.
     """
     # Work is imported here, not above: a worker that waits, and `surefoot plan`, need none of it.
     from surefoot.networks.product import product_in_use, use_product
@@ -32,14 +36,18 @@ def perform(cell: Cell, store: Store, *, estimate: float = 0.0, progress: Progre
         **{name: Path(place) for name, place in cell.places.items()},
     }
     product = product_in_use()
-    temporary = store.begin(cell.address)
+    temporary = store.begin(cell.address, lasting=cell.kind in LASTING)
     try:
         use_product(str(cell.numerics["product"]))
         with one_thread():
             work_of(cell)(cell.spec, inputs, temporary, progress)
         seconds = time.perf_counter() - began
         store.finish(cell, temporary, seconds, estimate)
+    except InputError as error:
+        if error.__cause__ is None:  # neither a full disk nor a closed folder: input that was wrong stays wrong
+            rmtree(temporary, ignore_errors=True)
+        raise
     finally:
         use_product(product)
-        rmtree(temporary, ignore_errors=True)
+        store.leave(temporary)
     return seconds
