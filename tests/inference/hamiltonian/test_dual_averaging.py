@@ -52,11 +52,11 @@ def test_steps_stay_finite_where_everything_or_nothing_is_accepted() -> None:
 
 @pytest.mark.parametrize("guess", [1e-6, 0.1, 50.0])
 def test_the_first_step_is_where_acceptance_crosses_one_half(guess: float) -> None:
-    """In 10,000 dimensions at the mode a step's energy error is known up to 2 %: (ε²/4 − ε⁴/8…)·‖m‖²/2."""
+    """At the mode of a normal in 10,000 dimensions ‖m‖² is 10,000 to a few percent, and the energy error a formula."""
     target = standard_normal(10_000)
     start = begin(target, torch.zeros(1, 10_000).double(), 1)
     found = first_step(target, start, 0, guess=guess)
-    # From u = 0 one step ends at u = εm, m(1 − ε²/2): H' − H = ½‖m‖²(ε⁴/4), half accepted at log 2.
+    # From u = 0 one step ends at εm with momentum m(1 − ε²/2): H' − H = ‖m‖²ε⁴/8, which is log 2 at one half.
     crossing = (8 * math.log(2) / 10_000) ** 0.25
     assert crossing / 2 < found.step < crossing * 2
     assert found.gradients == target.calls - 1

@@ -61,14 +61,14 @@ def test_means_and_covariances_of_a_correlated_normal_after_adaptation_from_a_ba
     assert not too_far(off.mean(0), torch.zeros(10).double(), 1e-4)
     assert not too_far(products, covariance[upper[0], upper[1]], 1e-4)
     acceptance = {finding.slice: finding.value for finding in chains.diagnostics if finding.name == "acceptance"}
-    # The averaged step's acceptance is near the aim, not at it: within 0.1 in 200 seeds of this target.
+    # The averaged step's acceptance is near the aim, not at it, after a burn-in of this length.
     assert acceptance["all"] == pytest.approx(0.8, abs=0.1)
     assert len(acceptance) == 65
 
 
 @pytest.mark.parametrize("step", [0.15, 0.45])
 def test_two_wells_are_kept_as_quadrature_says(step: float) -> None:
-    """5,000 independent chains, Kolmogorov–Smirnov, false alarm 1e-3 each. The coarse step rejects a quarter."""
+    """5,000 independent chains, Kolmogorov–Smirnov, false alarm 1e-3 each. The coarse step rejects often."""
     target = double_well()
     exact = Quadrature(target, -3.0, 3.0)
     start = exact.draws(5000, 1)
@@ -199,7 +199,7 @@ def test_lengths_are_uniform_around_the_trajectory_and_steps_never_longer_than_a
 
 
 def test_the_quarter_period_makes_a_normals_draws_independent() -> None:
-    """Lag-one correlations of 200 chains average 0 ± 0.01 (100 draws each) with τ = π/2; five deviations, 6e-7."""
+    """With τ = π/2 the lag-one products of 200 chains of 100 draws average zero; five deviations, 6e-7."""
     settings = fixed(0.05, chains=200, draws=100, jitter=0.0)
     draws = hmc(standard_normal(1), numbers(200, 1), 0, settings, seen=NOBODY).as_draws().parameters["u"]
     series = draws.reshape(100, 200)
