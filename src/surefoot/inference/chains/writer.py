@@ -133,6 +133,8 @@ def _split(tensors: Parameters) -> list[tuple[Parameters, dict[str, Tensor]]]:
     parted: list[tuple[Parameters, dict[str, Tensor]]] = []
     for draw in range(draws):
         values = {name: tensor[draw] for name, tensor in tensors.items()}
-        statistics = {name.removeprefix(STATISTIC): value for name, value in values.items() if STATISTIC in name}
-        parted.append(({name: value for name, value in values.items() if STATISTIC not in name}, statistics))
+        statistics = {
+            name.removeprefix(STATISTIC): value for name, value in values.items() if name.startswith(STATISTIC)
+        }
+        parted.append(({name: value for name, value in values.items() if not name.startswith(STATISTIC)}, statistics))
     return parted
