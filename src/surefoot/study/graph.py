@@ -20,6 +20,7 @@ from surefoot.rows.roles import Role
 from surefoot.study.cells import Cell, in_order
 from surefoot.study.content import digest_folder, digest_pictures
 from surefoot.study.mitigations import Bayes, Mitigation, spec_of
+from surefoot.study.numerics import compiler_of_trajectories
 from surefoot.study.shape import Base, RowsSpec, Study
 
 __all__ = ["Graph", "code_of", "emphasis_of", "graph_of", "training_of"]
@@ -131,7 +132,7 @@ def _sample_cell(
         title=f"{base}+{name}, seed {seed}",
         spec={**spec_of(mitigation), "seed": seed},
         inputs={"train": train[base, seed].address, **given},
-        numerics=numerics,
+        numerics={**numerics, "compiler": compiler_of_trajectories()},
     )
 
 

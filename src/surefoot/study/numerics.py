@@ -15,10 +15,18 @@ import torch
 import surefoot
 from surefoot.errors import InputError
 from surefoot.files import digest_file, digest_json, read_json, write_json
+from surefoot.inference.small.compile import compiler_is_installed
 from surefoot.networks.product import measure_product
 from surefoot.rows.digits import cache_folder
 
-__all__ = ["computing_code", "numerics_of", "one_thread", "product_of_this_machine", "require_device"]
+__all__ = [
+    "compiler_of_trajectories",
+    "computing_code",
+    "numerics_of",
+    "one_thread",
+    "product_of_this_machine",
+    "require_device",
+]
 
 CPU_INFO = Path("/proc/cpuinfo")
 COMPUTING = (
@@ -51,6 +59,11 @@ def numerics_of(product: str) -> dict[str, Any]:
         "pillow": PIL.__version__,
         "vectors": torch.backends.cpu.get_cpu_capability(),
     }
+
+
+def compiler_of_trajectories() -> str:
+    """What makes the trajectories of tiny networks: a compiler and its version, or torch; their last bits differ."""
+    return f"llvmlite {version('llvmlite')}" if compiler_is_installed() else "torch"
 
 
 @cache
