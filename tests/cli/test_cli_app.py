@@ -16,7 +16,7 @@ from surefoot.study.engine.tasks import StudyFault
 
 COMMANDS = {"discover", "export", "features", "probe",
     "card", "demo", "diff", "doctor", "gate", "history", "init", "look", "plan", "predict", "repair", "rows", "run",
-    "schema", "view",
+    "sample", "schema", "view",
 }  # fmt: skip
 
 

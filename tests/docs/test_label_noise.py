@@ -1,6 +1,7 @@
 """The study of label noise: its views, rows and beliefs, that it resumes, and that its page says what its data say."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from surefoot.density.dirichlet import NoisyDirichlet
 from surefoot.networks.build import build_mlp
 from surefoot.rows.rows import make_rows
+from surefoot.study.schema import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -83,7 +85,7 @@ def test_a_killed_study_goes_on_to_the_same_numbers(
     settings = script.Settings(
         rows=60, judged=80, hidden=(6,), views=2, burn_in=12, draws=6, trajectory=0.1, noises=(0.2,)
     )
-    names = ("softmax, T = 1", "softmax, T = 0.1", "noisy Dirichlet, q stated", "MAP, fresh start")
+    names = ("softmax, T = 1", "softmax, T = 0.1", "noisy Dirichlet, q stated", "MAP")
     every = script.models
     monkeypatch.setattr(script, "models", lambda *given: [each for each in every(*given) if each.name in names])
     monkeypatch.setattr(script, "TO_FIT", replace(script.TO_FIT, epochs=20))
@@ -178,6 +180,20 @@ def test_the_page_and_its_picture_are_those_of_the_data(pages: ModuleType) -> No
     assert pages.with_tables(page, record) == page
     assert pages.tables(record) in page
     assert (ROOT / "docs/images/label-noise.svg").read_text(encoding="utf-8") == pages.picture(record)
+
+
+def test_the_pages_calls_are_calls(tmp_path: Path) -> None:
+    text = (ROOT / "docs/label-noise.md").read_text(encoding="utf-8")
+    (yaml,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    begun = "study: noisy\nrows: {coloured_digits: {correlation: 0.95}}\nnetwork: {mlp: {hidden: [16]}}\n"
+    (tmp_path / "study.yaml").write_text(f"{begun}base: {{plain: {{epochs: 1}}}}\n{yaml}seeds: [0]\n", encoding="utf-8")
+    assert set(load_study(tmp_path / "study.yaml").mitigations) == {"doubting", "cold"}
+    (python,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    with torch.random.fork_rng():
+        exec(compile(python, "label-noise.md", "exec"), names)
+    assert (len(names["views"]), names["posterior"].likelihood.noise) == (300, pytest.approx(0.025))
+    assert names["views"].weights.unique().tolist() == pytest.approx([1 / 3])
 
 
 class SimpleNamespaceCell(SimpleNamespace):

@@ -35,6 +35,8 @@ APPROXIMATE = ("mean_field", "swag", "laplace")
 LOOKED_AT = 200
 """Rows at which the functions of the chains are compared."""
 SWAG_RANK = 20
+ADAM_RATE = 0.01
+ENOUGH_REACH = 3.0
 SAVE_EVERY = 30.0
 """Seconds between two checkpoints of hmc and nuts; draws do not depend on it."""
 TO_THE_MODE = Ascend(epochs=100, optimiser="lbfgs", rate=1.0, schedule="constant")
@@ -79,7 +81,7 @@ def sample_posterior(
     >>> from surefoot.rows.worlds import gaussian_world
     >>> rows = gaussian_world(sizes={"fit": 50}).roles["fit"]
     >>> network = build_linear(rows.inputs[:].shape[1], 2, seed=0)
-    >>> settings = BayesSettings(chains=2, draws=150, burn_in=50)
+    >>> settings = BayesSettings(sampler="hmc", chains=2, draws=150, burn_in=50)
     >>> sampled = sample_posterior(network, rows, [parameters_of(network)] * 2, settings, 0)
     >>> sampled.chains.draws, sampled.doubts
     (150, ())
@@ -125,7 +127,7 @@ def _run(
             told = Nuts(draws, burn_in, chains, thin, step, adapt=burn_in > 0)
             return nuts(target, begun, seed, told, seen=seen, folder=folder, save_every=SAVE_EVERY, progress=progress)
         case "mean_field":
-            told = MeanField(max(1, burn_in * epoch), 0.01 if step is None else step, draws=draws, batch=batch)
+            told = MeanField(max(1, burn_in * epoch), ADAM_RATE if step is None else step, draws=draws, batch=batch)
             return mean_field(target, begun, seed, told, seen=seen, folder=folder, progress=progress)
         case "swag":
             assert step is not None  # the settings have seen to it
@@ -145,10 +147,27 @@ def _doubted(chains: Chains, network: Network, rows: Rows, settings: BayesSettin
     if settings.sampler in APPROXIMATE:
         words = settings.sampler.replace("_", " ")
         note = f"Draws of an approximation of the posterior ({words}), whose own error is not measured here."
-        return Sampled(chains, chains.diagnostics, (), (note,))
+        return Sampled(chains, chains.diagnostics, _about_adam(settings, len(rows)), (note,))
     count = len(rows)
     looked = rows.inputs[torch.linspace(0, count - 1, min(LOOKED_AT, count)).round().long()]
     findings = (*chains.diagnostics, *diagnose(chains, network, looked, progress=progress))
     verdict = mixed(findings)
     doubts = () if verdict.mixed else (f"its chains have not mixed: {'; '.join(verdict.reasons)}",)
     return Sampled(chains, findings, doubts, told_of(findings, chains.chains, chains.draws))
+
+
+def _about_adam(settings: BayesSettings, rows: int) -> tuple[str, ...]:
+    """Whether a mean-field fit had time to leave its start: a step of Adam moves a number by about its rate.
+
+    The rate falls to zero along a cosine, so its mean is half. In whitened coordinates the prior's deviation is one.
+    """
+    if settings.sampler != "mean_field":
+        return ()
+    steps = max(1, settings.burn_in * math.ceil(rows / min(settings.batch, rows)))
+    reach = steps * (ADAM_RATE if settings.step_size is None else settings.step_size) / 2
+    if reach >= ENOUGH_REACH:
+        return ()
+    return (
+        f"its {steps:,} steps of Adam can move a weight by {reach:.2g} prior deviations at most (at least "
+        f"{ENOUGH_REACH:g} are asked: give more burn_in)",
+    )

@@ -1,6 +1,7 @@
 """What may be said of a Bayesian network in plain words: beliefs, temperatures, and how to sample."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias, get_args, get_type_hints
@@ -9,7 +10,7 @@ from surefoot.density.temperatures import check_temperatures
 from surefoot.errors import InputError
 from surefoot.rows.roles import Role
 
-__all__ = ["BayesSettings", "Part", "Sampler"]
+__all__ = ["BayesSettings", "Part", "Sampler", "check_words"]
 
 Part: TypeAlias = Literal["head", "network"]
 Sampler: TypeAlias = Literal["hmc", "nuts", "sghmc", "sgld", "mean_field", "swag", "laplace"]
@@ -80,7 +81,7 @@ class BayesSettings:
     start: Literal["fresh", "trained"] = "fresh"
 
     def __post_init__(self) -> None:
-        self._refuse_unknown_words()
+        check_words(vars(self))
         if self.learn not in ("fit", "repair"):
             raise InputError(f"learn is {self.learn}; a posterior is given the fit or the repair rows.")
         for name in ("draws", "thin", "batch", "starts"):
@@ -133,16 +134,6 @@ class BayesSettings:
             return 100.0 * TO_A_MODE
         return float(self.burn_in + self.draws * self.thin)
 
-    def _refuse_unknown_words(self) -> None:
-        """Study files are checked by their schema; here, words come from a command line or from Python."""
-        types: dict[str, Any] = get_type_hints(BayesSettings)
-        for name, known in ((name, get_args(kind)) for name, kind in types.items()):
-            value = getattr(self, name)
-            if isinstance(value, str) and value not in known:
-                near = get_close_matches(value, known, n=1)
-                advice = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(map(str, known))}."
-                raise InputError(f"There is no {name} {value!r}; {advice}")
-
     def _check_sampler(self) -> None:
         if self.sampler in MODEST and self.step_size is None:
             raise InputError(
@@ -164,3 +155,19 @@ class BayesSettings:
             raise InputError(f"{name} was given without {where}, which alone reads it; remove one side.")
         if used and not given:
             raise InputError(f"{where} needs {name}; give it.")
+
+
+def check_words(told: Mapping[str, object]) -> None:
+    """Raise `InputError` for a word that a setting does not know, with the nearest that it does.
+
+    >>> check_words({"sampler": "nust"})
+    Traceback (most recent call last):
+    surefoot.errors.InputError: There is no sampler 'nust'; did you mean 'nuts'?
+    """
+    types: dict[str, Any] = get_type_hints(BayesSettings)
+    for name, value in told.items():
+        known = [each for each in get_args(types[name]) if isinstance(each, str)]
+        if isinstance(value, str) and value not in known:
+            near = get_close_matches(value, known, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(known)}."
+            raise InputError(f"There is no {name} {value!r}; {advice}")

@@ -27,7 +27,7 @@ def told_of(findings: Sequence[Finding], chains: int, draws: int) -> tuple[str, 
     if (few := by.get(("bulk_ess_05", where))) is not None:
         told.append(f"95 % of them have {few.value:,.0f} effective draws or more")
     if where == "functions" and (share := by.get(("rhat_below_1_1", "parameters"))) is not None:
-        told.append(f"{share.value:.0%} of single weights have an R̂ below 1.1 (they need not)")
+        told.append(f"{_percent(share.value)} of single weights have an R̂ below 1.1 (they need not)")
     return (f"{'; '.join(told)}.",)
 
 
@@ -35,13 +35,19 @@ def _of_moves(by: Found) -> list[str]:
     told: list[str] = []
     if (accepted := by.get(("acceptance", "all"))) is not None:
         step = by.get(("step_size", "all"))
-        told.append(f"accepted {accepted.value:.0%}" + ("" if step is None else f" with a step of {step.value:.3g}"))
+        told.append(
+            f"accepted {_percent(accepted.value)}" + ("" if step is None else f" with a step of {step.value:.3g}")
+        )
     if (diverged := by.get(("divergences", "all"))) is not None and diverged.value:
         told.append(f"{diverged.value:,.0f} of {diverged.count:,} trajectories diverged")
     for name in ("kinetic_temperature", "configurational_temperature"):
         if (warm := by.get((name, "all"))) is not None:
             told.append(f"{name.replace('_', ' ')} {warm.value:.3g} (1 is asked)")
-    return [each.replace("%", " %") if each.startswith("accepted") else each for each in told]
+    return told
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"
 
 
 def _ratio(value: float) -> str:

@@ -171,7 +171,7 @@ def sample(
     they name "base", and undecided where its chains have not mixed. The posterior lies in the run's folder as
     `model/`, ready for `surefoot look` and `surefoot predict`.
     """
-    from surefoot.bayes.settings import BayesSettings
+    from surefoot.bayes.settings import BayesSettings, check_words
     from surefoot.study.once.sample import sample_model
 
     if len(given) > 2:
@@ -179,6 +179,7 @@ def sample(
     words: dict[str, Any] = {
         "part": part, "learn": learn, "prior": prior, "functional": functional, "sampler": sampler, "start": start,
     }  # fmt: skip
+    check_words(words)
     settings = BayesSettings(
         **words,
         likelihood="categorical" if label_noise is None else "noisy_dirichlet",

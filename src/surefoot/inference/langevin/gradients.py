@@ -22,6 +22,8 @@ class Gradients:
 
     def __init__(self, target: Target, minibatches: Minibatches | None) -> None:
         self.target, self.minibatches = target, minibatches
+        # Asked once: looking a protocol up takes as long as a small gradient.
+        self._parts = target if minibatches is not None and isinstance(target, MinibatchTarget) else None
         self.share = 1.0 if minibatches is None else minibatches.batch / minibatches.rows
         self._next = -1
         self._batches: Iterator[Tensor] = iter(())
@@ -33,13 +35,13 @@ class Gradients:
         out: Float[Tensor, "chains size"],
         generator: torch.Generator | None = None,
     ) -> None:
-        if self.minibatches is None or not isinstance(self.target, MinibatchTarget):
+        if self.minibatches is None or self._parts is None:
             self.target.gradient(position, out)
             return
         if step != self._next:
             self._batches = each_batch(self.minibatches, step, str(position.device))
         self._next = step + 1
-        self.target.minibatch_gradient(position, next(self._batches), out, generator)
+        self._parts.minibatch_gradient(position, next(self._batches), out, generator)
 
 
 def make_gradients(target: Target, chains: int, batch: int | None, seed: int, replacement: bool) -> Gradients:

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from surefoot.density.functional import Confidence, DirClip, Dirichlet
+from surefoot.density.regression import GaussianNoise
 from surefoot.errors import InputError
 from surefoot.inference.small.sizes import Form, Plan, Sizes
 from surefoot.inference.targets.mlp import MlpTarget
@@ -37,6 +38,7 @@ def sizes_of(base: MlpTarget) -> Sizes:
         form=form,
         floor=floor,
         prior=1 / posterior.posterior_temperature,
+        head="normal" if isinstance(posterior.likelihood, GaussianNoise) else "softmax",
     )
 
 
@@ -44,7 +46,8 @@ def facts_of(base: MlpTarget, plan: Plan) -> Tensor:
     """Inputs and coefficients, laid out as in `Plan`; all that multiplies a gradient by the logits is in them.
 
     c_k = w·y_k / (T_logit T_likelihood T_posterior), its sum over classes, and f = w (α − 1) / (T_logit T_posterior);
-    the head's scale, by which every path from the logits down is multiplied, is in both.
+    the head's scale, by which every path from the logits down is multiplied, is in both. Of normal noise: q y_k and
+    q = w / (σ² T_noise T_likelihood T_posterior).
     """
     full = base.evidence.full
     posterior, data = full.posterior, full.data
@@ -57,10 +60,16 @@ def facts_of(base: MlpTarget, plan: Plan) -> Tensor:
     counted = 1.0 if posterior.augmentation is None else posterior.augmentation.factor
     head = plan.sizes.scales[-1][0]
     each = data.weights.double() * (counted * head / posterior.logit_temperature / posterior.posterior_temperature)
-    targets = data.targets if data.targets.is_floating_point() else one_hot(data.targets, classes)
-    labels = targets.double() * (each / posterior.likelihood_temperature)[:, None]
+    cooled = each / posterior.likelihood_temperature
+    if isinstance(posterior.likelihood, GaussianNoise):
+        total = cooled / (posterior.likelihood.scale**2 * posterior.likelihood.temperature)
+        labels = data.targets.double().view(rows, classes) * total[:, None]
+    else:
+        targets = data.targets if data.targets.is_floating_point() else one_hot(data.targets, classes)
+        labels = targets.double() * cooled[:, None]
+        total = labels.sum(dim=1)
     facts[plan.labels : plan.total].view(classes, plan.rows)[:, :rows] = labels.T
-    facts[plan.total : plan.belief][:rows] = labels.sum(dim=1)
+    facts[plan.total : plan.belief][:rows] = total
     if posterior.functional is not None:
         facts[plan.belief :][:rows] = each * _strength(posterior.functional.form)
     return facts.to(base.dtype)

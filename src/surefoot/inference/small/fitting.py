@@ -18,6 +18,7 @@ import torch
 
 from surefoot.density.functional import Confidence, DirClip, Dirichlet
 from surefoot.density.likelihoods import categorical
+from surefoot.density.regression import GaussianNoise
 from surefoot.inference.small.compile import compiler_is_installed, this_machine
 from surefoot.inference.targets.mlp import MlpTarget
 
@@ -46,8 +47,8 @@ def why_not_small(base: MlpTarget) -> str | None:
     if any(layer.activation == "tanh" or not layer.bias for layer in base.layers):
         return "the network has layers without bias, or activations other than ReLU"
     posterior = base.evidence.full.posterior
-    if posterior.likelihood is not categorical:
-        return "the likelihood is not the categorical one"
+    if posterior.likelihood is not categorical and not isinstance(posterior.likelihood, GaussianNoise):
+        return "the likelihood is not the categorical one, nor normal noise of a known scale"
     whitenings = base.working.whitenings.values()
     if not base.coordinates.normal or any(part.basis is not None or part.centre is not None for part in whitenings):
         return "the prior is not a normal distribution around zero with one scale a tensor"

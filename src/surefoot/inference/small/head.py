@@ -56,9 +56,16 @@ def head(code: Code, plan: Plan) -> None:
 
 
 def _class_slopes(code: Code, plan: Plan, logits: list[str], index: str) -> list[str]:
-    """δ_k = c_k + f·v_k − p_k (Σ c + f Σ v): c the targets' coefficients, f the form's, v the classes it speaks for."""
+    """δ_k = c_k + f·v_k − p_k (Σ c + f Σ v): c the targets' coefficients, f the form's, v the classes it speaks for.
+
+    Of a normal likelihood, δ_k = q y_k − q z_k: q y in place of the coefficients, q in place of their sum.
+    """
     sizes, rows = plan.sizes, plan.rows
     facts = Spot("%facts").along(index, plan.lanes)
+    if sizes.head == "normal":
+        minus = code.subtract("zeroinitializer", code.load(facts + plan.total))
+        known = [code.load(facts + (plan.labels + k * rows)) for k in range(sizes.classes)]
+        return [code.multiply_add(mean, minus, told) for mean, told in zip(logits, known, strict=True)]
     top = logits[0]
     for logit in logits[1:]:
         top = code.larger(top, logit)

@@ -1,7 +1,7 @@
 """The leapfrog steps of one small ReLU network as one function of machine code.
 
-For `steps` steps of size ε, from position u and momentum m, with the log density of a categorical likelihood, a
-functional form and a standard normal prior (see `surefoot.inference.targets` for what u is),
+For `steps` steps of size ε, from position u and momentum m, with the log density of a categorical or normal likelihood,
+a functional form and a standard normal prior (see `surefoot.inference.targets` for what u is),
 
     u ← u + ε·m        g ← ∇ log density(u)        m ← m + ε·g
 

@@ -80,11 +80,7 @@ def probabilities_of(
             try:
                 logits = forward(opened.network, parameters, inputs)
             except (RuntimeError, ValueError) as error:
-                shape = tuple(inputs.shape[1:])
-                raise InputError(
-                    f"The model cannot read these rows: one input has shape {shape} ({_first_line(error)}); "
-                    "give rows of the kind that the model was made for."
-                ) from error
+                raise _unreadable(inputs, error) from error
             parts.append(logits.float().softmax(dim=1).cpu())
             progress("predicting", min(start + BATCH, len(rows)), len(rows))
     return torch.cat(parts)
@@ -93,14 +89,22 @@ def probabilities_of(
 def _averaged(opened: OpenedModel, draws: Path, rows: Rows, progress: Progress) -> Float[Tensor, "rows classes"]:
     """What all draws say together; computed on the CPU, where they were drawn."""
     kept = load_posterior(draws)
-    inputs = rows.inputs
-    if kept.part == "head":
+    try:
+        forward(opened.network, opened.parameters, rows.inputs[:1])
         parts = [
             embed(opened.network, opened.parameters, rows.inputs[start : start + BATCH])
-            for start in range(0, len(rows), BATCH)
+            for start in range(0, len(rows) if kept.part == "head" else 0, BATCH)
         ]
-        inputs = torch.cat(parts)
-    return kept.probabilities(opened.network, inputs, progress=progress)
+    except (RuntimeError, ValueError) as error:
+        raise _unreadable(rows.inputs[:1], error) from error
+    return kept.probabilities(opened.network, torch.cat(parts) if parts else rows.inputs, progress=progress)
+
+
+def _unreadable(inputs: Tensor, error: Exception) -> InputError:
+    return InputError(
+        f"The model cannot read these rows: one input has shape {tuple(inputs.shape[1:])} ({_first_line(error)}); "
+        "give rows of the kind that the model was made for."
+    )
 
 
 def encoder_of(opened: OpenedModel) -> Encoder | None:
