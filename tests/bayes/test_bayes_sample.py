@@ -13,7 +13,7 @@ from torch import nn
 
 import surefoot.bayes.sample
 from surefoot.bayes.forecast import forecast
-from surefoot.bayes.kept import CHAINS, is_kept, keep_posterior, load_posterior
+from surefoot.bayes.kept import CHAINS, digest_posterior, is_kept, keep_posterior, load_posterior
 from surefoot.bayes.sample import sample_posterior
 from surefoot.bayes.settings import BayesSettings, Sampler
 from surefoot.bayes.starts import Begun, begin_head, begin_network
@@ -156,6 +156,45 @@ def test_what_is_kept_predicts_as_the_chains_do(line: Rows, tmp_path: Path) -> N
     expected = torch.stack([forward(network, each, line.inputs[:]).softmax(dim=1) for each in drawn.chains.points()])
     told = load_posterior(out).probabilities(network, line.inputs)
     torch.testing.assert_close(told, expected.mean(dim=0), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("sampler", ["hmc", "sghmc", "swag", "laplace"])
+def test_frozen_layers_are_those_of_the_starts(sampler: Sampler, line: Rows, tmp_path: Path) -> None:
+    """The module's own body, an initial one, plays no part: neither in the draws nor in what they predict."""
+    told: dict[str, Any] = {} if sampler == "laplace" else {"burn_in": 5, "step_size": 0.02}
+    settings = BayesSettings(part="network", sampler=sampler, draws=5, **told)
+    networks = [build_mlp(1, 3, 2, seed=0) for _ in range(2)]
+    point = {name: 4 * tensor + 0.1 for name, tensor in parameters_of(networks[0]).items()}
+    for name, tensor in networks[1].module.named_parameters():
+        with torch.no_grad():
+            tensor.copy_(point[name])
+    said = []
+    for number, network in enumerate(networks):
+        network.module.get_submodule("hidden1").requires_grad_(False)
+        folder = tmp_path / str(number)
+        sampled = sample_posterior(network, line, [point] * settings.starts, settings, 0, folder=folder / CHAINS)
+        assert set(sampled.fixed) == {"hidden1.weight", "hidden1.bias"}
+        keep_posterior(folder, sampled, settings, 2)
+        said.append(load_posterior(folder).probabilities(networks[0], line.inputs))
+        draws = [{**sampled.fixed, **each} for each in sampled.chains.points()]
+        expected = torch.stack([forward(network, each, line.inputs[:]).softmax(dim=1) for each in draws]).mean(dim=0)
+        torch.testing.assert_close(said[-1], expected, atol=1e-5, rtol=0)
+        assert digest_posterior(folder) != digest_without(folder)
+    assert torch.equal(*said)
+    if settings.starts > 1:
+        other = {**point, "hidden1.bias": point["hidden1.bias"] + 1}
+        with pytest.raises(InputError, match=r"start of chain 2 holds 'hidden1\.bias'"):
+            sample_posterior(networks[0], line, [point, other], settings, 0)
+
+
+def digest_without(folder: Path) -> str:
+    """What the posterior of this folder would be called if it lost its frozen tensors."""
+    file = folder / "fixed.safetensors"
+    aside = file.rename(folder / "aside")
+    try:
+        return digest_posterior(folder)
+    finally:
+        aside.rename(file)
 
 
 class Killed(Exception):

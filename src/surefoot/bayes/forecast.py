@@ -52,7 +52,7 @@ def forecast(
     Raises `InputError` for what no sampler may have, and when there is too little memory or disk (in `folder`).
     """
     posterior = posterior_of(network, rows, settings)
-    target = make_target(posterior, rows, chains=settings.starts)
+    target = make_target(posterior, rows, chains=settings.starts, fixed=starts[0])
     own = [name for name, tensor in network.module.named_parameters() if tensor.requires_grad]
     position = target.position({name: torch.stack([start[name] for start in starts]) for name in own})
     gradient, passes = torch.empty_like(position), settings.passes(len(rows))

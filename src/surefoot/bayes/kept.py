@@ -3,9 +3,10 @@
 chains/           the draws (`surefoot.inference.chains`)
 bayes.json        which part was sampled, how, what was measured of the chains, and what must be doubted
 scaler.safetensors  how features are standardised before they enter a sampled head
+fixed.safetensors   tensors of a network that were not sampled (frozen parameters, buffers), where there are any
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from surefoot.inference.chains.chains import Chains, load_chains
 from surefoot.inference.predict.predict import predict
 from surefoot.inference.predict.predictive import Predictive
 from surefoot.networks.build import build_linear
-from surefoot.networks.network import Network
+from surefoot.networks.network import Network, Parameters
 from surefoot.progress import Progress, silent
 from surefoot.robust.scaler import Scaler
 from surefoot.rows.rows import Inputs
@@ -31,19 +32,22 @@ __all__ = ["CHAINS", "KeptPosterior", "digest_posterior", "is_kept", "keep_poste
 CHAINS = "chains"
 RECORD = "bayes.json"
 SCALER = "scaler.safetensors"
+FIXED = "fixed.safetensors"
 
 
 @dataclass(frozen=True)
 class KeptPosterior:
     """A sampled part of a network.
 
-    scaler: for a head, how its features are standardised. record: the content of bayes.json.
+    scaler: for a head, how its features are standardised. record: the content of bayes.json. fixed: what was not
+    sampled of a network, and draws lack.
     """
 
     part: Part
     chains: Chains
     scaler: Scaler | None
     record: dict[str, Any]
+    fixed: Parameters = field(default_factory=dict[str, Tensor])
 
     def predict(self, network: Network, inputs: Inputs, *, progress: Progress = silent) -> Predictive:
         """What all draws say together. inputs: rows for a whole network, features for a head.
@@ -51,7 +55,7 @@ class KeptPosterior:
         network: the whole one that was sampled; a head brings its own, and this is then not read.
         """
         if self.scaler is None:
-            return predict(network, self.chains, inputs, progress=progress)
+            return predict(network, self.chains, inputs, fixed=self.fixed, progress=progress)
         features = self.scaler.apply(inputs[:]).float()
         head = build_linear(features.shape[1], self.record["classes"], seed=0)
         return predict(head, self.chains, features, progress=progress)
@@ -71,6 +75,8 @@ def keep_posterior(
     if scaler is not None:
         tensors = {"mean": scaler.mean, "scale": scaler.scale, "constant": scaler.constant}
         write_tensors(folder / SCALER, {name: tensor.clone() for name, tensor in tensors.items()})
+    if sampled.fixed:
+        write_tensors(folder / FIXED, {name: tensor.detach().clone() for name, tensor in sampled.fixed.items()})
     record = {
         "settings": asdict(settings),
         "classes": classes,
@@ -88,7 +94,7 @@ def is_kept(folder: Path) -> bool:
 
 def digest_posterior(folder: Path) -> str:
     """sha256 of what a kept posterior predicts by: the record of its chains, which names every shard, and its own."""
-    files = [folder / CHAINS / "chains.json", folder / RECORD, folder / SCALER]
+    files = [folder / CHAINS / "chains.json", folder / RECORD, folder / SCALER, folder / FIXED]
     return digest_json([digest_file(file) for file in files if file.is_file()])
 
 
@@ -102,4 +108,6 @@ def load_posterior(folder: Path) -> KeptPosterior:
     if part == "head":
         tensors = {name: tensor.clone() for name, tensor in read_tensors(folder / SCALER).items()}
         scaler = Scaler(tensors["mean"], tensors["scale"], tensors["constant"])
-    return KeptPosterior(part, load_chains(folder / CHAINS), scaler, record)
+    held = read_tensors(folder / FIXED) if (folder / FIXED).is_file() else {}
+    fixed = {name: tensor.clone() for name, tensor in held.items()}
+    return KeptPosterior(part, load_chains(folder / CHAINS), scaler, record, fixed)

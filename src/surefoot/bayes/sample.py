@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from surefoot.bayes.posterior import posterior_of
 from surefoot.bayes.settings import BayesSettings
 from surefoot.bayes.told import told_of
-from surefoot.density.objective import Posterior
+from surefoot.density.objective import Posterior, trainable
 from surefoot.density.requirements import check_start
 from surefoot.errors import InputError
 from surefoot.findings.finding import Finding
@@ -46,13 +47,15 @@ TO_THE_MODE = Ascend(epochs=100, optimiser="lbfgs", rate=1.0, schedule="constant
 class Sampled:
     """Chains, everything that was measured of them, and why claims should not rest on them (clauses; often none).
 
-    notes: sentences a reader must know.
+    notes: sentences a reader must know. fixed: the network's tensors that were not sampled (frozen parameters,
+    buffers), as every start held them; draws predict with these.
     """
 
     chains: Chains
     findings: tuple[Finding, ...]
     doubts: tuple[str, ...]
     notes: tuple[str, ...]
+    fixed: Parameters = field(default_factory=dict[str, Tensor])
 
 
 def sample_posterior(
@@ -96,7 +99,7 @@ def sample_posterior(
         chains = load_chains(folder)
     else:
         chains = _run(posterior, rows, starts, settings, seed, folder, progress)
-    return _doubted(chains, network, rows, settings, progress)
+    return _doubted(chains, network, rows, starts[0], settings, progress)
 
 
 def _run(
@@ -113,9 +116,9 @@ def _run(
         mode = ascend(posterior, rows, starts[0], seed, TO_THE_MODE, progress=progress).point()
         told = LaplaceSettings(draws=settings.draws)
         return laplace_draws(posterior, rows, mode, seed, told, folder=folder, progress=progress)
-    target = make_target(posterior, rows, chains=settings.starts, seed=seed)
-    own = [name for name, tensor in posterior.network.module.named_parameters() if tensor.requires_grad]
-    begun = {name: torch.stack([start[name] for start in starts]) for name in own}
+    # All tensors of the starts: the target refuses chains that would differ in what is not sampled.
+    target = make_target(posterior, rows, chains=settings.starts, seed=seed, fixed=starts[0])
+    begun = {name: torch.stack([start[name] for start in starts]) for name in starts[0]}
     draws, chains, thin, burn_in = settings.draws, settings.starts, settings.thin, settings.burn_in
     batch = min(settings.batch, len(rows))
     epoch = math.ceil(len(rows) / batch)
@@ -142,18 +145,21 @@ def _run(
             return sghmc(target, begun, seed, told, seen=seen, folder=folder, progress=progress)
 
 
-def _doubted(chains: Chains, network: Network, rows: Rows, settings: BayesSettings, progress: Progress) -> Sampled:
+def _doubted(
+    chains: Chains, network: Network, rows: Rows, start: Parameters, settings: BayesSettings, progress: Progress
+) -> Sampled:
     """What is measured of the chains. Independent draws of an approximation have nothing to mix."""
+    fixed = {name: tensor for name, tensor in start.items() if name not in trainable(network, start)}
     if settings.sampler in APPROXIMATE:
         words = settings.sampler.replace("_", " ")
         note = f"Draws of an approximation of the posterior ({words}), whose own error is not measured here."
-        return Sampled(chains, chains.diagnostics, _about_adam(settings, len(rows)), (note,))
+        return Sampled(chains, chains.diagnostics, _about_adam(settings, len(rows)), (note,), fixed)
     count = len(rows)
     looked = rows.inputs[torch.linspace(0, count - 1, min(LOOKED_AT, count)).round().long()]
-    findings = (*chains.diagnostics, *diagnose(chains, network, looked, progress=progress))
+    findings = (*chains.diagnostics, *diagnose(chains, network, looked, fixed=fixed, progress=progress))
     verdict = mixed(findings)
     doubts = () if verdict.mixed else (f"its chains have not mixed: {'; '.join(verdict.reasons)}",)
-    return Sampled(chains, findings, doubts, told_of(findings, chains.chains, chains.draws))
+    return Sampled(chains, findings, doubts, told_of(findings, chains.chains, chains.draws), fixed)
 
 
 def _about_adam(settings: BayesSettings, rows: int) -> tuple[str, ...]:
