@@ -1,6 +1,7 @@
 """The EmpCov study keeps its parts apart, judges by intervals, runs in small, prints the same again from cache."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,6 +79,15 @@ def test_claims_are_judged_by_the_whole_interval(study: ModuleType, low: float, 
     assert study.tables.status(found, at_least=-0.02) == verdict
 
 
+def test_the_picture_says_what_the_pages_table_says() -> None:
+    page = (ROOT / "docs/empcov.md").read_text(encoding="utf-8")
+    lines = [line for line in page.partition("| accuracy, %")[2].splitlines() if line.startswith("| ")]
+    said = re.findall(r">([\d.]+ \[[\d., ]+\])</text>", (ROOT / "docs/images/empcov.svg").read_text(encoding="utf-8"))
+    told = {line.split(" | ")[0].lstrip("| "): line.rstrip(" |").split(" | ")[1:] for line in lines[1:11]}
+    drawn = ["MAP", "ensemble of 10", "HMC, Gaussian", "HMC, EmpCov (trace)", "HMC, EmpCov (saturating)"]
+    assert said == [told[method][shift] for shift in range(6) for method in drawn]
+
+
 @pytest.mark.slow
 def test_the_quick_run_prints_the_same_again_from_its_cache(tmp_path: Path) -> None:
     def printed() -> str:
@@ -93,6 +103,7 @@ def test_the_quick_run_prints_the_same_again_from_its_cache(tmp_path: Path) -> N
     chains = sorted(tmp_path.glob("empcov/*/0/*/chains.json"))
     times = [path.stat().st_mtime_ns for path in chains]
     assert len(chains) == 14  # ten methods of the MLP and four of the CNN
-    assert first.count("| HMC, EmpCov (trace)") == 9
+    # Five claims, a line in each of four tables, a column in two.
+    assert first.count("| HMC, EmpCov (trace)") == 11
     assert printed() == first
     assert [path.stat().st_mtime_ns for path in chains] == times
