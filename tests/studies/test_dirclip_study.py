@@ -132,4 +132,4 @@ def test_quick_runs_and_resumes(tmp_path: Path) -> None:
     first, second = (subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2))
     assert first.stdout == second.stdout
     assert "sampling" not in second.stderr
-    assert "Is the best DirClip within one point" in first.stdout
+    assert "Is the best DirClip at most one point below" in first.stdout

@@ -14,10 +14,10 @@ ASKED = 20  # rows at which functions are looked at
 
 
 class Work(NamedTuple):
-    """inputs `[rows, features]`, targets `[rows]`: class numbers, or numbers with normal noise of standard deviation `noise`.
+    """inputs `[rows, features]`, targets `[rows]`: class numbers, or numbers with normal noise of scale `noise`.
 
     Every weight and bias is N(0, 1) before rows are seen. start: `[chains, size]`, a draw of the prior, shrunk. points:
-    `[3, size]`. asked: `[20, features]`. A trajectory takes `leapfrogs` steps of size `step`; iterations, of each chain.
+    `[3, size]`. asked: `[20, features]`. A trajectory takes `leapfrogs` steps of size `step`; iterations: of a chain.
     """
 
     inputs: np.ndarray
