@@ -71,6 +71,23 @@ def test_fan_in_counts_the_pixels_of_a_convolution() -> None:
         scaled_by_fan_in(shapes, variance=0.0)
 
 
+def test_fan_in_takes_scales_of_any_axes_for_no_weights() -> None:
+    """Filter response normalisation's [C, 1, 1] have one number a unit; a layer of one input looks the same."""
+    shapes = {
+        "weight": torch.zeros(8, 4),
+        "gamma": torch.zeros(8, 1, 1),
+        "one": torch.zeros(8, 1),
+        "level": torch.zeros(()),
+    }
+    whitenings = scaled_by_fan_in(shapes, variance=4.0, others=0.25).whitening(shapes)
+    assert {name: white.scale for name, white in whitenings.items()} == {
+        "weight": 1.0,
+        "gamma": 0.5,
+        "one": 0.5,
+        "level": 0.5,
+    }
+
+
 @pytest.mark.parametrize(
     ("prior", "message"),
     [

@@ -115,6 +115,20 @@ def test_a_functional_prior_looks_where_it_says(own: bool) -> None:
     torch.testing.assert_close(difference, expected, rtol=1e-11, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("parameters_in", "inputs_in"), [(torch.float64, torch.float32), (torch.float32, torch.float64)]
+)
+def test_inputs_of_a_functional_priors_own_come_in_any_precision(
+    parameters_in: torch.dtype, inputs_in: torch.dtype
+) -> None:
+    parameters = {name: tensor.to(parameters_in) for name, tensor in parameters_of(network()).items()}
+    inputs, form = torch.linspace(-1, 1, 15).reshape(5, 3).to(inputs_in), DirClip(0.5, -20.0)
+    target = Posterior(network(), categorical, Gaussian(2.0), functional=Functional(form, inputs))
+    expected = Gaussian(2.0).log_density(trainable(network(), parameters))
+    expected = expected + form.log_density(forward(network(), parameters, inputs.to(parameters_in))).sum()
+    torch.testing.assert_close(target.prior_terms(parameters), expected)
+
+
 def test_temperatures_reach_a_functional_prior_as_documented() -> None:
     """The likelihood's does not; the logits' changes the probabilities that both see."""
     rows, parameters, form = some_rows(), parameters_of(network()), DirClip(0.5, -20.0)

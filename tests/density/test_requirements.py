@@ -89,6 +89,18 @@ def test_a_head_above_a_frozen_body_with_batch_norm_may_be_sampled() -> None:
         require_samplable(posterior(network=Network(module, "2")))
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_batch_norm_that_stores_no_averages_is_refused_even_frozen(frozen: bool) -> None:
+    """Its rows depend on one another: on all rows and on batches, such a likelihood is not the same function."""
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, track_running_stats=False), nn.Linear(4, 2))
+    module.requires_grad_(not frozen)
+    module[2].requires_grad_(True)
+    with pytest.raises(
+        InputError, match=r'normalisation "1" stores no averages.*rows depend on one another even where'
+    ):
+        require_samplable(posterior(network=Network(module, "2")))
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [

@@ -87,8 +87,7 @@ def slow_scores(chains: list[list[float]]) -> list[list[float]]:
 
 def slow_rank_rhat(values: Reals) -> float:
     halves = slow_halves(values)
-    flat = np.sort(np.concatenate(halves))
-    middle = flat[(len(flat) - 1) // 2]  # torch's median: the lower of two
+    middle = np.median(np.concatenate(halves))
     folded = [[abs(y - middle) for y in chain] for chain in halves]
     return max(slow_rhat(slow_scores(halves)), slow_rhat(slow_scores(folded)))
 

@@ -18,6 +18,7 @@ from surefoot.findings.mixing import bulk_ess, ebfmi, rank_rhat, split_rhat, tai
 from surefoot.inference.chains.chains import Chains, load_chains
 from surefoot.inference.chains.writer import ChainWriter
 from surefoot.inference.diagnose import diagnose, mixed
+from surefoot.inference.predict.predictive import Categorical
 from surefoot.inference.predict.values import function_values
 from surefoot.networks.build import build_mlp
 from surefoot.networks.network import parameters_of
@@ -106,6 +107,28 @@ def test_functions_mix_although_hidden_units_are_exchanged() -> None:
     assert "5 % of parameters have a split R̂ of" in alone.reasons[0]
 
 
+def test_functions_are_those_of_the_posteriors_temperature_and_fixed_tensors() -> None:
+    network = build_mlp(2, (3,), 3, seed=0)
+    own = parameters_of(network)
+    chains = chains_of(
+        {name: own[name] + independent(30, 2, *own[name].shape) for name in ("head.weight", "head.bias")}
+    )
+    inputs, family = independent(6, 2), Categorical(0.2)
+    with pytest.raises(InputError, match="The draws lack 'hidden"):
+        diagnose(chains, network, inputs, family)
+    other = {name: 3 * tensor for name, tensor in own.items()}
+    found = diagnose(chains, network, inputs, family, fixed=other)
+    said = []
+    for point in chains.points():
+        entered = (inputs.double() @ other["hidden1.weight"].double().T + other["hidden1.bias"].double()).relu()
+        logits = entered @ point["head.weight"].double().T + point["head.bias"].double()
+        said.append((logits / 0.2).softmax(dim=1).flatten())
+    values = torch.stack(said).unflatten(0, (30, 2))
+    assert one(found, "rhat_worst", "functions").value == pytest.approx(float(split_rhat(values).max()), rel=1e-5)
+    plain = one(diagnose(chains, network, inputs, fixed=other), "rhat_worst", "functions").value
+    assert plain != pytest.approx(float(split_rhat(values).max()), rel=1e-4)
+
+
 def test_probabilities_that_are_dead_are_counted_and_left_out() -> None:
     network = build_mlp(2, (), 3, seed=0)
     bias = independent(50, 2, 3)
@@ -157,6 +180,31 @@ def test_what_the_sampler_said() -> None:
 def test_an_energy_that_never_changes_is_no_information() -> None:
     found = diagnose(chains_of({"w": independent(50, 2, 4)}, {"energy": torch.ones(50, 2)}))
     assert one(found, "ebfmi", "all").value == 0.0
+
+
+def test_what_the_sampler_counted_in_all_iterations_is_believed_over_kept_draws() -> None:
+    """Thinned energies are independent and thinned divergences few; E-BFMI and divergences of all of them are not."""
+
+    def told(name: str, value: float, where: str, count: int) -> Finding:
+        return Finding(name, value, None, count, 2, "ratio", where, "higher", "hmc", "fit")
+
+    energies = {"energy": independent(300, 2, seed=1), "divergent": torch.zeros(300, 2)}
+    chains = chains_of({"w": independent(300, 2, 4)}, energies)
+    all_of_them = tuple(
+        told("ebfmi", value, where, 6000) for where, value in (("all", 0.05), ("chain 1", 0.05), ("chain 2", 0.9))
+    )
+    counted = replace(chains, diagnostics=(*all_of_them, told("divergences", 121.0, "all", 12_000)))
+    found = diagnose(counted)
+    assert (one(found, "ebfmi", "all").value, one(found, "ebfmi", "all").count) == (0.05, 6000)
+    assert one(found, "ebfmi", "chain 2").value == 0.9
+    assert mixed(found).reasons == ("a chain has an E-BFMI of 0.05 (at least 0.2 is asked)",)
+    both = (
+        "a chain has an E-BFMI of 0.05 (at least 0.2 is asked)",
+        "121 of 12000 iterations diverged (at most 1% is asked)",
+    )
+    assert mixed((*counted.diagnostics, *found)).reasons == both
+    assert mixed((*found, *counted.diagnostics)).reasons == both
+    assert mixed(diagnose(chains)) == (True, ())
 
 
 def test_every_rule_can_fail_alone() -> None:

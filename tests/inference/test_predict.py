@@ -21,9 +21,12 @@ from surefoot.inference.draws import Draws
 from surefoot.inference.predict import predict as predicting
 from surefoot.inference.predict.normal import Normal
 from surefoot.inference.predict.predict import kept_draws, predict
+from surefoot.inference.predict.predictive import Categorical
 from surefoot.inference.predict.values import function_values
 from surefoot.networks.build import build_cnn, build_mlp
 from surefoot.networks.network import Network, Parameters, forward, parameters_of
+
+NOBODY: frozenset[str] = frozenset()
 
 
 def chains_around(
@@ -130,25 +133,107 @@ def test_numbers_do_not_depend_on_how_draws_are_taken(monkeypatch: pytest.Monkey
     assert torch.allclose(made.log_probabilities, whole.log_probabilities, atol=1e-6)
 
 
-def test_double_precision_draws_and_buffers_that_they_lack() -> None:
-    class Shifted(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.register_buffer("shift", torch.tensor([1.0, 2.0]))
-            self.head = nn.Linear(2, 2)
+class Shifted(nn.Module):
+    """A frozen scale and a buffer below a head."""
 
-        def forward(self, inputs: Tensor) -> Tensor:
-            return self.head(inputs + self.shift)
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.tensor([1.0, 2.0]))
+        self.scale = nn.Parameter(torch.ones(2), requires_grad=False)
+        self.head = nn.Linear(2, 2)
 
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.scale * inputs + self.shift)
+
+
+FIXED = {"shift": torch.tensor([3.0, -2.0]), "scale": torch.tensor([0.5, 4.0])}
+
+
+def shifted() -> tuple[Network, Draws]:
+    """A network, and draws of its head in float64."""
     network = Network(Shifted(), "head")
-    point = {name: tensor for name, tensor in parameters_of(network).items() if name != "shift"}
-    draws = Draws({name: tensor.double()[None] for name, tensor in point.items()}, (), frozenset())
+    head = {name: tensor for name, tensor in parameters_of(network).items() if name.startswith("head.")}
+    return network, Draws({name: tensor.double().expand(3, *tensor.shape) for name, tensor in head.items()}, (), NOBODY)
+
+
+def test_double_precision_draws_and_tensors_that_they_lack() -> None:
+    network, draws = shifted()
+    weight, bias = (draws.parameters[f"head.{name}"][0] for name in ("weight", "bias"))
     inputs = inputs_for(4, 2)
-    expected = (inputs.double() + torch.tensor([1.0, 2.0])) @ point["head.weight"].double().T + point[
-        "head.bias"
-    ].double()
-    made = predict(network, draws, inputs)
-    assert torch.allclose(made.log_probabilities, expected.log_softmax(dim=1), atol=1e-15)
+    expected = (FIXED["scale"] * inputs.double() + FIXED["shift"]) @ weight.T + bias
+    made = predict(network, draws, inputs, fixed=FIXED)
+    assert torch.allclose(made.log_probabilities, expected.log_softmax(dim=1), atol=1e-14)
+    values = function_values(network, draws, inputs, fixed=FIXED)
+    assert torch.allclose(values[2, 0], expected.softmax(dim=1).flatten(), atol=1e-14)
+    # Of a whole point, what the draws hold is not read.
+    whole = {**FIXED, "head.weight": torch.full((2, 2), 9.0), "head.bias": torch.zeros(2)}
+    assert torch.equal(predict(network, draws, inputs, fixed=whole).log_probabilities, made.log_probabilities)
+
+
+def test_a_frozen_head_above_a_sampled_body() -> None:
+    network, _ = shifted()
+    sampled = Draws({"scale": torch.tensor([[1.0, 2.0]]).double(), "shift": torch.zeros(1, 2).double()}, (), NOBODY)
+    head = {"head.weight": torch.eye(2), "head.bias": torch.zeros(2)}
+    made = predict(network, sampled, torch.tensor([[0.3, 0.4]]), fixed=head)
+    expected = (torch.tensor([[0.3, 0.4]]).double() * torch.tensor([1.0, 2.0])).log_softmax(dim=1)
+    assert torch.allclose(made.log_probabilities, expected, atol=1e-15)
+
+
+def test_tensors_that_draws_lack_are_never_taken_from_the_network() -> None:
+    network, draws = shifted()
+    ran: list[int] = []
+    network.module.register_forward_hook(lambda *_: ran.append(1))
+    inputs = inputs_for(4, 2)
+    for fixed in (None, {"shift": FIXED["shift"]}):
+        with pytest.raises(InputError, match=r"The draws lack 'sc.*give as fixed= the tensors that were not sampled"):
+            predict(network, draws, inputs, fixed=fixed)
+        with pytest.raises(InputError, match="The draws lack 'sc"):
+            function_values(network, draws, inputs, fixed=fixed)
+    with pytest.raises(InputError, match="The draws lack 'shift'"):
+        predict(network, draws, inputs, fixed={"scale": FIXED["scale"]})
+    with pytest.raises(InputError, match=r"fixed has 'elsewhere'.*under no such name"):
+        predict(network, draws, inputs, fixed={**FIXED, "elsewhere": torch.zeros(2)})
+    with pytest.raises(InputError, match=r"fixed has 'shift' of shape \[3\].*of shape \[2\]"):
+        predict(network, draws, inputs, fixed={**FIXED, "shift": torch.zeros(3)})
+    assert not ran
+
+
+def test_a_logit_temperature_is_part_of_what_a_draw_says(tmp_path: Path) -> None:
+    """The mean over draws of softmax(z / T), which no temperature of the averaged probabilities would give."""
+    network = build_mlp(5, 7, 4, seed=0)
+    chains, inputs = chains_around(network), inputs_for(23, 5)
+    logits = all_logits(network, chains, inputs).numpy()
+    each = special.softmax(logits / 0.1, axis=2)
+    family = Categorical(logit_temperature=0.1)
+    made = predict(network, chains, inputs, family, folder=tmp_path, keep="draws", batch=10)
+    near = {"rtol": 1e-4, "atol": 1e-5}
+    np.testing.assert_allclose(made.probabilities.numpy(), each.mean(axis=0), **near)
+    np.testing.assert_allclose(made.expected_entropy.numpy(), stats.entropy(each, axis=2).mean(axis=0), **near)
+    kept = torch.cat([shard["probabilities"] for shard in kept_draws(tmp_path)]).numpy()
+    np.testing.assert_allclose(kept, each, **near)
+    values = function_values(network, chains, inputs, family)
+    np.testing.assert_allclose(values.flatten(0, 1).numpy(), each.reshape(18, -1), **near)
+    assert np.abs(each.mean(axis=0) - special.softmax(logits, axis=2).mean(axis=0)).max() > 0.1
+    # One is the plain softmax, under either name; another temperature is another prediction.
+    assert torch.equal(
+        predict(network, chains, inputs, Categorical()).log_probabilities,
+        predict(network, chains, inputs, "categorical").log_probabilities,
+    )
+    with pytest.raises(InputError, match="prediction of other draws"):
+        predict(network, chains, inputs, folder=tmp_path, keep="draws", batch=10)
+    for temperature in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(InputError, match="logit_temperature is"):
+            Categorical(temperature)
+
+
+def test_a_prediction_belongs_to_its_fixed_tensors(tmp_path: Path) -> None:
+    network, draws = shifted()
+    inputs = inputs_for(4, 2)
+    made = predict(network, draws, inputs, fixed=FIXED, folder=tmp_path)
+    again = predict(network, draws, inputs, fixed=FIXED, folder=tmp_path)
+    assert torch.equal(made.log_probabilities, again.log_probabilities)
+    with pytest.raises(InputError, match="prediction of other draws"):
+        predict(network, draws, inputs, fixed={**FIXED, "shift": torch.zeros(2)}, folder=tmp_path)
 
 
 def test_inputs_that_are_read_when_needed_are_read_once_for_several_draws() -> None:

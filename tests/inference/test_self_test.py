@@ -117,3 +117,23 @@ def test_errors_say_what_to_do() -> None:
         MeanModel(torch.tensor([0.5, 1.5]), rows=10, seed=0)
     with pytest.raises(InputError, match="at least one row"):
         MeanModel(torch.tensor([0.5]), rows=0, seed=0)
+    with pytest.raises(InputError, match="seed is -1"):
+        MeanModel(torch.tensor([0.5]), rows=10, seed=-1)
+
+
+def test_exact_draws_have_nothing_to_do_with_the_rows_of_the_same_seed() -> None:
+    """Row n is u + s ε: neither u, drawn first, nor any row's noise may be the standard numbers of a start.
+
+    With 4,096 coordinates a correlation of independent numbers is N(0, 1/64²): |r| > 5/64 once in 1.7 million looks.
+    """
+    size, rows = 4096, 3
+    target = MeanModel(torch.full((size,), 0.5), rows=rows, seed=3, dtype=torch.float64)
+    exact = (target.exact(4, 3)["u"] - target.mean) / target.variance.sqrt()
+    own = torch.Generator().manual_seed(3)  # what a sampler may draw from
+    plain = torch.randn(4, size, generator=own, dtype=torch.float64)
+    looked_at = torch.cat([target.shown, exact, plain])
+    correlations = torch.corrcoef(looked_at)
+    beside = correlations[rows:, :rows], correlations[rows + 4 :, rows : rows + 4]
+    assert max(float(each.abs().max()) for each in beside) < 5 / 64
+    assert torch.equal(target.exact(4, 3)["u"], target.exact(4, 3)["u"])
+    assert not torch.equal(target.exact(4, 4)["u"], target.exact(4, 3)["u"])

@@ -147,6 +147,39 @@ def test_a_layer_that_is_read_twice_is_not_folded() -> None:
         fold_batch_norm(network, parameters_of(network))
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("frozen", "trained"),
+    [
+        ({"0", "1"}, set()),
+        (set(), {"0.weight", "0.bias"}),
+        ({"1"}, {"0.weight", "0.bias"}),  # a norm that is frozen, as is usual in fine-tuning
+        ({"0"}, {"0.weight", "0.bias"}),  # only its γ and β are trained, and both tensors move with them
+        ({"0.bias", "1"}, {"0.weight"}),
+    ],
+)
+def test_frozen_tensors_stay_frozen_when_they_are_folded(frozen: set[str], trained: set[str], bias: bool) -> None:
+    module = nn.Sequential(nn.Linear(3, 4, bias=bias), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    for name, tensor in module.named_parameters():
+        tensor.requires_grad_(name not in frozen and name.partition(".")[0] not in frozen)
+    if not bias and frozen == {"1"}:
+        trained = {"0.weight"}  # the new bias is made of frozen tensors alone
+    network = Network(module.eval(), "2")
+    folded = fold_batch_norm(network, parameters_of(network)).network.module
+    assert {name for name, tensor in folded.named_parameters() if tensor.requires_grad} == {
+        *trained, "2.weight", "2.bias",
+    }  # fmt: skip
+
+
+def test_a_bias_of_stored_averages_alone_follows_its_weight() -> None:
+    for trained in (True, False):
+        module = nn.Sequential(nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4, affine=False), nn.Linear(4, 2))
+        module.requires_grad_(trained)
+        network = Network(module.eval(), "2")
+        folded = fold_batch_norm(network, parameters_of(network)).network.module
+        assert {tensor.requires_grad for tensor in folded.parameters()} == {trained}
+
+
 def test_a_network_without_batch_norms_folds_to_itself() -> None:
     network = build_mlp(3, 4, 2, seed=0)
     parameters = parameters_of(network)

@@ -88,8 +88,10 @@ def scaled_by_fan_in(parameters: Parameters, *, variance: float = 1.0, others: f
 
         weights [out, in, …]: N(0, variance / n)    n = in × … inputs to a unit    all other tensors: N(0, others)
 
-    parameters: the trainable tensors, for their names and shapes. others: the variance of biases and of all tensors
-    with fewer than two axes. The sum over a unit's inputs then has the same variance whatever the width.
+    parameters: the trainable tensors, for their names and shapes. others: the variance of all tensors with one number
+    for each unit: biases, and scales of normalisation, whatever their axes (filter response normalisation has scales
+    [C, 1, 1]). The weights of a layer with a single input look the same and get it too; give them a pattern of their
+    own in `Layered` where it matters. The sum over a unit's inputs then has the same variance whatever the width.
 
     Source: Neal (1996), "Bayesian learning for neural networks", chapter 2. Raises `InputError` for a variance that
     is not a positive number.
@@ -103,7 +105,7 @@ def scaled_by_fan_in(parameters: Parameters, *, variance: float = 1.0, others: f
             raise InputError(f"The {name} is {value}; give a positive number.")
     return Layered(
         {
-            name: Gaussian(tensor[0].numel() / variance if tensor.ndim > 1 else 1 / others)
+            name: Gaussian(inputs / variance if (inputs := math.prod(tensor.shape[1:])) > 1 else 1 / others)
             for name, tensor in parameters.items()
         }
     )

@@ -79,7 +79,7 @@ class Posterior:
     - `posterior_temperature` divides likelihood and priors alike (the cold posterior);
     - `likelihood_temperature` divides the likelihood only;
     - `logit_temperature` divides the outputs before likelihood and functional prior see them; a categorical likelihood
-      stays normalised.
+      stays normalised. It is part of the model, and predictions are to be told of it (`Categorical` in `predict`).
 
     With a prior N(0, σ²) and no functional prior, the posterior temperature T gives the same density as the likelihood
     temperature T with the prior N(0, σ²T). A regression's *noise* temperature is another thing again and belongs to
@@ -180,7 +180,9 @@ class Posterior:
         prior = self.prior.log_density(trainable(self.network, parameters))
         if self.functional is None or self.functional.inputs is None:
             return prior
-        outputs = forward(self.network, parameters, self.functional.inputs.to(prior.device))
+        head, inputs = parameters[f"{self.network.head}.weight"], self.functional.inputs
+        inputs = inputs.to(head) if inputs.is_floating_point() else inputs.to(head.device)
+        outputs = forward(self.network, parameters, inputs)
         return prior + self.functional.form.log_density(self._cooled(outputs)).sum()
 
     def _row_terms(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ def require_samplable(posterior: Posterior) -> None:
       from two layers on can outgrow any Gaussian prior's −½λ‖θ‖²: the posterior need not have a finite integral.
     - Batch normalisation inside what is sampled: its stored averages belong to the weights that they were collected
       with, and averages of the batch would make rows depend on one another. A frozen body below a sampled head keeps
-      its averages and is fine.
+      its averages and is fine. A norm that stores none takes the batch's, and is never fine.
     - A prior that leaves trainable tensors out: it is flat, and so improper, in those.
     """
     if isinstance(posterior.likelihood, Bounded) and not posterior.likelihood.bounded:
@@ -64,6 +64,12 @@ def require_samplable(posterior: Posterior) -> None:
         raise InputError(
             f"The functional prior {posterior.functional.form!r} grows without limit as a probability goes to zero, so "
             "no sampler can have it; use DirClip, or the likelihood NoisyDirichlet."
+        )
+    if (unstored := _without_averages(posterior)) is not None:
+        raise InputError(
+            f'The batch normalisation "{unstored}" stores no averages (track_running_stats=False), so that rows depend '
+            "on one another even where it is frozen; replace it by filter response normalisation "
+            "(networks.convert.replace_batch_norm) and train again."
         )
     if (norms := _batch_norms(posterior)) is not None:
         raise InputError(
@@ -158,6 +164,13 @@ def _batch_norms(posterior: Posterior) -> str | None:
         return None
     named = posterior.network.module.named_modules()
     return next((name for name, module in named if isinstance(module, BATCH_NORMS)), None)
+
+
+def _without_averages(posterior: Posterior) -> str | None:
+    """The first batch normalisation that has no stored averages to use in evaluation mode."""
+    named = posterior.network.module.named_modules()
+    norms = ((name, module) for name, module in named if isinstance(module, BATCH_NORMS))
+    return next((name for name, norm in norms if norm.running_mean is None or norm.running_var is None), None)
 
 
 def _trainable(posterior: Posterior) -> Parameters:

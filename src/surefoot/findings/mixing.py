@@ -82,7 +82,7 @@ def rank_rhat(values: Float64[Tensor, "draws chains quantities"]) -> Float64[Ten
 
     def larger(block: Tensor) -> Tensor:
         halves = _halves(block)
-        folded = (halves - halves.flatten(0, 1).median(dim=0).values).abs()
+        folded = (halves - _median(halves.flatten(0, 1))).abs()
         both = torch.stack([_rhat(_normal_scores(halves)), _rhat(_normal_scores(folded))])
         # Where all distances are equal (two values, each half of the time), the folded one says nothing.
         return torch.where(constant(halves), math.nan, both.nan_to_num(nan=0.0, posinf=math.inf).amax(dim=0))
@@ -207,6 +207,12 @@ def _normal_scores(values: Tensor) -> Tensor:
     rank = (below + upto + 1).double() / 2
     scores = torch.special.ndtri((rank - 0.375) / (flat.shape[1] + 0.25))
     return scores.T.reshape(values.shape)
+
+
+def _median(values: Tensor) -> Tensor:
+    """Of each column, the mean of the two in the middle where their number is even (torch's is the lower of these)."""
+    ordered, middle = values.sort(dim=0).values, len(values) // 2
+    return (ordered[middle] + ordered[(len(values) - 1) // 2]) / 2
 
 
 def _quantile(ordered: Tensor, share: float) -> Tensor:

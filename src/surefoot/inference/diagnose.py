@@ -12,7 +12,7 @@ parameters that mixed is reported beside them.
 import math
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from surefoot.findings.finding import Direction, Finding
 from surefoot.findings.mixing import bulk_ess, ebfmi, rank_rhat, rhat_of_moments, split_rhat, tail_ess
 from surefoot.inference.chains.chains import Chains
 from surefoot.inference.predict.normal import Normal
+from surefoot.inference.predict.predictive import Categorical
 from surefoot.inference.predict.values import function_values
 from surefoot.memory import require_memory
 from surefoot.networks.network import Network, Parameters
@@ -47,8 +48,9 @@ def diagnose(
     chains: Chains,
     network: Network | None = None,
     inputs: Inputs | None = None,
-    normal: Normal | None = None,
+    family: Literal["categorical"] | Categorical | Normal = "categorical",
     *,
+    fixed: Parameters | None = None,
     subject: str = "draws",
     source: str = "chains",
     histories: int = 256,
@@ -57,14 +59,15 @@ def diagnose(
 ) -> tuple[Finding, ...]:
     """How these chains mixed, in findings; those of the sampler itself (`chains.diagnostics`) are not repeated.
 
-    With the slice "parameters", and "functions" where a network and inputs are given (a few hundred rows; `normal` when
-    outputs are no logits), of split R̂ over all quantities that vary: `rhat_below_1_1`, `rhat_below_1_01` (shares),
+    With the slice "parameters", and "functions" where a network and inputs are given (a few hundred rows; `family` and
+    `fixed` as for `predict`), of split R̂ over all quantities that vary: `rhat_below_1_1`, `rhat_below_1_01` (shares),
     `rhat_95` (the 95 % quantile), `rhat_worst`; `bulk_ess_05`, `tail_ess_05` (the 5 % quantile of effective draws, of
     `histories` randomly chosen parameters), `bulk_ess_worst`; `constant_quantities`, which are left out of all of
     these. Of functions also `rank_rhat_95`. A finding's count are the quantities behind it, its clusters the chains.
 
     By chain (from 1) and for "all", where the sampler left the statistics: `ebfmi` (all: the worst),
-    `accept_probability` (the mean) and `divergent_draws` (the sum), of kept draws.
+    `accept_probability` (the mean) and `divergent_draws` (the sum), of kept draws. Where the sampler itself told the
+    `ebfmi` of all its iterations, that one is passed on: energies of draws far apart look independent in every chain.
 
     An infinite R̂ (no chain moves, and they differ) is given as the largest number there is, with a note.
     Raises `InputError` for fewer than four draws, draws that are NaN or infinite, a network without inputs, and when
@@ -82,16 +85,19 @@ def diagnose(
     if chains.draws < 4:
         raise InputError(f"There are {chains.draws} draws of each chain; give at least 4, and hundreds to learn much.")
     say = _Speaker(subject, source, chains.chains)
+    # First, for it refuses draws of another network or without their fixed tensors.
+    values = None
+    if network is not None and inputs is not None:
+        values = function_values(network, chains, inputs, family, fixed=fixed)
     found: list[Finding] = []
     found += _of_parameters(chains, histories, seed, say, progress)
-    if network is not None and inputs is not None:
-        values = function_values(network, chains, inputs, normal)
+    if values is not None:
         found += say.rhats(FUNCTIONS, split_rhat(values))
         ranked = _known(rank_rhat(values))
         if len(ranked):
             found.append(say("rank_rhat_95", _quantile(ranked, 0.95), FUNCTIONS, len(ranked)))
         found += say.effective(FUNCTIONS, values)
-    return (*found, *_of_statistics(chains.statistics(), say))
+    return (*found, *_of_statistics(chains.statistics(), say, chains.diagnostics))
 
 
 def mixed(findings: Sequence[Finding]) -> Mixed:
@@ -103,7 +109,7 @@ def mixed(findings: Sequence[Finding]) -> Mixed:
     - the 95 % quantile of split R̂ is below 1.1;
     - the 5 % quantile of bulk effective draws is above 100, all chains together;
     - E-BFMI is at least 0.2 in every chain, where there are energies;
-    - at most 1 % of draws diverged, where divergences were counted.
+    - at most 1 % of iterations diverged, kept or not, where the sampler's own findings are among these; else of draws.
 
     1.1 is the classical limit, and that of the studies of Hamiltonian Monte Carlo for networks; 1.01, which Vehtari et
     al. (2021) advise, is reported but asked of nobody's network. A hundred draws put the Monte Carlo error at a tenth
@@ -123,11 +129,13 @@ def mixed(findings: Sequence[Finding]) -> Mixed:
         reasons.append(f"5 % of {where} have a split R̂ of {_shown(far.value)} or more (below {RHAT} is asked)")
     if not few.value > FEWEST:
         reasons.append(f"5 % of {where} have {few.value:.0f} effective draws or fewer (above {FEWEST:.0f} is asked)")
-    energy, diverged = by.get(("ebfmi", "all")), by.get(("divergent_draws", "all"))
+    energy = by.get(("ebfmi", "all"))
+    diverged = by.get(("divergences", "all"), by.get(("divergent_draws", "all")))
     if energy is not None and not energy.value >= ENERGY:
         reasons.append(f"a chain has an E-BFMI of {energy.value:.2f} (at least {ENERGY} is asked)")
     if diverged is not None and diverged.value > DIVERGENT * diverged.count:
-        reasons.append(f"{diverged.value:.0f} of {diverged.count} draws diverged (at most {DIVERGENT:.0%} is asked)")
+        what = "draws" if diverged.name == "divergent_draws" else "iterations"
+        reasons.append(f"{diverged.value:.0f} of {diverged.count} {what} diverged (at most {DIVERGENT:.0%} is asked)")
     return Mixed(not reasons, tuple(reasons))
 
 
@@ -246,11 +254,15 @@ def _add(halves: _Halves, rows: slice, values: Tensor, number: int) -> None:
     torch.maximum(halves.high[rows], values, out=halves.high[rows])
 
 
-def _of_statistics(statistics: dict[str, Tensor], say: _Speaker) -> list[Finding]:
-    """What the sampler said of its draws, for all chains and for each."""
-    found: list[Finding] = []
+def _of_statistics(statistics: dict[str, Tensor], say: _Speaker, told: Sequence[Finding]) -> list[Finding]:
+    """What the sampler said of its draws, for all chains and for each; told: its findings on all iterations."""
+    found = [
+        say(one.name, one.value, one.slice, one.count, one.unit, one.direction, one.clusters)
+        for one in told
+        if one.name == "ebfmi"
+    ]
     accepted = statistics.get("accept_probability", statistics.get("accepted"))
-    if (energies := statistics.get("energy")) is not None:
+    if not found and (energies := statistics.get("energy")) is not None:
         # A chain whose energy never changes has stood still; that is as little information as there can be.
         fractions = ebfmi(energies).nan_to_num(nan=0.0)
         found += _by_chain(say, "ebfmi", fractions.tolist(), float(fractions.min()), len(energies), "ratio", "higher")

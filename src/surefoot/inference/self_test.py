@@ -10,7 +10,9 @@ It tells of the sampler and its settings on an easy target, not of whether chain
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
@@ -32,7 +34,7 @@ NAME = "u"
 class MeanModel:
     """A `MinibatchTarget` with posterior N(mean, diag(variance)), `[size]` both in float64; see the module's text.
 
-    Raises `InputError` for variances outside (0, 1], and for fewer than one row.
+    Raises `InputError` for variances outside (0, 1], for fewer than one row, and for a negative seed.
 
     >>> target = MeanModel(torch.tensor([0.1, 1.0]), rows=100, seed=0)
     >>> out = torch.empty(1, 2)
@@ -49,7 +51,7 @@ class MeanModel:
                 f"The variances reach from {float(variance.min()):g} to {float(variance.max()):g} with {rows} rows; "
                 "give variances above 0 and at most 1 (the prior's), and at least one row."
             )
-        generator = torch.Generator().manual_seed(seed)
+        generator = _generator(seed, "rows")
         self.rows, self.size, self.dtype, self.quarter = rows, len(variance), dtype, math.pi / 2
         self.variance: Float64[Tensor, "size"] = variance.double()
         self.precision: Float64[Tensor, "size"] = (1 / self.variance - 1) / rows  # of one row: 1/s²
@@ -92,8 +94,11 @@ class MeanModel:
         return parameters[NAME].clone()
 
     def exact(self, chains: int, seed: int) -> Parameters:
-        """Independent draws of the posterior, one for each chain: where a sampler may start without burn-in."""
-        generator = torch.Generator().manual_seed(seed)
+        """Independent draws of the posterior, one for each chain: where a sampler may start without burn-in.
+
+        They have nothing to do with the rows, nor with a sampler's own noise, of the same seed.
+        """
+        generator = _generator(seed, "exact draws")
         standard = torch.randn(chains, self.size, generator=generator, dtype=torch.float64)
         return {NAME: (self.mean + self.variance.sqrt() * standard).to(self.dtype)}
 
@@ -127,7 +132,7 @@ def stationary_self_test(
     ...     writer = ChainWriter(None, "", chains=4)
     ...     for draw in range(500): writer.append(target.exact(4, 1000 * seed + draw), {})
     ...     return writer.finish(diagnostics=(), seen=frozenset())
-    >>> ratio = stationary_self_test(exact, seed=0)[0]
+    >>> ratio = stationary_self_test(exact, seed=1)[0]
     >>> abs(ratio.value - 1) < 0.05 and ratio.interval.low < 1 < ratio.interval.high
     True
     """
@@ -158,3 +163,11 @@ def stationary_self_test(
         finding("variance_ratio_worst", float(worst), "ratio"),
         finding("mean_offset_worst", float(standard.mean(dim=(0, 1)).abs().max()), "standard deviations"),
     )
+
+
+def _generator(seed: int, purpose: Literal["rows", "exact draws"]) -> torch.Generator:
+    """One stream for each purpose. Of a seed torch's generator on the CPU keeps 32 bits, so that is all it is given."""
+    if seed < 0:
+        raise InputError(f"The seed is {seed}; give zero or a positive whole number.")
+    word = np.random.SeedSequence([seed, 1 if purpose == "rows" else 2]).generate_state(1, np.uint32)[0]
+    return torch.Generator().manual_seed(int(word))

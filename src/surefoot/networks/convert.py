@@ -95,7 +95,8 @@ def fold_batch_norm(network: Network, parameters: Parameters) -> Folded:
         W' = W · γ / √(σ² + ε),    b' = (b − μ) · γ / √(σ² + ε) + β,    along the output channels
 
     with the stored averages μ and σ². Computed in float64 and rounded once; the layer before gets a bias, the norm
-    becomes `nn.Identity`. Logits agree to rounding, not bit for bit.
+    becomes `nn.Identity`. Logits agree to rounding, not bit for bit. A folded tensor
+    is frozen exactly when all that go into it were: W and γ into W', b, γ and β into b' (W where there are none).
 
     Raises `InputError` when a norm has no stored averages, when what enters it is not the result of one linear or
     convolutional layer that nothing else reads, and when torch cannot trace the module to see that.
@@ -114,13 +115,30 @@ def fold_batch_norm(network: Network, parameters: Parameters) -> Folded:
         assert isinstance(norm, BatchNorm)
         assert isinstance(affine, AFFINE)
         _fold(changed, layer, name, norm.eps)
-        affine.bias = nn.Parameter(changed[f"{layer}.bias"].detach().clone())
+        trained = _trained(affine, norm)
+        affine.weight = nn.Parameter(changed[f"{layer}.weight"].detach().clone(), requires_grad=trained.weight)
+        affine.bias = nn.Parameter(changed[f"{layer}.bias"].detach().clone(), requires_grad=trained.bias)
         _set(module, name, nn.Identity())
-    for layer in before.values():
-        own = module.get_submodule(layer)
-        assert isinstance(own, AFFINE)
-        own.weight = nn.Parameter(changed[f"{layer}.weight"].detach().clone())
     return Folded(Network(module.eval(), network.head), changed)
+
+
+class _Trained(NamedTuple):
+    """Whether the two folded tensors may be trained."""
+
+    weight: bool
+    bias: bool
+
+
+def _trained(affine: nn.Module, norm: BatchNorm) -> _Trained:
+    """A folded tensor is frozen exactly when everything that goes into it was."""
+    scale = _may_train(norm, "weight")
+    weight = bool(_may_train(affine, "weight")) or bool(scale)
+    told = [each for each in (_may_train(affine, "bias"), scale, _may_train(norm, "bias")) if each is not None]
+    return _Trained(weight, any(told) if told else weight)
+
+
+def _may_train(part: nn.Module, name: str) -> bool | None:
+    return next((tensor.requires_grad for own, tensor in part.named_parameters(recurse=False) if own == name), None)
 
 
 def _fold(parameters: Parameters, layer: str, norm: str, eps: float) -> None:

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.density.batch import whole
+from surefoot.density.correlated import Correlated
+from surefoot.density.layered import Layered
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Posterior
-from surefoot.density.priors import Gaussian, Laplace
+from surefoot.density.priors import Gaussian, Laplace, Prior, StudentT
 from surefoot.density.regression import GaussianNoise, LearnedNoise
 from surefoot.errors import InputError
 from surefoot.inference.approximate import curvature as module
@@ -184,10 +186,87 @@ def test_what_has_no_gaussian_curvature_is_refused() -> None:
     point = parameters_of(network)
     with pytest.raises(InputError, match="not Gaussian"):
         curvature(Posterior(network, categorical, Laplace(1.0)), rows, point)
+    weight_alone = Posterior(network, categorical, Gaussian(1.0, only=frozenset({"head.weight"})))
+    for part in ("all", "head"):
+        with pytest.raises(InputError, match=r"leaves out the .*tensors \['head.bias'\] and is improper there"):
+            curvature(weight_alone, rows, point, part)
     numbers = measured()
     learned = doubled(Network(nn.Sequential(nn.Linear(3, 2)), "0"))
     with pytest.raises(InputError, match="not concave"):
         curvature(Posterior(learned, LearnedNoise(), Gaussian(1.0)), numbers, parameters_of(learned))
+
+
+def test_the_head_needs_no_prior_on_what_is_held() -> None:
+    rows, network = labelled(), doubled(build_mlp(4, 5, 3, seed=2))
+    head = Posterior(network, categorical, Gaussian(0.5, only=frozenset({"head.weight", "head.bias"})))
+    point = parameters_of(network)
+    one, other = (
+        curvature(head, rows, point, "head"),
+        curvature(Posterior(network, categorical, Gaussian(0.5)), rows, point),
+    )
+    torch.testing.assert_close(one.prior, other.prior[-18:, -18:])
+
+
+class Unwhitened:
+    """A prior that says nothing but its density."""
+
+    def __init__(self, prior: Prior) -> None:
+        self.prior = prior
+
+    def log_density(self, parameters: Parameters) -> Tensor:
+        return self.prior.log_density(parameters)
+
+
+class Product:
+    """exp(−½(a² + b²)), and a coupling that no block of one tensor alone shows."""
+
+    def log_density(self, parameters: Parameters) -> Tensor:
+        weight, bias = parameters["head.weight"], parameters["head.bias"]
+        return -(weight.square().sum() + bias.square().sum()) / 2 + 0.01 * (weight.square().sum(dim=1) * bias).sum()
+
+
+STEEP = 1e8
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize(
+    ("prior", "named"),
+    [
+        (Layered({"head.weight": Gaussian(STEEP)}, StudentT(3.0, 1.0)), "head.bias"),
+        (Layered({"head.weight": Gaussian(STEEP)}, Laplace(0.1)), "head.bias"),
+        (Layered({"head.bias": StudentT(3.0, 1e-4)}, Gaussian(1.0)), "head.bias"),
+        (Layered({"head.bias": StudentT(200.0, 1.0)}, Gaussian(STEEP)), "head.bias"),
+        (StudentT(3.0, 1.0), "head.weight"),
+    ],
+)
+@pytest.mark.parametrize("far", [0.0, 4.0])
+def test_a_prior_that_is_not_gaussian_is_seen_beside_a_steep_one(
+    plain: bool, prior: Prior, named: str, far: float
+) -> None:
+    """Around its centre, and where the curvature of Student's density is negative."""
+    rows, network = labelled(), doubled(build_linear(4, 3, seed=1))
+    point = {**parameters_of(network), "head.bias": torch.tensor([far, -far, 0.3], dtype=torch.float64)}
+    posterior = Posterior(network, categorical, Unwhitened(prior) if plain else prior)
+    with pytest.raises(InputError, match=rf"not Gaussian in \[.*{named}"):
+        curvature(posterior, rows, point)
+
+
+def test_gaussian_priors_of_every_kind_have_their_precision() -> None:
+    rows, network = labelled(), doubled(build_linear(4, 3, seed=1))
+    point = {"head.weight": torch.full((3, 4), 2.0).double(), "head.bias": torch.full((3,), -3.0).double()}
+    basis = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0]
+    variances = torch.tensor([1e-6, 0.01, 1.0, 900.0], dtype=torch.float64)
+    prior = Layered({"head.weight": Correlated("head.weight", basis, variances)}, Gaussian(STEEP))
+    expected = torch.block_diag(*[basis @ torch.diag(1 / variances) @ basis.T] * 3, STEEP * torch.eye(3).double())
+    for own in (
+        prior,
+        Unwhitened(prior),
+        Layered({"head.bias": Unwhitened(Gaussian(STEEP))}, prior.priors["head.weight"]),
+    ):
+        found = curvature(Posterior(network, categorical, own), rows, point).prior
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-6)
+    with pytest.raises(InputError, match="not Gaussian"):
+        curvature(Posterior(network, categorical, Product()), rows, point)
 
 
 def test_memory_is_asked_for_before(monkeypatch: pytest.MonkeyPatch) -> None:

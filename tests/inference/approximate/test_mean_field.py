@@ -109,7 +109,24 @@ def test_a_prior_that_is_not_normal_is_averaged(target: LinearRegression) -> Non
 def test_a_temperature_scales_all_variances(target: LinearRegression) -> None:
     cold = like(target, Tempered)
     assert normal_prior(cold) == pytest.approx(0.25)
-    check_fit(mean_field(cold, torch.zeros(1, 4).double(), 0, SETTINGS, seen=NOBODY), target, heat=0.25)
+    fitted = mean_field(cold, torch.zeros(1, 4).double(), 0, SETTINGS, seen=NOBODY)
+    check_fit(fitted, target, heat=0.25)
+
+    # The integral that the bound is of: ∫ p(y | w)^{1/T} N(w; 0, T) dw, a normal likelihood of variance σ²T but for its
+    # constant. Its distance from the optimum is that without a temperature, since all variances shrink alike.
+    heat, rows = 0.25, target.rows
+    wide = heat * (target.features @ target.features.T + target.variance * torch.eye(rows).double())
+    integral = torch.distributions.MultivariateNormal(torch.zeros(rows).double(), wide).log_prob(target.targets).item()
+    integral += rows / 2 * math.log(2 * math.pi * target.variance * heat)
+    integral -= rows / (2 * heat) * math.log(2 * math.pi * target.variance)
+    gap = 0.5 * (target.precision.diagonal().log().sum() - torch.logdet(target.precision)).item()
+    (elbo,) = [finding for finding in fitted.diagnostics if finding.name == "elbo"]
+    assert elbo.interval is not None
+    # Twice its own 95 % interval misses with probability below 1e-4; 0.01/T for the end of the descent.
+    assert elbo.value == pytest.approx(integral - gap, abs=2 * (elbo.interval.high - elbo.value) + 0.04)
+    mean, variance = target.mean, heat / target.precision.diagonal()
+    kl = 0.5 * ((mean.square() + variance) / heat - 1 - (variance / heat).log()).sum().item()
+    assert found(fitted, "kl") == pytest.approx(kl, rel=0.02)
 
 
 def test_normal_priors_are_told_from_others() -> None:

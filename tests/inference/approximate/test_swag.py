@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from inference.langevin.targets import regression
+from inference.langevin.targets import LinearRegression, regression
 from surefoot.errors import InputError
 from surefoot.inference.approximate import swag as module
 from surefoot.inference.approximate.swag import Moments, Swag, draw, no_moments, record, swag
@@ -88,6 +88,22 @@ def test_chains_are_walks_of_their_own() -> None:
     assert (drawn.std(dim=0) > 1e-3).all()  # batches of five of twenty rows keep it walking
     assert chains.seen == {"a"}
     assert {finding.name: finding.value for finding in chains.diagnostics}["recorded"] == 30.0
+
+
+def test_each_step_has_augmentations_of_its_own() -> None:
+    class Augmented(LinearRegression):
+        def minibatch_gradient(
+            self, position: Tensor, index: Tensor, out: Tensor, generator: torch.Generator | None = None
+        ) -> None:
+            assert generator is not None
+            drawn.append(torch.rand(1, generator=generator).item())
+            super().minibatch_gradient(position, index, out)
+
+    drawn: list[float] = []
+    plain = regression(20, 3, 0)
+    target = Augmented(plain.features, plain.targets, plain.variance)
+    swag(target, torch.zeros(1, 3).double(), 0, Swag(0.01, recorded=5, every=4, rank=2, draws=1, batch=5), seen=NOBODY)
+    assert len(drawn) == len(set(drawn)) == 20
 
 
 class Killed(Exception):

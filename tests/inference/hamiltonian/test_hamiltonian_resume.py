@@ -12,11 +12,17 @@ import pytest
 import torch
 from analytic_targets import Written, gaussian, standard_normal, wishart
 
+from surefoot.density.likelihoods import categorical
+from surefoot.density.objective import Posterior
+from surefoot.density.priors import Gaussian
 from surefoot.errors import InputError
 from surefoot.inference.chains.chains import Chains, load_chains
 from surefoot.inference.hamiltonian.hmc import Hmc, hmc
 from surefoot.inference.hamiltonian.nuts import Nuts, nuts
+from surefoot.inference.targets.make import make_target
+from surefoot.networks.build import build_mlp
 from surefoot.progress import Progress, silent
+from surefoot.rows.rows import make_rows
 
 
 class Killed(Exception):
@@ -148,7 +154,29 @@ def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
     ]
     for density, start, seed, words in others:
         with pytest.raises(InputError, match=words):
-            hmc(density, start, seed, settings, seen=frozenset(), folder=tmp_path)
+            hmc(density, start, seed, settings, seen=frozenset({"row"}), folder=tmp_path)
+    with pytest.raises(InputError, match="another objective"):
+        hmc(target(), torch.ones(3, 4), 5, settings, seen=frozenset({"other row"}), folder=tmp_path)
     by_hmc(tmp_path)
     with pytest.raises(InputError, match="holds finished chains"):
         by_hmc(tmp_path)
+
+
+@pytest.mark.parametrize("sampler", ["hmc", "nuts"])
+def test_other_inputs_do_not_resume_a_run_that_began_at_zero(sampler: str, tmp_path: Path) -> None:
+    """A network of zeros gives the same probabilities for any inputs, and so has the same gradient but for its head."""
+    inputs = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    posterior = Posterior(build_mlp(3, 4, 2, seed=0), categorical, Gaussian(1.0))
+
+    def run(inputs: torch.Tensor, progress: Progress = silent) -> Chains:
+        target = make_target(posterior, make_rows(inputs, torch.arange(50) % 2), compiled=False)
+        start, same = torch.zeros(2, target.size), {"seen": frozenset({"a"}), "folder": tmp_path, "save_every": 0.0}
+        if sampler == "hmc":
+            return hmc(target, start, 0, Hmc(draws=4, burn_in=3, chains=2), progress=progress, **same)  # type: ignore[arg-type]
+        return nuts(target, start, 0, Nuts(draws=4, burn_in=3, chains=2, max_depth=3), progress=progress, **same)  # type: ignore[arg-type]
+
+    with pytest.raises(Killed):
+        run(inputs, dying_at(5))
+    with pytest.raises(InputError, match="another density"):
+        run(5 * inputs)
+    assert run(inputs).draws == 4

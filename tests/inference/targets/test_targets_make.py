@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from surefoot.density.dirichlet import DirectDirichlet
+from surefoot.density.functional import DirClip, Functional
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Posterior, fixed_views
 from surefoot.density.priors import Gaussian
@@ -250,6 +251,13 @@ def test_what_cannot_be_used_is_refused() -> None:
     broken[4, 2] = torch.nan
     with pytest.raises(InputError, match="1 of 11 rows"):
         make_target(good, rows.with_inputs(broken))
+    elsewhere = examples.randn(4, examples.FEATURES)
+    elsewhere[1, 0], elsewhere[3] = torch.nan, torch.inf
+    looking = Posterior(
+        examples.mlp(4), categorical, Gaussian(1.0), functional=Functional(DirClip(0.5, -5.0), elsewhere)
+    )
+    with pytest.raises(InputError, match="2 of the functional prior's own 4 inputs are NaN or infinite"):
+        make_target(looking, rows)
     with pytest.raises(InputError, match="outside the 3 classes"):
         make_target(good, rows.with_targets(rows.targets + 1))
     with pytest.raises(InputError, match="is missing"):

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.func import jacrev, vmap
 
 from surefoot.density.objective import Posterior, trainable
+from surefoot.density.priors import spoken_for
 from surefoot.density.requirements import require_samplable
 from surefoot.errors import InputError
 from surefoot.inference.approximate.prior_curvature import flatten, prior_curvature
@@ -69,8 +70,9 @@ def curvature(
     """A at `parameters`, streaming over the rows.
 
     Raises `InputError` for a posterior that no sampler may have, with views that change (see `fixed_views`) or with a
-    functional prior on inputs of its own; for a prior that is not Gaussian; for a likelihood that is not concave in the
-    outputs; and, before anything is computed, when there is not enough memory.
+    functional prior on inputs of its own; for a prior that is not Gaussian, or that leaves a tensor of the part out;
+    for a likelihood that is not concave in the outputs; and, before anything is computed, when there is not enough
+    memory.
     """
     _check(posterior, rows, part)
     own = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in parameters.items()}
@@ -221,6 +223,12 @@ def _check(posterior: Posterior, rows: Rows, part: Part) -> None:
         raise InputError("There are no rows to learn from; check the role or the filter that chose them.")
     if part == "all":
         require_samplable(posterior)
+    own = trainable(posterior.network, dict(posterior.network.module.named_parameters()))
+    if silent := sorted(set(parts_of(posterior, part)) - set(spoken_for(posterior.prior, own))):
+        raise InputError(
+            f"The prior {type(posterior.prior).__name__} leaves out the tensors {silent} and is improper there; freeze "
+            "them with requires_grad_(False), or give them a prior with `Layered`."
+        )
     if posterior.augmentation is not None:
         raise InputError("The rows' views change at random; pass what `fixed_views(posterior, rows, seed)` returns.")
     if posterior.functional is not None and posterior.functional.inputs is not None:

@@ -34,9 +34,9 @@ from surefoot.inference.chains.writer import ChainWriter
 from surefoot.inference.checkpoint import identity
 from surefoot.inference.langevin.findings import told, work
 from surefoot.inference.langevin.gradients import Gradients, make_gradients
-from surefoot.inference.langevin.start import check_room, positions_of, same_density
 from surefoot.inference.langevin.streams import Purpose, stream
 from surefoot.inference.schedule import Schedule, rate_at
+from surefoot.inference.start import check_room, fingerprint, positions_of, same_density
 from surefoot.inference.targets.target import Target
 from surefoot.networks.network import Parameters
 from surefoot.progress import Progress, silent
@@ -107,20 +107,20 @@ def mean_field(
     gradients = make_gradients(target, 2 * settings.pairs, settings.batch, seed, False)
     run = "" if folder is None else identity("mean_field", settings, begun, seed, seen)
     writer = ChainWriter(folder, run, chains=1)
-    density = target.terms(begun)
+    density = None if folder is None else fingerprint(target, begun)
     temperature = normal_prior(target)
 
     # [2, size]: μ and ρ, in one tensor that Adam moves.
     fit = torch.cat([begun, torch.full_like(begun, math.log(settings.scale))])
     optimiser = torch.optim.Adam([fit], lr=settings.rate, maximize=True)
     step, saved = 0, time.monotonic()
-    if writer.state is not None:
+    if writer.state is not None and density is not None:
         same_density(density, writer.state["density"], folder)
         step = _restore(fit, optimiser, writer.state)
     while step < settings.steps:
         step = _block(gradients, fit, optimiser, settings, seed, step, temperature)
-        if folder is not None and time.monotonic() - saved >= CHECKPOINT_SECONDS:
-            writer.checkpoint(_record(fit, optimiser, step, torch.stack(list(density))))
+        if density is not None and time.monotonic() - saved >= CHECKPOINT_SECONDS:
+            writer.checkpoint(_record(fit, optimiser, step, density))
             saved = time.monotonic()
         progress("fitting", step, settings.steps)
 

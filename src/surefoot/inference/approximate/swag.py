@@ -30,8 +30,8 @@ from surefoot.inference.langevin.findings import told, work
 from surefoot.inference.langevin.gradients import make_gradients
 from surefoot.inference.langevin.motion import Motion, advance, rest
 from surefoot.inference.langevin.schedules import Pace
-from surefoot.inference.langevin.start import check_room, positions_of, same_density
 from surefoot.inference.langevin.streams import Purpose, stream
+from surefoot.inference.start import check_room, fingerprint, positions_of, same_density
 from surefoot.inference.targets.target import MinibatchTarget
 from surefoot.networks.network import Parameters
 from surefoot.progress import Progress, silent
@@ -156,7 +156,7 @@ def swag(
     run = "" if folder is None else identity("swag", settings, begun, seed, seen)
     writer = ChainWriter(folder, run, chains=len(begun))
     motion, moments, step = rest(begun), no_moments(begun), 0
-    density = None if folder is None else target.terms(begun)
+    density = None if folder is None else fingerprint(target, begun)
     if writer.state is not None and density is not None:
         same_density(density, writer.state["density"], folder)
         moments, step = _restore(motion, writer.state)
@@ -171,7 +171,7 @@ def swag(
             _require_finite(motion.position, step, settings)
             moments = record(moments, motion.position, settings.rank)
             if density is not None and time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                writer.checkpoint(_record(motion, moments, step, torch.stack(list(density))))
+                writer.checkpoint(_record(motion, moments, step, density))
                 saved = time.monotonic()
             progress("walking", step, steps)
     # A kill from here on costs only draws, which are quickly made again: all of them come after the last checkpoint.

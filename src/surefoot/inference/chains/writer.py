@@ -28,9 +28,10 @@ UNFINISHED = "unfinished.safetensors"
 class ChainWriter:
     """Draws in, chains out.
 
-    folder: where shards go; None keeps them in memory. run: the run's identity (`checkpoint.identity`), so that no
-    other run resumes this one. chains: how many there are. shard_bytes: at most so much is held before it is written
-    as a shard, though never less than one draw of each chain.
+    folder: where shards go; None keeps them in memory (as shards too: joining all draws at the end would hold them
+    twice). run: the run's identity (`checkpoint.identity`), so that no other run resumes this one. chains: how many
+    there are. shard_bytes: at most so much is held before it becomes a shard, though never less than one draw of each
+    chain.
 
     state: what the sampler's last checkpoint held, or None at the start. kept: draws that came before it.
 
@@ -59,8 +60,8 @@ class ChainWriter:
                 raise InputError(f"{name} has {len(tensor)} chains, and {self.chains} are being written.")
         self._held.append((draw, {name: value.detach().cpu().clone() for name, value in statistics.items()}))
         self.kept += 1
-        if self.folder is not None and len(self._held) * _bytes(draw) >= self.shard_bytes:
-            self._write_shard(self.folder)
+        if len(self._held) * _bytes(draw) >= self.shard_bytes:
+            self._close_shard()
 
     def checkpoint(self, state: Any) -> None:
         """Make everything so far survive a kill: the draws held, then `state` (see `save_checkpoint`)."""
@@ -83,21 +84,21 @@ class ChainWriter:
         if not self.kept:
             raise InputError("No draw was kept; ask for more draws, or for less burn-in.")
         if self._held:
-            if self.folder is None:
-                self._shards.append(_joined(self._held))
-                self._held = []
-            else:
-                self._write_shard(self.folder)
+            self._close_shard()
         chains = Chains(self.chains, self.kept, tuple(self._shards), diagnostics, seen)
         if self.folder is not None:
             seal_chains(self.folder, chains)
             (self.folder / UNFINISHED).unlink(missing_ok=True)
         return chains
 
-    def _write_shard(self, folder: Path) -> None:
-        path = folder / f"shard-{len(self._shards):05d}.safetensors"
-        write_tensors(path, _tensors(_joined(self._held)))
-        self._shards.append(path)
+    def _close_shard(self) -> None:
+        shard = _joined(self._held)
+        if self.folder is None:
+            self._shards.append(shard)
+        else:
+            path = self.folder / f"shard-{len(self._shards):05d}.safetensors"
+            write_tensors(path, _tensors(shard))
+            self._shards.append(path)
         self._held = []
 
     def _resume(self, folder: Path, saved: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-import torch
+from torch import Tensor
 
 from surefoot.errors import InputError
 from surefoot.inference.chains.chains import Chains
@@ -30,6 +30,7 @@ from surefoot.inference.hamiltonian.tally import (
     empty_tally,
     statistics,
 )
+from surefoot.inference.start import check_room, fingerprint, same_density
 from surefoot.inference.targets.target import Target, Terms
 from surefoot.progress import Progress
 
@@ -38,7 +39,6 @@ __all__ = ["Keeping", "Move", "run_course"]
 Move: TypeAlias = Callable[[State, float, int], Transition]
 """(state, step size, iteration) → one iteration of every chain."""
 
-CLOSE = (1e-5, 1e-5, 1e-2)  # of log likelihood, log prior and gradient; a gradient near a mode is mostly rounding
 ENOUGH = 10  # proposals without one acceptance, before a burn-in is given up
 
 
@@ -75,17 +75,24 @@ def run_course(
 ) -> Chains:
     """Burn in, sample, keep; the chains. longest: what step sizes adapt to at most.
 
-    Raises `InputError` when the seed is negative, the folder holds another run's checkpoint or finished chains, the
-    target is not the one whose checkpoint it is, or no proposal was accepted in the burn-in or after it.
+    Raises `InputError` when the seed is negative, draws without a folder would not fit into memory, the folder holds
+    another run's checkpoint or finished chains, the target is not the one whose checkpoint it is, or no proposal was
+    accepted in the burn-in or after it.
     """
     if seed < 0:
         raise InputError(f"The seed is {seed}; give zero or a positive whole number.")
-    run = identity(method, settings, seed, start.position, type(target).__qualname__, str(target.dtype))
+    density = None
+    if keeping.folder is None:
+        check_room(target, start.position, settings.draws)
+    else:
+        density = fingerprint(target, start.position)
+    run = identity(method, settings, seed, start.position, type(target).__qualname__, str(target.dtype), keeping.seen)
     writer = ChainWriter(keeping.folder, run, chains=settings.chains)
-    if writer.state is None:
+    if writer.state is None or density is None:
         course = _begin(target, start, seed, settings, longest)
     else:
-        course = _resumed(writer.state, start, keeping)
+        same_density(density, writer.state["density"], keeping.folder)
+        course = _resumed(writer.state, start)
     total = settings.burn_in + settings.draws * settings.thin
     saved_at = time.monotonic()
     while course.iteration < total:
@@ -95,8 +102,8 @@ def run_course(
             _check(method, course, settings, "burn-in")
         if not burning and (course.iteration - settings.burn_in) % settings.thin == 0:
             writer.append(target.parameters(course.state.position), statistics(moved))
-        if keeping.folder is not None and time.monotonic() - saved_at >= keeping.save_every:
-            writer.checkpoint(_record(course, start))
+        if density is not None and time.monotonic() - saved_at >= keeping.save_every:
+            writer.checkpoint(_record(course, density))
             saved_at = time.monotonic()
         keeping.progress(f"sampling: {'burn-in' if burning else 'draws'}", course.iteration, total)
     _check(method, course, settings, "draws")
@@ -132,7 +139,7 @@ def _check(method: str, course: Course, settings: Sampling, where: str) -> None:
     check_moved(method, course.tally, accepted, proposals, where, course.step)
 
 
-def _record(course: Course, start: State) -> dict[str, Any]:
+def _record(course: Course, density: Tensor) -> dict[str, Any]:
     return {
         "iteration": course.iteration,
         "position": course.state.position,
@@ -141,24 +148,12 @@ def _record(course: Course, start: State) -> dict[str, Any]:
         "step": course.step,
         "averaging": course.averaging,
         "tally": course.tally.record(),
-        "density": [*start.terms, start.gradient],
+        "density": density,
     }
 
 
-def _resumed(saved: dict[str, Any], start: State, keeping: Keeping) -> Course:
-    """The course at the last checkpoint, of the same density: a target is known by its values at the start.
-
-    They are compared to a tolerance, since other numbers of threads round sums differently.
-    """
-    same = all(
-        torch.allclose(here, there, rtol=0.0, atol=tolerance * float(there.abs().max()))
-        for here, there, tolerance in zip([*start.terms, start.gradient.cpu()], saved["density"], CLOSE, strict=True)
-    )
-    if not same:
-        raise InputError(
-            f"The checkpoint in {keeping.folder} belongs to a run on another density; delete it, or sample into "
-            "another folder."
-        )
+def _resumed(saved: dict[str, Any], start: State) -> Course:
+    """The course at the last checkpoint."""
     state = State(saved["position"].to(start.position), saved["gradient"].to(start.position), Terms(*saved["terms"]))
     averaging = None if saved["averaging"] is None else Averaging(*saved["averaging"])
     return Course(saved["iteration"], state, saved["step"], averaging, Tally(**saved["tally"]))

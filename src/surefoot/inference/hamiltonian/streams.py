@@ -3,6 +3,10 @@
 No generator outlives an iteration, so a resumed run draws what it would have drawn, and no key is used twice: a
 momentum and an acceptance drawn from one key would be dependent. Chains draw one after another, so a chain's numbers
 do not depend on how many follow it.
+
+torch's generator on the CPU takes 32 bits of its seed. Keys are hashed, so two of n streams have the same bits with
+probability n²/2³³: 1 in 950 for the 3,000 streams of 1,000 iterations of HMC, while after 10⁵ streams a pair is likely.
+Such a pair is of unrelated iterations or purposes.
 """
 
 from enum import IntEnum
@@ -25,7 +29,7 @@ class Purpose(IntEnum):
 
 
 def stream(seed: int, iteration: int, purpose: Purpose, chain: int = 0) -> torch.Generator:
-    """A generator on the CPU. Iterations count from 1; 0 is before them. chain: where each has its own."""
+    """A generator on the CPU, of 32 bits. Iterations count from 1; 0 is before them. chain: where each has its own."""
     key = np.random.SeedSequence(seed, spawn_key=(iteration, int(purpose), chain))
     return torch.Generator().manual_seed(int(key.generate_state(1, np.uint64)[0] >> 1))
 

@@ -44,8 +44,9 @@ class Transition(NamedTuple):
 class Tally:
     """Sums for each chain, after burn-in unless said otherwise.
 
-    gradients: all of them, of all chains. log_error, errors: the sum of the logarithms of the finite energy errors of
-    all proposals that were rejected, and how many these were.
+    energy, energy_mean, energy_squares, energy_moved: the last energy E_n, the mean of all, Σ(E − Ē)² by Welford's
+    recurrence, and Σ(E_n − E_{n−1})². iterations: how many. gradients: all of them, of all chains. log_error, errors:
+    the sum of the logarithms of the finite energy errors of all proposals that were rejected, and how many these were.
     """
 
     probability: Float64[Tensor, "chains"]
@@ -56,6 +57,11 @@ class Tally:
     depth: Float64[Tensor, "chains"]
     burn_in_accepted: Float64[Tensor, "chains"]
     burn_in_divergent: Float64[Tensor, "chains"]
+    energy: Float64[Tensor, "chains"]
+    energy_mean: Float64[Tensor, "chains"]
+    energy_squares: Float64[Tensor, "chains"]
+    energy_moved: Float64[Tensor, "chains"]
+    iterations: int
     gradients: int
     log_error: float
     errors: int
@@ -67,8 +73,8 @@ class Tally:
 
 def empty_tally(chains: int, gradients: int) -> Tally:
     """Nothing yet but the gradients of the start."""
-    sums = [torch.zeros(chains, dtype=torch.float64) for _ in range(8)]
-    return Tally(*sums, gradients=gradients, log_error=0.0, errors=0)
+    sums = [torch.zeros(chains, dtype=torch.float64) for _ in range(12)]
+    return Tally(*sums, iterations=0, gradients=gradients, log_error=0.0, errors=0)
 
 
 def counted(tally: Tally, moved: Transition, *, burning: bool) -> Tally:
@@ -86,8 +92,17 @@ def counted(tally: Tally, moved: Transition, *, burning: bool) -> Tally:
             burn_in_accepted=tally.burn_in_accepted + moved.accepted,
             burn_in_divergent=tally.burn_in_divergent + moved.divergent,
         )
+    iterations = tally.iterations + 1
+    off = moved.energy - tally.energy_mean
+    mean = tally.energy_mean + off / iterations
+    change = moved.energy - tally.energy if tally.iterations else torch.zeros_like(moved.energy)
     return replace(
         tally,
+        energy=moved.energy,
+        energy_mean=mean,
+        energy_squares=tally.energy_squares + off * (moved.energy - mean),
+        energy_moved=tally.energy_moved + change.square(),
+        iterations=iterations,
         probability=tally.probability + moved.accept_probability,
         accepted=tally.accepted + moved.accepted,
         divergent=tally.divergent + moved.divergent,
@@ -135,7 +150,9 @@ def diagnostics(method: str, settings: Sampling, tally: Tally, step: float) -> t
     acceptance: mean acceptance probability. accepted: the share of iterations that moved. divergences,
     burn_in_divergences: iterations whose energy ran away. step_size: what it was in the end. leapfrogs: mean steps of
     an iteration. gradients: all that were evaluated, burn-in and search for a step size included. cut_trajectories:
-    the share that ended at the limit of their length. tree_depth: mean number of doublings (NUTS).
+    the share that ended at the limit of their length. tree_depth: mean number of doublings (NUTS). ebfmi: of the
+    energies of all iterations, kept or not (all: the worst chain's; 0 where the energy never changed), since energies
+    of a thinned chain are nearly independent, however slowly it moves.
     """
     chains, iterations = settings.chains, settings.draws * settings.thin
     told: list[Finding] = []
@@ -156,6 +173,11 @@ def diagnostics(method: str, settings: Sampling, tally: Tally, step: float) -> t
     tell("leapfrogs", tally.leapfrogs, "steps", "none", mean=True)
     if bool(tally.depth.any()):
         tell("tree_depth", tally.depth, "doublings", "none", mean=True)
+    if iterations > 1:
+        fractions = (tally.energy_moved / tally.energy_squares).nan_to_num(nan=0.0).tolist()
+        told.append(_finding(method, "ebfmi", min(fractions), "ratio", "higher", "all", iterations * chains, chains))
+        for chain, value in enumerate(fractions, start=1):
+            told.append(_finding(method, "ebfmi", value, "ratio", "higher", f"chain {chain}", iterations, 1))
     everything = (settings.burn_in + iterations) * chains
     told.append(_finding(method, "step_size", step, "whitened units", "none", "all", everything, chains))
     gradients = float(tally.gradients)

@@ -44,8 +44,8 @@ from surefoot.inference.langevin.findings import told, work
 from surefoot.inference.langevin.gradients import Gradients, make_gradients
 from surefoot.inference.langevin.motion import Motion, RmsProp, adapt, advance, rest
 from surefoot.inference.langevin.schedules import Pacing
-from surefoot.inference.langevin.start import check_room, positions_of, same_density
 from surefoot.inference.langevin.streams import Purpose, stream
+from surefoot.inference.start import check_room, fingerprint, positions_of, same_density
 from surefoot.inference.targets.target import Target
 from surefoot.networks.network import Parameters
 from surefoot.progress import Progress, silent
@@ -183,7 +183,7 @@ def _sample(
     run = "" if folder is None else identity(name, settings, begun, seed, seen)
     writer = ChainWriter(folder, run, chains=len(begun))
     motion, course = _begin(begun, seed, settings), _Course(0, torch.zeros(2, dtype=torch.float64))
-    density = None if folder is None else target.terms(motion.position)
+    density = None if folder is None else fingerprint(target, begun)
     if writer.state is not None and density is not None:
         same_density(density, writer.state["density"], folder)
         course = _restore(motion, writer.state)
@@ -192,7 +192,7 @@ def _sample(
     while course.step < settings.pacing.steps:
         course = _block(target, gradients, motion, settings, seed, course, writer)
         if density is not None and time.monotonic() - saved >= CHECKPOINT_SECONDS:
-            writer.checkpoint(_record(motion, course, torch.stack(list(density))))
+            writer.checkpoint(_record(motion, course, density))
             saved = time.monotonic()
         progress("sampling", course.step, settings.pacing.steps)
     return writer.finish(

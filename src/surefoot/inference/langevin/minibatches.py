@@ -62,6 +62,5 @@ def _order(minibatches: Minibatches, epoch: int) -> Int[Tensor, "chains used"]:
     used = minibatches.per_epoch * minibatches.batch
     if minibatches.replacement:
         return torch.randint(minibatches.rows, (minibatches.chains, used), generator=generator)
-    # The order of distinct random numbers; 53 bits make ties, and so a bias, negligible.
-    keys = torch.rand(minibatches.chains, minibatches.rows, dtype=torch.float64, generator=generator)
-    return keys.argsort(dim=1)[:, :used]
+    orders = [torch.randperm(minibatches.rows, generator=generator) for _ in range(minibatches.chains)]
+    return torch.stack(orders)[:, :used]

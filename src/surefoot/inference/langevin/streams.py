@@ -1,4 +1,8 @@
-"""Streams of random numbers: one for each purpose and each stretch of a run, so that a resumed run draws the same."""
+"""Streams of random numbers: one for each purpose and each stretch of a run, so that a resumed run draws the same.
+
+torch's generator on the CPU takes 32 bits of its seed (CUDA's takes all). Keys are hashed, so of n streams on the CPU
+two have the same bits with probability n²/2³³, and after some 10⁵ a pair is likely; it is of unrelated stretches.
+"""
 
 from enum import IntEnum
 

@@ -30,7 +30,7 @@ from surefoot.inference.predict.normal import (
     moments_of,
     normal_predictive_of,
 )
-from surefoot.inference.predict.predictive import Predictive, add_outputs, empty_tally, predictive_of
+from surefoot.inference.predict.predictive import Categorical, Predictive, add_outputs, empty_tally, predictive_of
 from surefoot.inference.predict.running import Runner, as_chains, make_runner, prepare, run
 from surefoot.memory import require_memory
 from surefoot.networks.network import Network, Parameters
@@ -55,8 +55,9 @@ def predict(
     network: Network,
     chains: Chains | Draws,
     inputs: Inputs,
-    family: Literal["categorical"] = "categorical",
+    family: Literal["categorical"] | Categorical = "categorical",
     *,
+    fixed: Parameters | None = None,
     batch: int = 512,
     folder: Path | None = None,
     keep: Literal["mean", "draws"] = "mean",
@@ -72,6 +73,7 @@ def predict(
     inputs: Inputs,
     family: Normal,
     *,
+    fixed: Parameters | None = None,
     batch: int = 512,
     folder: Path | None = None,
     keep: Literal["mean", "draws"] = "mean",
@@ -84,8 +86,9 @@ def predict(
     network: Network,
     chains: Chains | Draws,
     inputs: Inputs,
-    family: Literal["categorical"] | Normal = "categorical",
+    family: Literal["categorical"] | Categorical | Normal = "categorical",
     *,
+    fixed: Parameters | None = None,
     batch: int = 512,
     folder: Path | None = None,
     keep: Literal["mean", "draws"] = "mean",
@@ -97,13 +100,16 @@ def predict(
     Every draw counts, repeated ones too: a chain that stayed where it was has said so twice (leaving rejected
     proposals out, as published code has done, is a biased average).
 
-    family: "categorical" for logits of classes, or a `Normal` that says how outputs are read as means and deviations.
+    family: `Categorical(logit_temperature)` for logits of classes, or a `Normal` that says how outputs are read as
+    means and deviations; "categorical" is `Categorical()`. Chains know neither: give what their posterior had.
+    fixed: the tensors that were not sampled (frozen parameters, buffers), wherever the draws lack some; a whole trained
+    point will do. The network's own are never taken in silence.
     batch: rows a step. folder: where it survives a kill, and where a finished prediction is found again.
     keep: "draws" writes every draw's probabilities (or means and deviations) in float32 there, for `kept_draws`.
     progress: told of "predicting", in draws. device: where the network runs; sums are kept on the CPU, in float64.
 
-    Raises `InputError` when there are no rows or draws, the draws are of another network or predict NaN, the folder
-    holds another prediction, or draws are to be kept without a folder.
+    Raises `InputError` when there are no rows or draws, the draws are of another network, lack a tensor that `fixed`
+    lacks too, or predict NaN, the folder holds another prediction, or draws are to be kept without a folder.
 
     >>> from torch import nn
     >>> network = Network(nn.Sequential(nn.Linear(1, 2, bias=False)), "0")
@@ -117,10 +123,11 @@ def predict(
         raise InputError(f"batch is {batch}; give at least one row a step.")
     if keep == "draws" and folder is None:
         raise InputError('Every draw is to be kept, and there is no folder for them; give one, or keep="mean".')
-    runner = make_runner(network, inputs, device)
-    way = _way(runner, draws, inputs, family, keep)
+    runner = make_runner(network, inputs, device, fixed)
+    told = Categorical() if family == "categorical" else family
+    way = _way(runner, draws, inputs, told, keep)
     total = draws.chains * draws.draws
-    identified = "" if folder is None else _identity(runner, draws, inputs, family, batch, keep)
+    identified = "" if folder is None else _identity(runner, draws, inputs, told, batch, keep)
     done, shards = 0, list[list[str]]()
     if folder is not None:
         if (folder / RECORD).exists():
@@ -182,22 +189,22 @@ def _way(
     runner: Runner,
     draws: Chains,
     inputs: Inputs,
-    family: Literal["categorical"] | Normal,
+    family: Categorical | Normal,
     keep: Literal["mean", "draws"],
 ) -> _Way:
     first = run(runner, prepare(runner, next(draws.points())), inputs[:1], "The first draw")
-    width = first.shape[1] if family == "categorical" else moments_of(family, first).mean.shape[1]
+    width = first.shape[1] if isinstance(family, Categorical) else moments_of(family, first).mean.shape[1]
     numbers = len(inputs) * width
     # Three sums in float64, and the averages that are made of them.
     require_memory(6 * 8 * numbers, f"Predicting {len(inputs)} rows")
     together = TOGETHER
     if keep == "draws":
-        together = max(1, min(TOGETHER, KEPT_BYTES // (4 * numbers * (1 if family == "categorical" else 2))))
-    if family == "categorical":
+        together = max(1, min(TOGETHER, KEPT_BYTES // (4 * numbers * (1 if isinstance(family, Categorical) else 2))))
+    if isinstance(family, Categorical):
         tally = empty_tally(len(inputs), width)
 
         def add(rows: slice, outputs: Tensor, number: int) -> dict[str, Tensor]:
-            return {"probabilities": add_outputs(tally, rows, outputs).exp()}
+            return {"probabilities": add_outputs(tally, rows, family.logits(outputs)).exp()}
 
         return _Way(tally.tensors(), add, lambda count: predictive_of(tally, count), together)
     targets = family.targets
@@ -268,11 +275,11 @@ def _identity(
     runner: Runner,
     draws: Chains,
     inputs: Inputs,
-    family: Literal["categorical"] | Normal,
+    family: Categorical | Normal,
     batch: int,
     keep: Literal["mean", "draws"],
 ) -> str:
     shards = [digest_file(each) if isinstance(each, Path) else dict(each.parameters) for each in draws.shards]
     seen = digest_tensor(inputs) if isinstance(inputs, Tensor) else input_digests(inputs)
-    made_of = (runner.network.module, runner.network.head, runner.buffers, runner.device)
+    made_of = (runner.network.module, runner.network.head, runner.fixed, runner.device)
     return identity(*made_of, shards, seen, family, batch, keep)

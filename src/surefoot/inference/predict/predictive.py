@@ -12,6 +12,7 @@ With p_s the probabilities of draw s of S, all of equal weight:
 The two losses are different quantities and published tables mix them up; so neither is called "nll" alone.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,31 @@ from torch import Tensor
 
 from surefoot.errors import InputError
 
-__all__ = ["Predictive", "Tally", "add_outputs", "empty_tally", "predictive_of"]
+__all__ = ["Categorical", "Predictive", "Tally", "add_outputs", "empty_tally", "predictive_of"]
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """How outputs are read as class probabilities: softmax(z / T).
+
+    logit_temperature: T, that of the posterior that was sampled; another one reads another model than was learned.
+    Posterior and likelihood temperatures do not appear here, as they change the draws and not what a draw says.
+
+    Raises `InputError` for a temperature that is not a positive number.
+
+    >>> Categorical(logit_temperature=0.5).logits(torch.tensor([[1.0, 0.0]])).tolist()
+    [[2.0, 0.0]]
+    """
+
+    logit_temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.logit_temperature) and self.logit_temperature > 0):
+            raise InputError(f"logit_temperature is {self.logit_temperature}; give the posterior's, a positive number.")
+
+    def logits(self, outputs: Tensor) -> Float64[Tensor, "rows classes"]:
+        """z / T in float64."""
+        return outputs.double() / self.logit_temperature
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The target of a small ReLU network: another target's density, with gradients and trajectories in machine code."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Event
 
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from surefoot.errors import InputError
+from surefoot.inference.small.batch import BatchCode, make_batch_code
 from surefoot.inference.small.compile import Leapfrogs, compile_leapfrogs, this_machine
 from surefoot.inference.small.facts import facts_of, sizes_of, slots_of
 from surefoot.inference.small.fitting import why_not_small
@@ -29,13 +30,15 @@ WORTH_A_THREAD = 10**8
 class SmallTarget:
     """A target that offers whole trajectories; see `WholeTrajectories` and `MinibatchTarget`.
 
-    The density, minibatches and the meaning of positions are `base`'s. Gradients and trajectories run in machine code,
-    which the first call compiles, on as many threads as torch has and at most one a chain; their bits do not depend on
-    that number, nor on which chains run together.
+    The density and the meaning of positions are `base`'s. Gradients and trajectories run in machine code, which the
+    first call compiles, on as many threads as torch has and at most one a chain; their bits do not depend on that
+    number, nor on which chains run together. Minibatches' gradients too, on one thread; they have buffers, which one
+    thread at a time may use.
     """
 
     base: MlpTarget
     machine: Machine
+    _batches: dict[int, BatchCode] = field(default_factory=dict[int, BatchCode], init=False, repr=False, compare=False)
 
     @property
     def size(self) -> int:
@@ -101,8 +104,21 @@ class SmallTarget:
         out: Float[Tensor, "chains size"],
         generator: torch.Generator | None = None,
     ) -> None:
-        """∇ [ (N/B) Σ_batch log likelihood + log prior ], tempered, for each chain its own rows."""
-        self.base.minibatch_gradient(position, index, out, generator)
+        """∇ [ (N/B) Σ_batch log likelihood + log prior ], tempered, for each chain its own rows.
+
+        In machine code for batches of this size, which their first call compiles; `base`'s where rows are augmented.
+        """
+        if self.base.evidence.posterior.augmentation is not None:
+            self.base.minibatch_gradient(position, index, out, generator)
+            return
+        batch = self._batch(index.shape[1])
+        for chain in range(len(position)):
+            batch.gradient(position[chain], index[chain], out[chain])
+
+    def _batch(self, count: int) -> BatchCode:
+        if count not in self._batches:
+            self._batches[count] = make_batch_code(self.base, self.plan, self._facts, self.machine, count)
+        return self._batches[count]
 
     @cached_property
     def _leapfrogs(self) -> Leapfrogs:

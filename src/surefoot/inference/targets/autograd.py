@@ -15,9 +15,11 @@ from torch import Tensor
 from surefoot.density.objective import Posterior, trainable
 from surefoot.inference.targets.coordinates import Coordinates, make_coordinates
 from surefoot.inference.targets.evidence import Evidence, Part, functional_densities, tensors_in
+from surefoot.inference.targets.fixed import check_fixed
 from surefoot.inference.targets.layout import plain
 from surefoot.inference.targets.prior_part import add_prior_gradient, prior_density
 from surefoot.inference.targets.target import Terms
+from surefoot.networks.layout import layout_of
 from surefoot.networks.network import Parameters, forward
 
 __all__ = ["AutogradTarget", "make_autograd_target", "saved_bytes"]
@@ -29,13 +31,14 @@ CHUNK_BYTES = 256 * 2**20
 class AutogradTarget:
     """A posterior of any network; see `MinibatchTarget`.
 
-    fixed: the tensors that are not sampled (buffers, frozen parameters). chunk: rows in one pass of the network.
+    chunk: rows in one pass of the network.
+    memory: how images and filters lie while they pass it; see `surefoot.networks.layout`.
     """
 
     evidence: Evidence
     coordinates: Coordinates
-    fixed: Parameters
     chunk: int
+    memory: torch.memory_format
 
     @property
     def size(self) -> int:
@@ -84,7 +87,8 @@ class AutogradTarget:
         likelihood = torch.zeros(len(flat), dtype=torch.float64)
         with torch.no_grad():
             for chain in range(len(flat)):
-                named = {name: view[chain] for name, view in self.coordinates.layout.views(flat).items()}
+                views = self.coordinates.layout.views(flat)
+                named = {name: self._laid_out(view[chain]) for name, view in views.items()}
                 for value in self._values(full.posterior, named, full.data, precise=True):
                     likelihood[chain] += value
         temperature = self._posterior.posterior_temperature
@@ -96,7 +100,8 @@ class AutogradTarget:
         return {name: view.clone(memory_format=torch.contiguous_format) for name, view in views.items()}
 
     def position(self, parameters: Parameters) -> Float[Tensor, "chains size"]:
-        """The inverse of `parameters`: named tensors `[chains, …]` as positions."""
+        """The inverse of `parameters`: named tensors `[chains, …]` as positions; see `Target.position`."""
+        check_fixed(self.evidence.fixed, parameters)
         return self.coordinates.to_position(self.coordinates.layout.gather(parameters, self.dtype))
 
     @property
@@ -110,25 +115,30 @@ class AutogradTarget:
 
         precise: take the outputs to float64 before the likelihood sees them, not only its rows before they are summed.
         """
-        network, parameters = posterior.network, {**self.fixed, **sampled}
+        network, parameters = posterior.network, {**self.evidence.fixed, **sampled}
         for start in range(0, len(part.inputs), self.chunk):
             inputs, targets, weights = (tensor[start : start + self.chunk] for tensor in part)
-            outputs = forward(network, parameters, inputs)
+            outputs = forward(network, parameters, self._laid_out(inputs))
             outputs = outputs.to(torch.float64) if precise else outputs
             yield (weights * posterior.row_log_density(outputs, targets)).to(torch.float64).sum()
         for inputs in () if self.evidence.own is None else self.evidence.own.split(self.chunk):
-            outputs = forward(network, parameters, inputs)
+            outputs = forward(network, parameters, self._laid_out(inputs))
             yield functional_densities(posterior, outputs.to(torch.float64) if precise else outputs).sum().double()
 
     def _write_evidence(self, posterior: Posterior, flat: Tensor, part: Part, out: Float[Tensor, "1 size"]) -> None:
         """The gradient of the rows' densities by θ."""
-        leaves = {name: view[0].detach().requires_grad_() for name, view in self.coordinates.layout.views(flat).items()}
+        views = self.coordinates.layout.views(flat)
+        leaves = {name: self._laid_out(view[0]).detach().requires_grad_() for name, view in views.items()}
         slopes = self.coordinates.layout.views(out.zero_())
         with torch.enable_grad():
             for value in self._values(posterior, leaves, part):
                 gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
                 for name, gradient in zip(leaves, gradients, strict=True):
                     slopes[name][0].add_(gradient)
+
+    def _laid_out(self, tensor: Tensor) -> Tensor:
+        # `clone`: `contiguous` leaves the strides of a single channel ambiguous.
+        return tensor.clone(memory_format=self.memory) if tensor.ndim == 4 else tensor
 
     def _finish(self, position: Tensor, out: Tensor) -> None:
         self.coordinates.pull_back(out)
@@ -139,12 +149,12 @@ class AutogradTarget:
 def make_autograd_target(evidence: Evidence) -> AutogradTarget:
     """The target of the evidence's posterior, in the evidence's precision."""
     dtype = evidence.dtype
-    tensors = tensors_in(evidence.posterior, dtype)
+    tensors = {**tensors_in(evidence.posterior, dtype), **evidence.fixed}
     sampled = trainable(evidence.posterior.network, tensors_in(evidence.posterior, torch.float64))
     coordinates = make_coordinates(evidence.posterior.prior, sampled, plain(sampled), dtype)
-    fixed = {name: tensor for name, tensor in tensors.items() if name not in sampled}
     per_row = saved_bytes(evidence.posterior, evidence.data.inputs[:1], tensors)
-    return AutogradTarget(evidence, coordinates, fixed, max(1, CHUNK_BYTES // max(1, per_row)))
+    memory = layout_of(evidence.posterior.network.module, evidence.rows.inputs[:1])
+    return AutogradTarget(evidence, coordinates, max(1, CHUNK_BYTES // max(1, per_row)), memory)
 
 
 def saved_bytes(posterior: Posterior, row: Tensor, tensors: Parameters) -> int:

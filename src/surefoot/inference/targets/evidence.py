@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from surefoot.density.objective import Posterior, fixed_views
 from surefoot.errors import InputError
+from surefoot.inference.targets.fixed import fixed_tensors
 from surefoot.networks.network import Parameters, forward, parameters_of
 from surefoot.rows.rows import Rows
 
@@ -43,7 +44,8 @@ class Part(NamedTuple):
 class Evidence:
     """A posterior and its rows as they are; own: inputs of the functional prior's own, if it has some.
 
-    seed: of the views in the full density, where the posterior augments its rows at random.
+    seed: of the views in the full density, where the posterior augments its rows at random. fixed: the tensors that
+    are not sampled (frozen parameters, buffers).
     """
 
     posterior: Posterior
@@ -51,6 +53,7 @@ class Evidence:
     data: Part
     own: Tensor | None
     seed: int
+    fixed: Parameters
 
     @property
     def dtype(self) -> torch.dtype:
@@ -63,7 +66,7 @@ class Evidence:
         if self.posterior.augmentation is None:
             return self
         fixed = fixed_views(self.posterior, self.rows, self.seed)
-        return Evidence(fixed.posterior, fixed.rows, _data(fixed.rows, self.dtype), self.own, self.seed)
+        return Evidence(fixed.posterior, fixed.rows, _data(fixed.rows, self.dtype), self.own, self.seed, self.fixed)
 
     def batch(self, index: Tensor, generator: torch.Generator | None) -> Part:
         """The rows at `index`, augmented, with weights N/B times their own."""
@@ -76,11 +79,16 @@ class Evidence:
         return Part(inputs, targets, weights * (len(self.rows) / len(index)))
 
 
-def make_evidence(posterior: Posterior, rows: Rows, dtype: torch.dtype, seed: int = 0) -> Evidence:
+def make_evidence(
+    posterior: Posterior, rows: Rows, dtype: torch.dtype, seed: int = 0, fixed: Parameters | None = None
+) -> Evidence:
     """The evidence in `rows`, once it is sure that it can be used.
 
-    Raises `InputError` for no rows, inputs or weights that are not finite, weights or a seed below zero, and whatever
-    the likelihood raises for targets that it cannot take.
+    fixed: the tensors that are not sampled; see `surefoot.inference.targets.fixed`.
+
+    Raises `InputError` for no rows, inputs (a functional prior's own too) or weights that are not finite, weights or a
+    seed below zero, tensors in `fixed` that do not fit, and whatever the likelihood raises for targets that it cannot
+    take.
     """
     if not len(rows):
         raise InputError("There are no rows to learn from; check the role or the filter that chose them.")
@@ -89,18 +97,19 @@ def make_evidence(posterior: Posterior, rows: Rows, dtype: torch.dtype, seed: in
     if not bool((rows.weights.isfinite() & (rows.weights >= 0)).all()):
         raise InputError("Some rows have weights that are negative or not finite; weights count evidence, from 0 up.")
     data = _data(rows, dtype)
-    if data.inputs.is_floating_point():
-        bad = int((~data.inputs.reshape(len(rows), -1).isfinite().all(dim=1)).sum())
-        if bad:
-            raise InputError(
-                f"{bad} of {len(rows)} rows have inputs that are NaN or infinite; mend or leave out these."
-            )
+    if bad := _not_finite(data.inputs):
+        raise InputError(f"{bad} of {len(rows)} rows have inputs that are NaN or infinite; mend or leave out these.")
     functional = posterior.functional
     own = None if functional is None or functional.inputs is None else cast(functional.inputs, dtype)
+    if own is not None and (bad := _not_finite(own)):
+        raise InputError(
+            f"{bad} of the functional prior's own {len(own)} inputs are NaN or infinite; mend or leave out these."
+        )
+    held = fixed_tensors(posterior, fixed, dtype)
     with torch.no_grad():
-        outputs = forward(posterior.network, tensors_in(posterior, dtype), data.inputs[:1])
+        outputs = forward(posterior.network, {**tensors_in(posterior, dtype), **held}, data.inputs[:1])
         posterior.row_log_density(outputs.new_zeros(len(rows), *outputs.shape[1:]), data.targets)
-    return Evidence(posterior, rows, data, own, seed)
+    return Evidence(posterior, rows, data, own, seed, held)
 
 
 def check_network(posterior: Posterior) -> None:
@@ -138,6 +147,13 @@ def functional_gradient(posterior: Posterior, outputs: Float[Tensor, "rows ..."]
         return torch.zeros_like(outputs)
     gradient = posterior.functional.form.output_gradient(outputs / posterior.logit_temperature)
     return gradient / (posterior.logit_temperature * posterior.posterior_temperature)
+
+
+def _not_finite(inputs: Tensor) -> int:
+    """How many rows hold a number that is NaN or infinite."""
+    if not inputs.is_floating_point():
+        return 0
+    return int((~inputs.reshape(len(inputs), -1).isfinite().all(dim=1)).sum())
 
 
 def _data(rows: Rows, dtype: torch.dtype) -> Part:

@@ -16,6 +16,7 @@ from surefoot.inference.targets.mlp import make_mlp_target, workspace_bytes
 from surefoot.inference.targets.mlp_shape import mlp_of
 from surefoot.inference.targets.target import MinibatchTarget
 from surefoot.memory import require_memory
+from surefoot.networks.network import Parameters
 from surefoot.rows.rows import Rows
 
 __all__ = ["make_target", "target_memory"]
@@ -32,18 +33,26 @@ def make_target(
     seed: int = 0,
     chains: int = 1,
     compiled: bool | None = None,
+    fixed: Parameters | None = None,
 ) -> MinibatchTarget:
     """The posterior of `rows` as samplers see it, in whitened coordinates.
 
     dtype: of positions and gradients, float32 or float64; densities are summed in float64 either way. seed: of the
     views in the full density, where the posterior augments its rows at random. chains: how many will run at once, for
     the memory alone. compiled: whether gradients and trajectories run as machine code (`surefoot.inference.small`);
-    None means where they can, which needs llvmlite. It decides the last bits of every draw. The network runs in
-    evaluation mode, its buffers at their stored values.
+    None means where they can, which needs llvmlite. It decides the last bits of every draw.
+
+    fixed: the tensors that are not sampled (frozen parameters, buffers), at which the network runs in evaluation mode;
+    a whole trained point will do. None means the module's own, which are its *starting values*: after `ascend`, frozen
+    averages of batch normalisation, for one, are others, and a start that holds other ones is refused.
+
+    Under an augmentation, the full density and its gradient are those of K views of each row, drawn once from `seed`
+    (`fixed_views`), and so is every sampler that takes no batch, `sghmc(batch=None)` among them; minibatch gradients
+    draw a new view of each row at each step. The two agree on average over seeds, and are different densities.
 
     Raises `InputError` for a posterior that no sampler may have (see `require_samplable`) or that drops units, a prior
-    that leaves tensors out, rows that cannot be used, when there is not enough memory, and when machine code was asked
-    for that cannot be had.
+    that leaves tensors out, rows or `fixed` tensors that cannot be used, when there is not enough memory, and when
+    machine code was asked for that cannot be had.
 
     >>> from surefoot.density.likelihoods import categorical
     >>> from surefoot.density.priors import Gaussian
@@ -63,7 +72,7 @@ def make_target(
     check_network(posterior)
     require_samplable(posterior)
     require_memory(target_memory(posterior, rows, chains, dtype=dtype), "Sampling this posterior")
-    evidence = make_evidence(posterior, rows, dtype, seed)
+    evidence = make_evidence(posterior, rows, dtype, seed, fixed)
     layers = mlp_of(posterior.network, evidence.data.inputs[:4])
     if layers is None:
         if compiled:

@@ -20,6 +20,7 @@ from surefoot.density.objective import Posterior, trainable
 from surefoot.density.whitening import Whitening
 from surefoot.inference.targets.coordinates import Coordinates, make_coordinates
 from surefoot.inference.targets.evidence import Evidence, functional_densities, tensors_in
+from surefoot.inference.targets.fixed import check_fixed
 from surefoot.inference.targets.layout import interleaved
 from surefoot.inference.targets.mlp_kernel import (
     Matrices,
@@ -131,7 +132,8 @@ class MlpTarget:
         return {name: view.clone(memory_format=torch.contiguous_format) for name, view in views.items()}
 
     def position(self, parameters: Parameters) -> Float[Tensor, "chains size"]:
-        """The inverse of `parameters`: named tensors `[chains, …]` as positions."""
+        """The inverse of `parameters`: named tensors `[chains, …]` as positions; see `Target.position`."""
+        check_fixed(self.evidence.fixed, parameters)
         return self.coordinates.to_position(self.coordinates.layout.gather(parameters, self.dtype))
 
     @property

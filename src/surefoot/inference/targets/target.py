@@ -51,11 +51,15 @@ class Target(Protocol):
         ...
 
     def parameters(self, position: Float[Tensor, "chains size"]) -> Parameters:
-        """Named parameters `[chains, …]` of these positions (buffers left out); copies."""
+        """Named parameters `[chains, …]` of these positions, those that are sampled alone; copies."""
         ...
 
     def position(self, parameters: Parameters) -> Float[Tensor, "chains size"]:
-        """The inverse of `parameters`: named tensors `[chains, …]` as positions."""
+        """The inverse of `parameters`: named tensors `[chains, …]` as positions.
+
+        Tensors that are not sampled may be among them. Raises `InputError` where these are not the target's own: a
+        density at the start would be another one's.
+        """
         ...
 
 
