@@ -36,7 +36,7 @@ class BayesSettings:
     filter_precision: λ_f, one over the variance of a filter's sum; sum_filter.
     functional: a prior of the predictions on the rows that are learnt from: "dirclip", "dirichlet", "confidence".
     alpha: the concentration α of dirclip and dirichlet; below one confident, above one smooth.
-    clip: the log probability below which dirclip is flat.
+    clip: the log probability below which dirclip is flat; far below −10 even a good start can be led astray.
     confidence: T of the confidence prior; the smaller, the surer.
     posterior_temperature: divides likelihood and prior alike; below one is the cold posterior.
     likelihood_temperature: divides the likelihood alone.
@@ -66,7 +66,7 @@ class BayesSettings:
     filter_precision: float | None = None
     functional: Literal["none", "dirclip", "dirichlet", "confidence"] = "none"
     alpha: float | None = None
-    clip: float = -50.0
+    clip: float = -10.0
     confidence: float | None = None
     posterior_temperature: float = 1.0
     likelihood_temperature: float = 1.0

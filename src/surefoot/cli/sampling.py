@@ -106,7 +106,7 @@ def sample(
     ] = None,
     clip: Annotated[
         float, typer.Option("--clip", help="dirclip: flat below this log probability.", rich_help_panel=BELIEFS)
-    ] = -50.0,
+    ] = -10.0,
     sureness: Annotated[
         float | None,
         typer.Option("--sureness", help="confidence: its T; the smaller, the surer.", rich_help_panel=BELIEFS),

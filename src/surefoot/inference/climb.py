@@ -207,7 +207,7 @@ def _generator(seed: int, epoch: int, purpose: int) -> torch.Generator:
 
 
 def _stream(seed: int, epoch: int, purpose: int) -> int:
-    """A seed of 63 bits for one purpose in one epoch."""
+    """A seed for one purpose in one epoch; torch's CPU generator keeps 32 bits of it."""
     return int(np.random.SeedSequence([seed, epoch, purpose]).generate_state(1, np.uint64)[0] >> 1)
 
 

@@ -236,6 +236,7 @@ STEEP = 1e8
         (Layered({"head.weight": Gaussian(STEEP)}, Laplace(0.1)), "head.bias"),
         (Layered({"head.bias": StudentT(3.0, 1e-4)}, Gaussian(1.0)), "head.bias"),
         (Layered({"head.bias": StudentT(200.0, 1.0)}, Gaussian(STEEP)), "head.bias"),
+        (Layered({"head.weight": Gaussian(STEEP**2)}, StudentT(3.0, 1.0)), "head.bias"),
         (StudentT(3.0, 1.0), "head.weight"),
     ],
 )
