@@ -88,8 +88,8 @@ def check_start(
 
     For α below (K − 2)/K, a Dirichlet or DirClip prior on the likelihood's rows pushes a row on which a wrong class
     leads further from its label (`dirclip_threshold`). Such priors are for fine-tuning: start where the labels are
-    already predicted. That is necessary and not enough: with a deep floor (v = −50) the pull on a row that is right does
-    not fade before its other log probabilities are all at v, and on the way there rows are lost; with −10 they are not
+    already predicted. That is necessary and not enough: with a deep floor (v = −50) the pull on a row that is right
+    does not fade before its other log probabilities are all at v, and on the way rows are lost; with −10 they are not
     (docs/dirclip.md has the figures). Outputs are those of plain rows, also where a posterior sees views of them.
 
     outputs: of the start, on the rows of the posterior. tolerated: the share of rows that the start may predict
