@@ -174,7 +174,10 @@ class _Running:
         """Files of new modules that are no part of the code; a part under a plain name must not change from here on."""
         beside = {os.path.realpath(each): each for each in self.code.files.values()}
         known = self.elsewhere | {os.path.realpath(each) for each in LOADED}
-        for name, module in list(sys.modules.items()):
+        for (
+            name,
+            module,
+        ) in sys.modules.copy().items():  # a list of its items is not made in one step: other threads import
             file = _source(module)
             if before.get(name) is module or name.startswith(USER_MODULE) or name.partition(".")[0] in OURS:
                 continue
