@@ -18,11 +18,13 @@ from surefoot.bayes.settings import BayesSettings, Part
 from surefoot.errors import InputError
 from surefoot.files import digest_file, digest_json, read_json, read_tensors, write_json, write_tensors
 from surefoot.findings.finding import finding_to_json
+from surefoot.inference.chains.chains import RECORD as CHAINS_RECORD
 from surefoot.inference.chains.chains import Chains, load_chains
 from surefoot.inference.predict.predict import predict
 from surefoot.inference.predict.predictive import Predictive
 from surefoot.networks.build import build_linear
 from surefoot.networks.network import Network, Parameters
+from surefoot.networks.weights import POSTERIOR
 from surefoot.progress import Progress, silent
 from surefoot.robust.scaler import Scaler
 from surefoot.rows.rows import Inputs
@@ -30,7 +32,6 @@ from surefoot.rows.rows import Inputs
 __all__ = ["CHAINS", "KeptPosterior", "digest_posterior", "is_kept", "keep_posterior", "load_posterior"]
 
 CHAINS = "chains"
-RECORD = "bayes.json"
 SCALER = "scaler.safetensors"
 FIXED = "fixed.safetensors"
 
@@ -84,25 +85,25 @@ def keep_posterior(
         "doubts": list(sampled.doubts),
         "notes": list(sampled.notes),
     }
-    write_json(folder / RECORD, record)
+    write_json(folder / POSTERIOR, record)
 
 
 def is_kept(folder: Path) -> bool:
     """Whether a finished sampled network or head lies here."""
-    return (folder / RECORD).is_file()
+    return (folder / POSTERIOR).is_file()
 
 
 def digest_posterior(folder: Path) -> str:
     """sha256 of what a kept posterior predicts by: the record of its chains, which names every shard, and its own."""
-    files = [folder / CHAINS / "chains.json", folder / RECORD, folder / SCALER, folder / FIXED]
+    files = [folder / CHAINS / CHAINS_RECORD, folder / POSTERIOR, folder / SCALER, folder / FIXED]
     return digest_json([digest_file(file) for file in files if file.is_file()])
 
 
 def load_posterior(folder: Path) -> KeptPosterior:
     """The inverse of `keep_posterior`; raises `InputError` for what is unfinished or damaged."""
     if not is_kept(folder):
-        raise InputError(f"{folder} holds no finished posterior ({RECORD} is missing); sample into it first.")
-    record = read_json(folder / RECORD)
+        raise InputError(f"{folder} holds no finished posterior ({POSTERIOR} is missing); sample into it first.")
+    record = read_json(folder / POSTERIOR)
     part: Part = record["settings"]["part"]
     scaler = None
     if part == "head":

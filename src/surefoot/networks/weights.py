@@ -19,7 +19,7 @@ from surefoot.networks.spec import network_from_spec, seeded_user_module
 from surefoot.networks.split import split
 from surefoot.networks.user import fit_weights, read_foreign_weights
 
-__all__ = ["ModelRecord", "OpenedModel", "SavedModel", "load_model", "open_model", "save_model"]
+__all__ = ["POSTERIOR", "ModelRecord", "OpenedModel", "SavedModel", "load_model", "open_model", "save_model"]
 
 SCHEMA = 1
 TENSORS = "model.safetensors"

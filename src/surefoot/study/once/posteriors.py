@@ -20,7 +20,7 @@ from surefoot.networks.weights import ModelRecord, save_model
 from surefoot.progress import Progress
 from surefoot.rows.digest import rows_digest
 from surefoot.rows.roles import Roles
-from surefoot.study.numerics import numerics_of
+from surefoot.study.numerics import compiler_of_trajectories, numerics_of
 from surefoot.study.once.opening import BODY
 from surefoot.study.seen import Seen, inputs_of
 from surefoot.study.stored import GROUPS, save_seen
@@ -38,7 +38,7 @@ def name_of(begun: Begun, settings: BayesSettings, seed: int, beside: Any) -> st
         "rows": rows_digest(begun.rows),
         "starts": [digests_of(each) for each in begun.starts],
         "beside": beside,
-        "numerics": numerics_of("default"),
+        "numerics": {**numerics_of("default"), "compiler": compiler_of_trajectories()},
     }
     return digest_json(decided)[:12]
 
