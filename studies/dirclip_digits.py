@@ -30,8 +30,9 @@ from surefoot.inference.chains.chains import load_chains
 from surefoot.inference.diagnose import diagnose, mixed
 from surefoot.inference.draws import Draws
 from surefoot.inference.langevin.converters import from_mean_loss, whitened
-from surefoot.inference.langevin.dynamics import Sghmc, sghmc
+from surefoot.inference.langevin.dynamics import sghmc
 from surefoot.inference.langevin.schedules import Constant
+from surefoot.inference.langevin.settings import Sghmc
 from surefoot.inference.predict.predict import predict
 from surefoot.inference.targets.make import make_target
 from surefoot.networks.build import build_mlp

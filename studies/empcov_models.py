@@ -27,8 +27,9 @@ from surefoot.inference.chains.writer import ChainWriter
 from surefoot.inference.checkpoint import identity
 from surefoot.inference.draws import Draws
 from surefoot.inference.hamiltonian.hmc import Hmc, hmc
-from surefoot.inference.langevin.dynamics import Sghmc, Sgld, sghmc, sgld
+from surefoot.inference.langevin.dynamics import sghmc, sgld
 from surefoot.inference.langevin.schedules import Constant
+from surefoot.inference.langevin.settings import Sghmc, Sgld
 from surefoot.inference.targets.make import make_target
 from surefoot.networks.build import build_mlp
 from surefoot.networks.network import Network, Parameters, parameters_of

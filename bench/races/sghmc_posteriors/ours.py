@@ -24,8 +24,9 @@ from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Posterior
 from surefoot.density.priors import Gaussian
 from surefoot.density.regression import GaussianNoise
-from surefoot.inference.langevin.dynamics import Sghmc, sghmc
+from surefoot.inference.langevin.dynamics import sghmc
 from surefoot.inference.langevin.schedules import Constant
+from surefoot.inference.langevin.settings import Sghmc
 from surefoot.inference.targets.make import make_target
 from surefoot.networks.build import build_cnn, build_linear, build_mlp
 from surefoot.networks.product import measure_product, use_product

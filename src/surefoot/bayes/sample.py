@@ -23,8 +23,9 @@ from surefoot.inference.chains.chains import RECORD, Chains, load_chains
 from surefoot.inference.diagnose import diagnose, mixed
 from surefoot.inference.hamiltonian.hmc import Hmc, hmc
 from surefoot.inference.hamiltonian.nuts import Nuts, nuts
-from surefoot.inference.langevin.dynamics import Sghmc, Sgld, sghmc, sgld
+from surefoot.inference.langevin.dynamics import sghmc, sgld
 from surefoot.inference.langevin.schedules import Constant
+from surefoot.inference.langevin.settings import Sghmc, Sgld
 from surefoot.inference.targets.make import make_target
 from surefoot.networks.network import Network, Parameters, forward
 from surefoot.progress import Progress, silent

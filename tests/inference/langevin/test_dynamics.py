@@ -17,10 +17,11 @@ from surefoot.density.objective import Posterior
 from surefoot.density.priors import Gaussian
 from surefoot.errors import InputError
 from surefoot.inference.chains.chains import Chains, load_chains
-from surefoot.inference.langevin import dynamics
-from surefoot.inference.langevin.dynamics import Sghmc, Sgld, sghmc, sgld
+from surefoot.inference.langevin import dynamics, streams, walks
+from surefoot.inference.langevin.dynamics import sghmc, sgld
 from surefoot.inference.langevin.motion import RmsProp
 from surefoot.inference.langevin.schedules import Constant, Cyclical, SineDecay
+from surefoot.inference.langevin.settings import Sghmc, Sgld
 from surefoot.inference.targets.make import make_target
 from surefoot.inference.targets.target import Target
 from surefoot.networks.build import build_mlp
@@ -195,7 +196,7 @@ def test_without_noise_cycles_climb() -> None:
 def test_langevin_dynamics_is_the_loop_one_would_write() -> None:
     target, start = regression(30, 3, 1), torch.zeros(2, 3).double()
     chains = sgld(target, start, 9, Sgld(Constant(draws=20, step=0.02)), seen=NOBODY)
-    noise = dynamics.stream(9, dynamics.Purpose.NOISE)
+    noise = streams.stream(9, streams.Purpose.NOISE)
     position, gradient = start.clone(), torch.empty_like(start)
     for drawn in values(chains).reshape(20, 2, 3):
         target.gradient(position, gradient)
@@ -235,7 +236,7 @@ def test_a_killed_run_ends_with_the_same_bits(kind: str, tmp_path: Path, monkeyp
         except Killed:
             continue
         break
-    assert len(killed_at) == math.ceil(settings.pacing.steps / dynamics.BLOCK)
+    assert len(killed_at) == math.ceil(settings.pacing.steps / walks.BLOCK)
     assert torch.equal(values(resumed), values(whole))
     for name, statistic in whole.statistics().items():
         assert torch.equal(resumed.statistics()[name], statistic)
@@ -298,13 +299,13 @@ def test_each_block_of_steps_has_augmentations_of_its_own() -> None:
 
     drawn: list[float] = []
     plain = regression(30, 3, 1)
-    settings = Sghmc(Constant(draws=2 * dynamics.BLOCK, step=1e-3), batch=7)
+    settings = Sghmc(Constant(draws=2 * walks.BLOCK, step=1e-3), batch=7)
     sghmc(
         Augmented(plain.features, plain.targets, plain.variance), torch.zeros(1, 3).double(), 0, settings, seen=NOBODY
     )
     # Two of 512 floats of 24 bits are the same by chance in 0.8 % of the seeds; the second block is no first again.
-    assert len(drawn) == 2 * dynamics.BLOCK
-    assert len(set(drawn)) > 2 * dynamics.BLOCK - 3
+    assert len(drawn) == 2 * walks.BLOCK
+    assert len(set(drawn)) > 2 * walks.BLOCK - 3
 
 
 def test_seeds_and_chains_differ_and_a_seed_repeats() -> None:

@@ -11,8 +11,9 @@ from surefoot.density.priors import Gaussian
 from surefoot.density.regression import GaussianNoise
 from surefoot.inference.approximate.mean_field import MeanField, mean_field
 from surefoot.inference.approximate.swag import Swag, swag
-from surefoot.inference.langevin.dynamics import Sghmc, Sgld, sghmc, sgld
+from surefoot.inference.langevin.dynamics import sghmc, sgld
 from surefoot.inference.langevin.schedules import Constant
+from surefoot.inference.langevin.settings import Sghmc, Sgld
 from surefoot.inference.targets.make import make_target
 from surefoot.inference.targets.target import MinibatchTarget
 from surefoot.networks.build import build_linear, build_mlp

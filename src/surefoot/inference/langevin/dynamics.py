@@ -41,62 +41,20 @@ from surefoot.inference.chains.chains import Chains
 from surefoot.inference.chains.writer import ChainWriter
 from surefoot.inference.checkpoint import identity
 from surefoot.inference.langevin.findings import told, work
-from surefoot.inference.langevin.gradients import Gradients, make_gradients
-from surefoot.inference.langevin.motion import Motion, RmsProp, adapt, advance, rest
+from surefoot.inference.langevin.gradients import make_gradients
+from surefoot.inference.langevin.motion import Motion, rest
 from surefoot.inference.langevin.schedules import Pacing
+from surefoot.inference.langevin.settings import Sghmc, Sgld
 from surefoot.inference.langevin.streams import Purpose, stream
+from surefoot.inference.langevin.walks import BLOCK, Walk, make_walk
 from surefoot.inference.start import check_room, fingerprint, positions_of, same_density
 from surefoot.inference.targets.target import Target
 from surefoot.networks.network import Parameters
 from surefoot.progress import Progress, silent
 
-__all__ = ["Sghmc", "Sgld", "sghmc", "sgld"]
+__all__ = ["sghmc", "sgld"]
 
-BLOCK = 256  # steps that share one stream of noise; checkpoints fall between blocks
 CHECKPOINT_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Sghmc:
-    """Settings of stochastic-gradient Hamiltonian Monte Carlo.
-
-    pacing: step sizes, burn-in and which steps are kept (`schedules.py`). decay: γ, what momentum keeps in a step (one
-    minus the friction). batch: rows a step and chain; all of them when absent. replacement: draw the rows of a batch
-    independently, instead of every row once an epoch. preconditioner: see `RmsProp`; frozen by default after burn-in.
-
-    Raises `InputError` for numbers out of range, and for a preconditioner that would freeze before it saw a step.
-    """
-
-    pacing: Pacing
-    decay: float = 0.9
-    batch: int | None = None
-    replacement: bool = False
-    preconditioner: RmsProp | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.decay < 1:
-            raise InputError(
-                f"decay is {self.decay}; give the share of momentum that a step keeps, from 0 up to, but not "
-                "including, 1 (one minus the friction)."
-            )
-        if self.preconditioner is not None and self.preconditioner.freeze and not self.pacing.settled:
-            raise InputError(
-                "The preconditioner is frozen after burn-in and there is none; give the schedule a burn_in, or set "
-                "freeze to False (and accept its bias)."
-            )
-
-
-@dataclass(frozen=True)
-class Sgld:
-    """Settings of stochastic-gradient Langevin dynamics: `Sghmc` without momentum, with learning rate h²."""
-
-    pacing: Pacing
-    batch: int | None = None
-    replacement: bool = False
-    preconditioner: RmsProp | None = None
-
-    def as_sghmc(self) -> Sghmc:
-        return Sghmc(self.pacing, 0.0, self.batch, self.replacement, self.preconditioner)
 
 
 def sgld(
@@ -128,7 +86,8 @@ def sghmc(
 ) -> Chains:
     """Sample by the dynamics of this module, all chains at once, each with rows and noise of its own.
 
-    target: a `MinibatchTarget` when the settings name a batch. start: positions
+    target: a `MinibatchTarget` when the settings name a batch; one with steps in machine code (a small network) takes
+    many at once, with noise of its own streams. start: positions
     `[chains, size]`, or named tensors `[chains, …]`; copied. seen: the
     sources of the rows that the target was made of. folder: where draws are kept as they come; a run that was killed
     goes on from there and ends with the same numbers, bit for bit.
@@ -142,6 +101,7 @@ def sghmc(
     that would not fit into memory, and when a chain leaves the numbers (naming chain and step).
 
     >>> from surefoot.inference.langevin.schedules import Constant
+    >>> from surefoot.inference.langevin.settings import Sghmc
     >>> from surefoot.inference.targets.target import Terms
     >>> class StandardNormal:
     ...     size, quarter, dtype = 2, 1.57, torch.float32
@@ -180,6 +140,7 @@ def _sample(
     if folder is None:
         check_room(target, begun, settings.pacing.draws)
     gradients = make_gradients(target, len(begun), settings.batch, seed, settings.replacement)
+    walk = make_walk(target, gradients, settings, seed)
     run = "" if folder is None else identity(name, settings, begun, seed, seen)
     writer = ChainWriter(folder, run, chains=len(begun))
     motion, course = _begin(begun, seed, settings), _Course(0, torch.zeros(2, dtype=torch.float64))
@@ -190,7 +151,7 @@ def _sample(
 
     saved = time.monotonic()
     while course.step < settings.pacing.steps:
-        course = _block(target, gradients, motion, settings, seed, course, writer)
+        course = _block(target, walk, motion, settings.pacing, course, writer)
         if density is not None and time.monotonic() - saved >= CHECKPOINT_SECONDS:
             writer.checkpoint(_record(motion, course, density))
             saved = time.monotonic()
@@ -207,39 +168,16 @@ def _begin(start: Float[Tensor, "chains size"], seed: int, settings: Sghmc) -> M
     return motion
 
 
-def _block(
-    target: Target,
-    gradients: Gradients,
-    motion: Motion,
-    settings: Sghmc,
-    seed: int,
-    course: _Course,
-    writer: ChainWriter,
-) -> _Course:
+def _block(target: Target, walk: Walk, motion: Motion, pacing: Pacing, course: _Course, writer: ChainWriter) -> _Course:
     """The steps up to the end of the block that `course.step` begins, and their draws."""
-    pacing, first = settings.pacing, course.step
+    first = course.step
     last = min(first + BLOCK, pacing.steps)
-    noise = stream(seed, Purpose.NOISE, first // BLOCK, str(motion.position.device))
-    augmentation = stream(seed, Purpose.AUGMENTATION, first // BLOCK, str(motion.position.device))
     # One sum a step and chain shows afterwards where a chain left the numbers, without waiting for a device each time.
     sums = motion.position.new_empty(last - first, len(motion.position))
     temperatures = course.temperatures.clone()
-    for step in range(first, last):
-        pace = pacing.at(step)
-        gradients(step, motion.position, motion.gradient, augmentation)
-        if settings.preconditioner is not None and not (settings.preconditioner.freeze and step >= pacing.settled):
-            adapt(motion, settings.preconditioner, step)
-        if not pacing.keeps(step):
-            advance(motion, pace, settings.decay, noise)
-            torch.sum(motion.position, dim=1, out=sums[step - first])
-            continue
-        earlier = motion.momentum.clone()
-        configurational = -(motion.position * motion.gradient).mean(dim=1)
-        advance(motion, pace, settings.decay, noise)
-        torch.sum(motion.position, dim=1, out=sums[step - first])
-        kinetic = (earlier.add_(motion.momentum).square().mean(dim=1)) / 4
+    for step, (kinetic, configurational) in walk(motion, first, last, sums):
         statistics = {
-            "step_size": torch.full_like(kinetic, pace.step),
+            "step_size": torch.full_like(kinetic, pacing.at(step).step),
             "kinetic_temperature": kinetic,
             "configurational_temperature": configurational,
         }

@@ -11,7 +11,7 @@ import torch
 
 from surefoot.errors import InputError
 
-__all__ = ["Purpose", "stream"]
+__all__ = ["Purpose", "key_of", "stream"]
 
 
 class Purpose(IntEnum):
@@ -33,7 +33,14 @@ def stream(seed: int, purpose: Purpose, number: int = 0, device: str = "cpu") ->
     >>> torch.equal(torch.rand(2, generator=first), torch.rand(2, generator=again))
     True
     """
+    return torch.Generator(device).manual_seed(key_of(seed, purpose, number) >> 1)
+
+
+def key_of(seed: int, purpose: Purpose, number: int = 0) -> int:
+    """The same as 64 bits, for a generator that counts.
+
+    Raises `InputError` for a negative seed.
+    """
     if seed < 0:
         raise InputError(f"The seed is {seed}; give zero or a positive whole number.")
-    word = np.random.SeedSequence([seed, number, int(purpose)]).generate_state(1, np.uint64)[0]
-    return torch.Generator(device).manual_seed(int(word >> 1))
+    return int(np.random.SeedSequence([seed, number, int(purpose)]).generate_state(1, np.uint64)[0])

@@ -36,6 +36,10 @@ class Spot:
             return self + int(index) * stride
         return Spot(self.array, self.start, (*self.moving, (index, stride)))
 
+    def beyond(self, offset: "Spot") -> "Spot":
+        """The spot as far behind this one as `offset` is behind the start of its own array."""
+        return Spot(self.array, self.start + offset.start, self.moving + offset.moving)
+
 
 @dataclass
 class Code:
@@ -85,12 +89,24 @@ class Code:
 
     def spread(self, spot: Spot) -> str:
         """One number, in every lane."""
-        return self.spread_value(self.let(f"load {self.real}, ptr {self.address(spot)}"))
+        return self.spread_value(self.load_number(spot))
 
     def spread_value(self, value: str) -> str:
         """A scalar, in every lane."""
         first = self.let(f"insertelement {self.vector} poison, {self.real} {value}, i64 0")
         return self.shuffle(first, first, [0] * self.lanes)
+
+    def spread_integer(self, value: str) -> str:
+        """A 32-bit integer, in every lane."""
+        whole = f"<{self.lanes} x i32>"
+        first = self.let(f"insertelement {whole} poison, i32 {value}, i64 0")
+        return self.let(f"shufflevector {whole} {first}, {whole} poison, <{self.lanes} x i32> zeroinitializer")
+
+    def load_number(self, spot: Spot) -> str:
+        return self.let(f"load {self.real}, ptr {self.address(spot)}")
+
+    def store_number(self, value: str, spot: Spot) -> None:
+        self.lines.append(f"  store {self.real} {value}, ptr {self.address(spot)}")
 
     def shuffle(self, left: str, right: str, lanes: Sequence[int]) -> str:
         """Lanes of `left` (0 …) and `right` (`lanes` …)."""
@@ -205,6 +221,15 @@ class Code:
             )
         self.block = f"end{own}"
         return after
+
+    def repeat(self, times: int, body: Callable[[str], None]) -> None:
+        """Run `body(index)` `times` (at least once); it carries nothing from turn to turn."""
+
+        def turn(index: str, _: list[str]) -> list[str]:
+            body(index)
+            return []
+
+        self.loop(times, turn)
 
     @property
     def _alignment(self) -> int:

@@ -11,8 +11,9 @@ from typing import Any
 from surefoot.errors import InputError
 from surefoot.inference.small.kernel import leapfrogs_code
 from surefoot.inference.small.sizes import Machine, Plan
+from surefoot.inference.small.steps import steps_code
 
-__all__ = ["Leapfrogs", "compile_leapfrogs", "compiler_is_installed", "this_machine"]
+__all__ = ["Leapfrogs", "Steps", "compile_leapfrogs", "compile_steps", "compiler_is_installed", "this_machine"]
 
 AARCH64 = ("aarch64", "arm64")
 KEPT = 16
@@ -27,6 +28,19 @@ class Leapfrogs:
 
     plan: Plan
     call: Callable[[int, int, int, int, int, float, int], None]
+    owner: Any
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The same for Langevin steps.
+
+    call: addresses of position, momentum, gradient, facts, work, told, known, index, paces and present, the momentum's
+    decay, two 32-bit keys of the noise, the number of the first step and of the chain, and the number of steps.
+    """
+
+    plan: Plan
+    call: Callable[..., None]
     owner: Any
 
 
@@ -47,29 +61,48 @@ def this_machine() -> Machine | None:
 
 @lru_cache(maxsize=KEPT)
 def compile_leapfrogs(plan: Plan) -> Leapfrogs:
-    """The machine code of `plan`, made in a fraction of a second for a few hundred parameters.
+    """The machine code of `plan`'s trajectories, made in a fraction of a second for a few hundred parameters.
 
-    The same plan gives the same function, which holds no state, so the last few are kept. LLVM's passes over the code
-    are left out: they would double the time and find nothing to improve.
+    The same plan gives the same function, which holds no state, so the last few are kept.
+    """
+    call, owner = _compile("leapfrogs", leapfrogs_code(plan), (*[ctypes.c_void_p] * 5, _real(plan), ctypes.c_int64))
+    return Leapfrogs(plan, call, owner)
+
+
+@lru_cache(maxsize=KEPT)
+def compile_steps(plan: Plan, whole: Plan) -> Steps:
+    """The machine code of Langevin steps on batches of `plan`'s rows, out of `whole`'s."""
+    keys_and_counts = (ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int64, ctypes.c_int32, ctypes.c_int64)
+    signature = (*[ctypes.c_void_p] * 10, _real(plan), *keys_and_counts)
+    call, owner = _compile("steps", steps_code(plan, whole), signature)
+    return Steps(plan, call, owner)
+
+
+def _compile(name: str, text: str, signature: tuple[Any, ...]) -> tuple[Callable[..., None], Any]:
+    """The function of this name, and what owns its memory.
+
+    LLVM's passes over the code are left out: they would double the time and find nothing to improve.
     """
     llvm = _llvm()
-    module: Any = llvm.parse_assembly(leapfrogs_code(plan))
+    module: Any = llvm.parse_assembly(text)
     module.verify()
     machine: Any = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
     )
     engine: Any = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
-    real = ctypes.c_float if plan.sizes.real == "float" else ctypes.c_double
-    signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5, real, ctypes.c_int64)
-    return Leapfrogs(plan, signature(engine.get_function_address("leapfrogs")), engine)
+    return ctypes.CFUNCTYPE(None, *signature)(engine.get_function_address(name)), engine
+
+
+def _real(plan: Plan) -> Any:
+    return ctypes.c_float if plan.sizes.real == "float" else ctypes.c_double
 
 
 def _llvm() -> Any:
     """llvmlite's binding, ready; it is heavy and optional, so it comes only when it is needed."""
     if not compiler_is_installed():
         raise InputError(
-            'Compiled leapfrog steps need llvmlite, which is not installed; run pip install "surefoot[fast]".'
+            'Compiled gradients and steps need llvmlite, which is not installed; run pip install "surefoot[fast]".'
         )
     import llvmlite.binding as llvm
 

@@ -15,7 +15,7 @@ from surefoot.inference.small.head import head
 from surefoot.inference.small.layers import backward, forward, weight_gradient
 from surefoot.inference.small.sizes import Plan
 
-__all__ = ["leapfrogs_code"]
+__all__ = ["gradient", "leapfrogs_code", "operations"]
 
 
 def leapfrogs_code(plan: Plan) -> str:
@@ -29,31 +29,44 @@ def leapfrogs_code(plan: Plan) -> str:
 
     def one(_: str, __: list[str]) -> list[str]:
         _drift(code, plan, step)
-        for layer in range(plan.sizes.hidden):
-            forward(code, plan, layer)
-        head(code, plan)
-        for layer in reversed(range(plan.sizes.hidden)):
-            weight_gradient(code, plan, layer)
-            if layer > 0:
-                backward(code, plan, layer)
+        gradient(code, plan)
         _kick(code, plan, step)
         return []
 
     code.loop("%steps", one)
-    real, vector = code.real, code.vector
     return "\n".join(
         [
-            f"declare {vector} @llvm.fma.{code.suffix}({vector}, {vector}, {vector})",
-            f"declare {vector} @llvm.rint.{code.suffix}({vector})",
-            f"declare {real} @llvm.vector.reduce.fadd.{code.suffix}({real}, {vector})",
+            *operations(code),
             "define void @leapfrogs(ptr noalias %position, ptr noalias %momentum, ptr noalias %gradient, "
-            f"ptr noalias readonly %facts, ptr noalias %work, {real} %step, i64 %steps) {{",
+            f"ptr noalias readonly %facts, ptr noalias %work, {code.real} %step, i64 %steps) {{",
             "entry:",
             *code.lines,
             "  ret void",
             "}",
         ]
     )
+
+
+def gradient(code: Code, plan: Plan) -> None:
+    """The gradient of the rows' densities by the position; the prior's is not in it."""
+    for layer in range(plan.sizes.hidden):
+        forward(code, plan, layer)
+    head(code, plan)
+    for layer in reversed(range(plan.sizes.hidden)):
+        weight_gradient(code, plan, layer)
+        if layer > 0:
+            backward(code, plan, layer)
+
+
+def operations(code: Code) -> list[str]:
+    """Declarations of what is called on vectors."""
+    real, vector = code.real, code.vector
+    return [
+        f"declare {vector} @llvm.fma.{code.suffix}({vector}, {vector}, {vector})",
+        f"declare {vector} @llvm.rint.{code.suffix}({vector})",
+        f"declare {vector} @llvm.sqrt.{code.suffix}({vector})",
+        f"declare {real} @llvm.vector.reduce.fadd.{code.suffix}({real}, {vector})",
+    ]
 
 
 def _drift(code: Code, plan: Plan, step: str) -> None:

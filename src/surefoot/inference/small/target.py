@@ -108,12 +108,44 @@ class SmallTarget:
 
         In machine code for batches of this size, which their first call compiles; `base`'s where rows are augmented.
         """
-        if self.base.evidence.posterior.augmentation is not None:
+        if not self.steps_whole:
             self.base.minibatch_gradient(position, index, out, generator)
             return
         batch = self._batch(index.shape[1])
         for chain in range(len(position)):
             batch.gradient(position[chain], index[chain], out[chain])
+
+    @property
+    def steps_whole(self) -> bool:
+        """Whether `langevin` is to be had: where rows are augmented it is not."""
+        return self.base.evidence.posterior.augmentation is None
+
+    def langevin(
+        self,
+        position: Float[Tensor, "chains size"],
+        momentum: Float[Tensor, "chains size"],
+        index: Int[Tensor, "chains steps batch"],
+        paces: Float[Tensor, "steps 2"],
+        decay: float,
+        key: int,
+        first: int,
+    ) -> Float[Tensor, "chains steps 3"]:
+        """Many Langevin steps for every chain, in place; see `WholeSteps`. The chains share torch's threads."""
+        chains, steps, count = index.shape
+        batch, keys = self._batch(count), (key & 0xFFFFFFFF, key >> 32)
+
+        def run(chain: int) -> Tensor:
+            room = batch.make_room()
+            room.arrays[0][batch.slots], room.arrays[1][batch.slots] = position[chain], momentum[chain]
+            told = batch.run(room, index[chain], paces, decay, keys, first, chain)
+            position[chain], momentum[chain] = room.arrays[0][batch.slots], room.arrays[1][batch.slots]
+            return told
+
+        workers = min(chains, torch.get_num_threads())
+        if workers == 1 or 6 * self.size * count * chains * steps < WORTH_A_THREAD:
+            return torch.stack([run(chain) for chain in range(chains)])
+        with ThreadPoolExecutor(workers) as pool:
+            return torch.stack(list(pool.map(run, range(chains))))
 
     def _batch(self, count: int) -> BatchCode:
         if count not in self._batches:
