@@ -18,7 +18,8 @@ from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Posterior
 from surefoot.density.priors import Gaussian
 from surefoot.inference.hamiltonian.state import leapfrog
-from surefoot.inference.small.target import small_target
+from surefoot.inference.small.compile import this_machine
+from surefoot.inference.small.target import SmallTarget
 from surefoot.inference.targets.evidence import make_evidence
 from surefoot.inference.targets.mlp import MlpTarget, make_mlp_target
 from surefoot.inference.targets.mlp_shape import mlp_of
@@ -35,7 +36,12 @@ SHAPES = (
     ((64, 32, 32, 10), 500),
     ((64, 50, 50, 10), 1797),
     ((64, 100, 10), 1797),
+    ((64, 128, 128, 10), 1797),
+    ((64, 256, 256, 10), 1797),
+    ((64, 400, 400, 10), 1797),
+    ((784, 200, 10), 1797),
     ((64, 64, 64, 10), 10000),
+    ((64, 256, 256, 10), 10000),
 )
 SECONDS = 0.05
 
@@ -77,12 +83,14 @@ def timed(work: Callable[[], object]) -> float:
 
 def main() -> None:
     torch.set_num_threads(1)
+    machine = this_machine()
+    assert machine is not None
     choice = measure_product()
     use_product(choice.name)
     print(f"torch products by {choice.name}")
     for widths, count in SHAPES:
         base = base_of(widths, count)
-        target = small_target(base)
+        target = SmallTarget(base, machine)  # whatever its size
         still = torch.zeros(1, target.size)
         compiling = timed(lambda target=target, still=still: target.gradient(still, torch.empty_like(still)))
         small, one, four = microseconds(target, 1), microseconds(base, 1), microseconds(base, 4)

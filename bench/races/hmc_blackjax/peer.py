@@ -72,6 +72,12 @@ def compiled(work: Work, iterations: int) -> Callable:
     return lambda: program(start, key)
 
 
+def drawn(_: Work, told: tuple) -> tuple[np.ndarray, np.ndarray]:
+    """Positions `[chains, iterations, size]`, and acceptance probabilities, of what `compiled` returns."""
+    positions, infos = told
+    return flat(positions).swapaxes(0, 1), np.asarray(infos.acceptance_rate).T
+
+
 def tree(work: Work, flat: np.ndarray) -> list:
     """A list of (weight `[…, in, out]`, bias) of arrays `[…, size]`."""
     return [(jnp.asarray(weight.swapaxes(-1, -2)), jnp.asarray(bias)) for weight, bias in layers(work, flat)]

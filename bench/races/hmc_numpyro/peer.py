@@ -84,6 +84,11 @@ def compiled(work: Work, iterations: int) -> Callable[[], tuple]:
     return lambda: program(state)
 
 
+def drawn(work: Work, states: HMCState) -> tuple[np.ndarray, np.ndarray]:
+    """Positions `[chains, iterations, size]`, and acceptance probabilities, of what `compiled` returns."""
+    return flat(work, states.z).swapaxes(0, 1), np.asarray(states.accept_prob).T
+
+
 def tree(work: Work, flat: np.ndarray) -> dict[str, jax.Array]:
     """The model's sites, from arrays `[…, size]`."""
     sites: dict[str, jax.Array] = {}

@@ -104,6 +104,12 @@ def compiled(work: Work, iterations: int) -> Callable:
     return lambda: program(start, keys)
 
 
+def drawn(_: Work, told: tuple) -> tuple[np.ndarray, np.ndarray]:
+    """Positions `[chains, iterations, size]`, and acceptance probabilities, of what `compiled` returns."""
+    positions, probabilities = told
+    return flat(positions), np.asarray(probabilities)
+
+
 def tree(work: Work, flat: np.ndarray) -> list:
     """A list of (weight `[…, out, in]`, bias) of arrays `[…, size]`."""
     return [(jnp.asarray(weight), jnp.asarray(bias)) for weight, bias in layers(work, flat)]

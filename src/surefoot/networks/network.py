@@ -28,12 +28,15 @@ __all__ = [
     "HeadTensors",
     "Network",
     "Parameters",
+    "Prepared",
     "check_head_is_last",
     "digest_parameters",
     "embed",
     "forward",
+    "forward_prepared",
     "head_of",
     "parameters_of",
+    "prepare",
     "with_head",
 ]
 
@@ -55,6 +58,26 @@ class Network:
     head: str
 
 
+class Slot(NamedTuple):
+    """Where a module keeps a tensor, `owner[key]`, and the name that it has among `Parameters`."""
+
+    owner: dict[str, Tensor | None]
+    key: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A network whose tensors' places are looked up, for passes that take little longer than the search for them.
+
+    parts: all its modules. It speaks of the module as it was; prepare anew once a tensor or a layer was replaced.
+    """
+
+    network: Network
+    parts: tuple[nn.Module, ...]
+    slots: tuple[Slot, ...]
+
+
 class HeadTensors(NamedTuple):
     """The last layer: logits = features · weightᵀ + bias."""
 
@@ -68,6 +91,41 @@ def forward(
     """Logits of `inputs` under `parameters`, in evaluation mode unless `training`."""
     with _TURN:
         return _run(network, parameters, inputs, training)
+
+
+def prepare(network: Network) -> Prepared:
+    """The network with the places of its tensors; one that several layers share has a place in each, and one name."""
+    first: dict[int, str] = {}
+    slots: list[Slot] = []
+    for prefix, part in network.module.named_modules():
+        for owner in (vars(part)["_parameters"], vars(part)["_buffers"]):
+            for key, tensor in owner.items():
+                if tensor is not None:
+                    name = first.setdefault(id(tensor), f"{prefix}.{key}" if prefix else key)
+                    slots.append(Slot(owner, key, name))
+    return Prepared(network, tuple(network.module.modules()), tuple(slots))
+
+
+def forward_prepared(prepared: Prepared, parameters: Parameters, inputs: Tensor) -> Tensor:
+    """`forward` in evaluation mode; names that the network does not know are ignored.
+
+    >>> network = Network(nn.Sequential(nn.Linear(3, 2)), head="0")
+    >>> parameters = {"0.weight": torch.zeros(2, 3), "0.bias": torch.tensor([1.0, 2.0])}
+    >>> forward_prepared(prepare(network), parameters, torch.ones(1, 3)).tolist()
+    [[1.0, 2.0]]
+    """
+    module, slots = prepared.network.module, prepared.slots
+    with _TURN:
+        if any(part.training for part in prepared.parts):
+            module.eval()
+        own = [slot.owner[slot.key] for slot in slots]
+        try:
+            for owner, key, name in slots:
+                owner[key] = parameters[name]
+            return module(inputs)
+        finally:
+            for (owner, key, _), tensor in zip(slots, own, strict=True):
+                owner[key] = tensor
 
 
 def embed(network: Network, parameters: Parameters, inputs: Tensor) -> Float[Tensor, "rows features"]:
@@ -183,10 +241,17 @@ def _through_head(network: Network, parameters: Parameters, inputs: Tensor) -> _
 
 
 def _run(network: Network, parameters: Parameters, inputs: Tensor, training: bool) -> Tensor:
-    module = network.module
-    if any(part.training != training for part in module.modules()):
+    module, parts = network.module, tuple(network.module.modules())
+    if any(part.training != training for part in parts):
         module.train(training)
-    return functional_call(module, parameters, (inputs,), strict=True)
+    places = [place for part in parts for place in (vars(part)["_parameters"], vars(part)["_buffers"]) if place]
+    own = [dict(place) for place in places]
+    try:
+        return functional_call(module, parameters, (inputs,), strict=True)
+    finally:
+        # torch 2.13 leaves what it lent in a layer that stands in the module under two names.
+        for place, tensors in zip(places, own, strict=True):
+            place.update(tensors)
 
 
 def _shape(tensor: Tensor) -> str:

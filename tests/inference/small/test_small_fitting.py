@@ -50,7 +50,9 @@ def base_of(posterior: Posterior, dtype: torch.dtype = torch.float32) -> MlpTarg
         (replace(PLAIN, prior=CENTRED), "normal distribution around zero"),
         (replace(PLAIN, functional=ELSEWHERE), "inputs of its own"),
         (replace(PLAIN, functional=Functional(DirClip(0.5, -90.0))), "below -80 nats"),
-        (posterior_of((3, 120, 90, 3)), "parameters, more than"),
+        (posterior_of((3, 460, 440, 3)), "206,003 parameters, more than 200,000"),
+        (posterior_of((3, *(2,) * 20, 3)), "21 layers, more than 20"),
+        (posterior_of((3, 6, 129)), "129 outputs, more than 128"),
     ],
 )
 def test_what_has_none_says_why(posterior: Posterior, reason: str) -> None:
@@ -78,6 +80,14 @@ def test_make_target_takes_it_where_it_can(monkeypatch: pytest.MonkeyPatch) -> N
 def test_many_rows_are_left_to_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "MOST_ROWS", 8)
     assert fitting.why_not_small(base_of(PLAIN)) == "there are 9 rows, more than 8"
+
+
+def test_many_activations_are_left_to_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of nine rows, three numbers enter the first layer and six the second."""
+    monkeypatch.setattr(fitting, "MOST_ENTERING", 81)
+    assert fitting.why_not_small(base_of(PLAIN)) is None
+    monkeypatch.setattr(fitting, "MOST_ENTERING", 80)
+    assert fitting.why_not_small(base_of(PLAIN)) == "81 numbers enter the network's layers, more than 80"
 
 
 def test_a_floor_may_be_lower_in_float64() -> None:

@@ -13,7 +13,8 @@ from surefoot.density.functional import Confidence, DirClip, Dirichlet, Function
 from surefoot.density.layered import Layered
 from surefoot.density.objective import Posterior, fixed_views
 from surefoot.density.priors import Gaussian
-from surefoot.inference.small.sizes import Machine
+from surefoot.inference.small.kernel import leapfrogs_code
+from surefoot.inference.small.sizes import Machine, Sizes, make_plan
 from surefoot.inference.small.target import SmallTarget
 from surefoot.rows.rows import Rows
 
@@ -111,11 +112,67 @@ def test_every_temperature_beside_a_functional_prior_and_soft_targets(name: str)
     check(posterior, rows_of(11, 3, 4, soft=True, weighted=True), torch.float64)
 
 
-def test_each_tensor_has_a_scale_of_its_own() -> None:
-    plain = posterior_of((3, 6, 5, 3))
+def unequal(widths: tuple[int, ...]) -> Posterior:
+    """Each tensor with a scale of its own."""
+    plain = posterior_of(widths)
     names = [name for name, _ in plain.network.module.named_parameters()]
-    prior = Layered({name: Gaussian(precision=0.5 + place) for place, name in enumerate(names)})
-    check(replace(plain, prior=prior), rows_of(14, 3, 3), torch.float64)
+    return replace(plain, prior=Layered({name: Gaussian(precision=0.5 + place) for place, name in enumerate(names)}))
+
+
+def test_each_tensor_has_a_scale_of_its_own() -> None:
+    check(unequal((3, 6, 5, 3)), rows_of(14, 3, 3), torch.float64)
+
+
+WIDE = (7, 130, 67, 5)  # of 9 or 17 vectors and 5 or 9: neither they nor their tiles are whole
+
+
+def check_wide(posterior: Posterior, rows: Rows, dtype: torch.dtype, machine: Machine | None = None) -> None:
+    """Like `check`, without the map of so many unit vectors: u → θ by the target's coordinates."""
+    target = target_of(posterior, rows, dtype)
+    if machine is not None:
+        target = SmallTarget(target.base, machine)
+    position = 0.3 * positions(target)
+    out = torch.full_like(position, float("nan"))
+    target.gradient(position, out)
+    layout = target.base.coordinates.layout
+    for chain, u in enumerate(position):
+        named = {name: tensor[0].double() for name, tensor in target.parameters(u[None]).items()}
+        leaves = {name: tensor.requires_grad_() for name, tensor in named.items()}
+        slopes = torch.autograd.grad(posterior.log_density(leaves, rows), list(leaves.values()))
+        # u → θ multiplies each tensor by a number, which the prior alone says.
+        expected = torch.empty(1, target.size, dtype=torch.float64)
+        for (name, leaf), slope in zip(leaves.items(), slopes, strict=True):
+            mine = layout.views(u[None].double())[name][0]
+            layout.views(expected)[name][0] = slope * (leaf.detach().norm() / mine.norm())
+        difference = (out[chain].double() - expected[0]).abs().max() / expected.abs().max()
+        assert float(difference) < 10 * EXACT[dtype]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("count", [45, 1301])  # the weights' gradient takes 1301 rows in chunks of 119 and 118
+def test_wide_layers(count: int, dtype: torch.dtype) -> None:
+    check_wide(unequal(WIDE), rows_of(count, 7, 5), dtype)
+
+
+@pytest.mark.parametrize("machine", [Machine(64, 32), Machine(32, 16), Machine(16, 32)])
+def test_wide_layers_on_every_machine(machine: Machine) -> None:
+    check_wide(posterior_of(WIDE), rows_of(29, 7, 5), torch.float64, machine)
+    check_wide(posterior_of(WIDE), rows_of(29, 7, 5), torch.float32, machine)
+
+
+def test_more_classes_than_registers() -> None:
+    check(posterior_of((5, 20, 37)), rows_of(50, 5, 37), torch.float64)
+
+
+def test_code_does_not_grow_with_the_width() -> None:
+    """Or compiling would: 111,790 lines for 64-256-256-10, and five seconds, were each vector's written out."""
+
+    def lines(width: int) -> int:
+        widths = (64, width, width, 10)
+        sizes = Sizes(widths, 1797, "float", ((1.0, 1.0),) * 3)
+        return leapfrogs_code(make_plan(sizes, Machine(64, 32))).count("\n")
+
+    assert max(lines(width) for width in (64, 250, 1000)) < 20_000
 
 
 def test_a_basis_of_the_first_layer_is_folded_into_the_inputs() -> None:

@@ -87,6 +87,18 @@ def test_threads_and_company_change_no_bit(floats: SmallTarget, chains: int, mon
         assert torch.equal(ours[:chains], theirs)
 
 
+def test_a_wide_networks_trajectory_in_chunks_of_rows_and_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = target_of(posterior_of((7, 130, 67, 5)), rows_of(1301, 7, 5), torch.float64)
+    at = 0.3 * positions(wide, chains=3)
+    alone = moved(wide, at, 1e-3, 7)
+    for ours, theirs in zip(alone, moved(wide.base, at, 1e-3, 7), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+    monkeypatch.setattr(module, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    for ours, theirs in zip(moved(wide, at, 1e-3, 7), alone, strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_a_chain_that_leaves_for_infinity_leaves_the_others_alone(floats: SmallTarget) -> None:
     at = positions(floats, chains=3)
     at[1] = 1e30
@@ -116,3 +128,14 @@ def test_hmc_accepts_alike_and_finds_the_same_posterior(floats: SmallTarget) -> 
     assert float(ours["accept_probability"].min()) < 0.99  # so that there is something to compare
     torch.testing.assert_close(ours["accept_probability"], theirs["accept_probability"], rtol=0, atol=0.02)
     torch.testing.assert_close(ours["log_likelihood"], theirs["log_likelihood"], rtol=0, atol=0.1)
+
+
+def test_nothing_of_a_gradient_that_was_not_finite_is_left_for_the_next() -> None:
+    target = target_of(posterior_of((3, 19, 6, 4)), rows_of(41, 3, 4), torch.float32)
+    position = positions(target)
+    before, after, broken = (torch.empty_like(position) for _ in range(3))
+    target.gradient(position, before)
+    target.gradient(torch.full_like(position, float("nan")), broken)
+    target.gradient(position, after)
+    assert broken.isnan().any()
+    assert torch.equal(before, after)

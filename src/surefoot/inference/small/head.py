@@ -6,8 +6,9 @@ A head is narrow, so its weights lie along the features that enter it, and its s
 import math
 
 from surefoot.inference.small.code import Code, Spot
-from surefoot.inference.small.layers import activation
+from surefoot.inference.small.layers import activation, live
 from surefoot.inference.small.sizes import Plan
+from surefoot.inference.small.tiles import Left, Right, Run, product, shares, unrolled
 
 __all__ = ["head"]
 
@@ -15,44 +16,52 @@ __all__ = ["head"]
 def head(code: Code, plan: Plan) -> None:
     """Logits, softmax, the classes' δ, the head's gradient and the δ of the layer below."""
     sizes, lanes = plan.sizes, plan.lanes
-    scale, bias_scale = sizes.scales[-1]
-    entering = sizes.widths[-2]
-    width, layer = plan.padded(entering), len(sizes.widths) - 2
-    source = activation(plan, layer)
-    weights, delta = Spot("%position", plan.weights[-1]), Spot("%work", plan.slopes)
-    groups, left = divmod(sizes.rows, lanes)
+    width, layer = plan.padded(sizes.widths[-2]), sizes.hidden
+    source, delta = activation(plan, layer), Spot("%work", plan.slopes)
 
-    def group(index: str, count: int) -> None:
-        base = source.along(index, lanes * width)
-        logits: list[str] = []
-        for k in range(sizes.classes):
-            parts = [code.load(weights + (k * width + column)) for column in range(0, width, lanes)]
-            products: list[str] = []
-            for row in range(lanes):
-                total = "zeroinitializer"
-                for part, weight in enumerate(parts) if row < count else ():
-                    entered = code.load(base + (row * width + part * lanes))
-                    total = code.multiply(entered, weight) if part == 0 else code.multiply_add(entered, weight, total)
-                products.append(total)
-            shift = code.multiply(
-                code.spread(Spot("%position", plan.biases[-1]) + k), code.vector_of(bias_scale * sizes.cooling)
-            )
-            logits.append(code.multiply_add(code.sums(products), code.vector_of(scale * sizes.cooling), shift))
+    def group(index: str, rows: int = lanes) -> None:
+        _logits(code, plan, source.along(index, lanes * width), rows, delta.along(index, lanes))
+        logits = [code.load((delta + k * plan.rows).along(index, lanes)) for k in range(sizes.classes)]
         for k, value in enumerate(_class_slopes(code, plan, logits, index)):
             code.store(value, (delta + k * plan.rows).along(index, lanes))
 
+    groups, rest = divmod(sizes.rows, lanes)
     if groups:
-
-        def whole(index: str, _: list[str]) -> list[str]:
-            group(index, lanes)
-            return []
-
-        code.loop(groups, whole)
-    if left:
-        group(str(groups), left)
+        code.repeat(groups, group)
+    if rest:
+        group(str(groups), rest)
     _head_gradient(code, plan, delta)
     if layer > 0:
         _below_head(code, plan, delta)
+
+
+def _logits(code: Code, plan: Plan, source: Spot, rows: int, target: Spot) -> None:
+    """Cooled logits of a vector of rows, or of the `rows` it still has; classes together as registers hold sums."""
+    sizes, lanes = plan.sizes, plan.lanes
+    scale, bias_scale = sizes.scales[-1]
+    width = plan.padded(sizes.widths[-2])
+    weights, biases = Spot("%position", plan.weights[-1]), Spot("%position", plan.biases[-1])
+    for some in shares(sizes.classes, max(1, (plan.registers - 6) // lanes)):
+
+        def classes(turn: str, some: Run = some) -> None:
+            own = (weights + some.first * width).along(turn, some.size * width)
+
+            def term(part: str, sums: list[str]) -> list[str]:
+                entered = [code.load((source + row * width).along(part, lanes)) for row in range(rows)]
+                weight = [code.load((own + k * width).along(part, lanes)) for k in range(some.size)]
+                pairs = [(w, x) for w in weight for x in entered]
+                return [code.multiply_add(w, x, before) for (w, x), before in zip(pairs, sums, strict=True)]
+
+            sums = unrolled(code, width // lanes, term, ["zeroinitializer"] * (some.size * rows))
+            for k in range(some.size):
+                bias = code.spread((biases + (some.first + k)).along(turn, some.size))
+                shift = code.multiply(bias, code.vector_of(bias_scale * sizes.cooling))
+                products = sums[k * rows : (k + 1) * rows]
+                total = code.sums(products + ["zeroinitializer"] * (lanes - rows))
+                logit = code.multiply_add(total, code.vector_of(scale * sizes.cooling), shift)
+                code.store(logit, (target + (some.first + k) * plan.rows).along(turn, some.size * plan.rows))
+
+        code.repeat(some.times, classes)
 
 
 def _class_slopes(code: Code, plan: Plan, logits: list[str], index: str) -> list[str]:
@@ -106,54 +115,30 @@ def _head_gradient(code: Code, plan: Plan, delta: Spot) -> None:
     """∂/∂u_k = Σ_rows δ_k h along the features, ∂/∂b_k = (s_b/s_w) Σ_rows δ_k."""
     sizes, lanes = plan.sizes, plan.lanes
     scale, bias_scale = sizes.scales[-1]
-    width = plan.padded(sizes.widths[-2])
-    source = activation(plan, len(sizes.widths) - 2)
-    weight, bias = Spot("%gradient", plan.weights[-1]), Spot("%gradient", plan.biases[-1])
-    most = max(1, plan.registers - 6)
-    for column in range(0, width, lanes):
-        for first in range(0, sizes.classes, most):
-            some = range(first, min(first + most, sizes.classes))
-
-            def row(index: str, sums: list[str], some: range = some, column: int = column) -> list[str]:
-                entered = code.load((source + column).along(index, width))
-                return [
-                    code.multiply_add(code.spread((delta + k * plan.rows).along(index, 1)), entered, before)
-                    for k, before in zip(some, sums, strict=True)
-                ]
-
-            sums = code.loop(sizes.rows, row, ["zeroinitializer"] * len(some))
-            for k, value in zip(some, sums, strict=True):
-                code.store(value, weight + (k * width + column))
+    left = Left(delta, plan.rows, 1, sizes.classes)
+    right = Right(activation(plan, sizes.hidden), sizes.rows, plan.padded(sizes.widths[-2]))
+    bias = Spot("%gradient", plan.biases[-1])
+    product(code, plan, left, right, Spot("%gradient", plan.weights[-1]), lambda value, _: value)
     ratio = code.constant(bias_scale / scale)
-    for k in range(sizes.classes):
-        whole = code.loop(
-            plan.padded(sizes.rows) // lanes,
-            lambda index, sums, k=k: [code.add(sums[0], code.load((delta + k * plan.rows).along(index, lanes)))],
-            ["zeroinitializer"],
-        )
-        total = code.let(f"fmul {code.real} {code.sum_of_lanes(whole[0])}, {ratio}")
-        code.lines.append(f"  store {code.real} {total}, ptr {code.address(bias + k)}")
+    for some in shares(sizes.classes, plan.registers - 6):
+
+        def biases(turn: str, some: Run = some) -> None:
+            own = (delta + some.first * plan.rows).along(turn, some.size * plan.rows)
+
+            def add(index: str, sums: list[str]) -> list[str]:
+                slopes = [code.load((own + k * plan.rows).along(index, lanes)) for k in range(some.size)]
+                return [code.add(before, slope) for before, slope in zip(sums, slopes, strict=True)]
+
+            for k, value in enumerate(code.loop(plan.rows // lanes, add, ["zeroinitializer"] * some.size)):
+                total = code.let(f"fmul {code.real} {code.sum_of_lanes(value)}, {ratio}")
+                code.store_number(total, (bias + (some.first + k)).along(turn, some.size))
+
+        code.repeat(some.times, biases)
 
 
 def _below_head(code: Code, plan: Plan, delta: Spot) -> None:
     """δ of the last hidden layer = s_w,below · [activation > 0] · Σ_k δ_k u_k."""
-    sizes, lanes = plan.sizes, plan.lanes
-    layer = len(sizes.widths) - 3
-    width = plan.padded(sizes.widths[-2])
-    entered, target = activation(plan, layer + 1), Spot("%work", plan.deltas[layer % 2])
-    weights = Spot("%position", plan.weights[-1])
-    scale = sizes.scales[layer][0]
-
-    for column in range(0, width, lanes):
-
-        def row(index: str, _: list[str], column: int = column) -> list[str]:
-            total = "zeroinitializer"
-            for k in range(sizes.classes):
-                number = code.spread((delta + k * plan.rows).along(index, 1))
-                total = code.multiply_add(number, code.load(weights + (k * width + column)), total)
-            alive = code.above(code.load((entered + column).along(index, width)), "zeroinitializer")
-            scaled = total if scale == 1 else code.multiply(total, code.vector_of(scale))
-            code.store(code.select(alive, scaled, "zeroinitializer"), (target + column).along(index, width))
-            return []
-
-        code.loop(sizes.rows, row)
+    layer = plan.sizes.hidden
+    left = Left(delta, 1, plan.rows, plan.sizes.rows)
+    right = Right(Spot("%position", plan.weights[-1]), plan.sizes.classes, plan.padded(plan.sizes.widths[-2]))
+    product(code, plan, left, right, Spot("%work", plan.deltas[(layer - 1) % 2]), live(code, plan, layer))

@@ -65,17 +65,15 @@ class Machine:
 class Plan:
     """Where everything lies, in numbers. Widths and rows are padded to whole vectors; padding stays zero.
 
-    lanes: numbers in a vector. block: rows worked on together. Position, momentum and gradient hold, for each hidden
-    layer, its `biases [width]` and `weights [in, width]`, then the head's `[classes]` and `[classes, in]`. Facts:
-    inputs `[rows, features]`, then at `labels` coefficients `[classes, rows]`, at `total` their sums `[rows]` and at
-    `belief` the functional form's coefficients `[rows]`. Work: `activations`, `deltas`, `transposed` weights, and the
-    classes' `slopes`.
+    lanes: numbers in a vector. Position, momentum and gradient hold, for each hidden layer, its `biases [width]` and
+    `weights [in, width]`, then the head's `[classes]` and `[classes, in]`. Facts: inputs `[rows, features]`, then at
+    `labels` coefficients `[classes, rows]`, at `total` their sums `[rows]` and at `belief` the functional form's
+    coefficients `[rows]`. Work: `activations`, `deltas`, `transposed` weights, and the classes' `slopes`.
     """
 
     sizes: Sizes
     lanes: int
     registers: int
-    block: int
     biases: tuple[int, ...]
     weights: tuple[int, ...]
     size: int
@@ -95,12 +93,8 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """Rows, padded to whole blocks and whole vectors."""
-        return _rows(self.sizes.rows, self.block, self.lanes)
-
-    @property
-    def blocks(self) -> int:
-        return -(-self.sizes.rows // self.block)
+        """Rows, padded to whole vectors."""
+        return _padded(self.sizes.rows, self.lanes)
 
 
 def make_plan(sizes: Sizes, machine: Machine) -> Plan:
@@ -110,11 +104,11 @@ def make_plan(sizes: Sizes, machine: Machine) -> Plan:
 
     >>> scales = ((1.0, 1.0),) * 6
     >>> plan = make_plan(Sizes((2, 10, 10, 10, 10, 10, 2), 18, "float", scales), Machine(bytes=64, registers=32))
-    >>> plan.lanes, plan.block, plan.size
-    (16, 6, 800)
+    >>> plan.lanes, plan.rows, plan.size
+    (16, 32, 800)
     """
-    lanes, block = _lanes(sizes, machine), _block(sizes.rows, machine.registers)
-    rows, widths = _rows(sizes.rows, block, lanes), sizes.widths
+    lanes, widths = _lanes(sizes, machine), sizes.widths
+    rows = _padded(sizes.rows, lanes)
     biases: list[int] = []
     weights: list[int] = []
     size = 0
@@ -139,7 +133,6 @@ def make_plan(sizes: Sizes, machine: Machine) -> Plan:
         sizes=sizes,
         lanes=lanes,
         registers=machine.registers,
-        block=block,
         biases=tuple(biases),
         weights=tuple(weights),
         size=size,
@@ -163,16 +156,6 @@ def _lanes(sizes: Sizes, machine: Machine) -> int:
     hidden = sizes.widths[1:-1] or sizes.widths[:1]
     most = sum(_padded(width, wide) for width in hidden)
     return wide if most <= SPARE * sum(_padded(width, narrow) for width in hidden) else narrow
-
-
-def _block(rows: int, registers: int) -> int:
-    """Rows worked on together: enough sums at once to hide the latency of one, few enough for the registers."""
-    candidates = range(4, max(4, min(8, registers // 3)) + 1)
-    return min(candidates, key=lambda block: (-(-rows // block) * block, -block))
-
-
-def _rows(rows: int, block: int, lanes: int) -> int:
-    return _padded(-(-rows // block) * block, lanes)
 
 
 def _padded(width: int, lanes: int) -> int:

@@ -1,6 +1,8 @@
 """The target of a small ReLU network: another target's density, with gradients and trajectories in machine code."""
 
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Event
@@ -39,6 +41,7 @@ class SmallTarget:
     base: MlpTarget
     machine: Machine
     _batches: dict[int, BatchCode] = field(default_factory=dict[int, BatchCode], init=False, repr=False, compare=False)
+    _idle: list[Tensor] = field(default_factory=list[Tensor], init=False, repr=False, compare=False)
 
     @property
     def size(self) -> int:
@@ -168,33 +171,43 @@ class SmallTarget:
         """`count` times: drift, gradient, whole kick."""
         chains, plan = len(position), self.plan
         flat = torch.zeros(3, chains, plan.size, dtype=self.dtype)
-        flat[0][:, self._slots] = position
-        flat[1][:, self._slots] = momentum
+        places = self._slots.expand(chains, -1)
+        flat[0].scatter_(1, places, position)
+        flat[1].scatter_(1, places, momentum)
         operations = 6 * plan.size * plan.sizes.rows * chains * count
         workers = torch.get_num_threads() if operations >= WORTH_A_THREAD else 1
         lists = turns(chains, count, workers)
-        work = torch.zeros(len(lists), plan.work, dtype=self.dtype)
         begun = [Event() for _ in range(chains)]
 
         call, facts = self._leapfrogs.call, self._facts  # made before any thread starts
 
         def run(worker: int) -> None:
-            for turn in lists[worker]:
-                if turn.first:
-                    begun[turn.chain].wait()
-                arrays = (*flat[:, turn.chain], facts, work[worker])
-                at, kicked, slope, rows, room = (array.data_ptr() for array in arrays)
-                call(at, kicked, slope, rows, room, step, turn.last - turn.first)
-                begun[turn.chain].set()
+            with self._work() as work:
+                for turn in lists[worker]:
+                    if turn.first:
+                        begun[turn.chain].wait()
+                    arrays = (*flat[:, turn.chain], facts, work)
+                    at, kicked, slope, rows, room = (array.data_ptr() for array in arrays)
+                    call(at, kicked, slope, rows, room, step, turn.last - turn.first)
+                    begun[turn.chain].set()
 
         if len(lists) == 1:
             run(0)
         else:
             with ThreadPoolExecutor(len(lists)) as pool:
                 list(pool.map(run, range(len(lists))))
-        position.copy_(flat[0][:, self._slots])
-        momentum.copy_(flat[1][:, self._slots])
-        gradient.copy_(flat[2][:, self._slots])
+        for array, out in zip(flat, (position, momentum, gradient), strict=True):
+            torch.gather(array, 1, places, out=out)
+
+    @contextmanager
+    def _work(self) -> Generator[Float[Tensor, "_"]]:
+        """The code's own numbers, kept from call to call: new pages would cost a wide network's gradient a tenth."""
+        try:
+            work = self._idle.pop()
+        except IndexError:
+            work = torch.zeros(self.plan.work, dtype=self.dtype)
+        yield work
+        self._idle.append(work)
 
 
 def small_target(base: MlpTarget) -> SmallTarget:

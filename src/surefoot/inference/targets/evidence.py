@@ -70,7 +70,7 @@ class Evidence:
 
     def batch(self, index: Tensor, generator: torch.Generator | None) -> Part:
         """The rows at `index`, augmented, with weights N/B times their own."""
-        inputs, targets, weights = (tensor[index] for tensor in self.data)
+        inputs, targets, weights = (tensor.index_select(0, index) for tensor in self.data)
         augmentation = self.posterior.augmentation
         if augmentation is not None:
             if generator is None:

@@ -8,7 +8,8 @@ import torch
 from surefoot.density.objective import Posterior, trainable
 from surefoot.density.requirements import require_samplable
 from surefoot.errors import InputError
-from surefoot.inference.small.fitting import why_not_small
+from surefoot.inference.small.compile import compiler_is_installed
+from surefoot.inference.small.fitting import LARGEST, why_not_small
 from surefoot.inference.small.target import small_target
 from surefoot.inference.targets.autograd import CHUNK_BYTES, make_autograd_target, saved_bytes
 from surefoot.inference.targets.evidence import cast, check_network, make_evidence, tensors_in
@@ -101,4 +102,9 @@ def target_memory(posterior: Posterior, rows: Rows, chains: int, *, dtype: torch
     width = layers[0].columns + 2 * layers[-1].leaving
     copies = views * len(rows) * width + (0 if own is None else len(own) * layers[0].columns)
     seen = max(len(rows) * max(1, views - 1), 0 if own is None else len(own))
-    return (numbers + copies) * item + flats + workspace_bytes(layers, seen, chains, item)
+    own_work = workspace_bytes(layers, seen, chains, item)
+    if size <= LARGEST and compiler_is_installed():
+        # Machine code has the rows' numbers once more, and room of its own on each thread.
+        workers = min(chains, torch.get_num_threads())
+        own_work += len(rows) * width * item + 8 * size + (workers - 1) * workspace_bytes(layers, seen, 1, item)
+    return (numbers + copies) * item + flats + own_work
