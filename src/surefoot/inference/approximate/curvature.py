@@ -15,6 +15,7 @@ Bayesian neural nets via local linearization. Not the empirical Fisher (products
 call by the same name.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -29,11 +30,23 @@ from surefoot.density.requirements import require_samplable
 from surefoot.errors import InputError
 from surefoot.inference.approximate.prior_curvature import flatten, prior_curvature
 from surefoot.memory import available_memory, human_bytes
-from surefoot.networks.network import Parameters, check_head_is_last, embed, forward
+from surefoot.networks.network import Network, Parameters, check_head_is_last, embed, forward
 from surefoot.progress import Progress, silent
 from surefoot.rows.rows import Rows
 
-__all__ = ["Curvature", "Part", "curvature", "curvature_memory", "parts_of"]
+__all__ = [
+    "Curvature",
+    "OutputTerms",
+    "Part",
+    "add_head_blocks",
+    "curvature",
+    "curvature_memory",
+    "head_columns",
+    "head_order",
+    "jacobian_of",
+    "output_terms",
+    "parts_of",
+]
 
 Part: TypeAlias = Literal["all", "head"]
 """Every trainable parameter, or those of the last layer with the others held where they are."""
@@ -62,6 +75,15 @@ class Curvature:
     def precision(self) -> Float64[Tensor, "size size"]:
         """A."""
         return self.likelihood + self.prior
+
+
+@dataclass(frozen=True)
+class OutputTerms:
+    """What some rows' outputs `[rows, K]` contribute: Λ, ∂ℓ/∂z and Σ ℓ, each weighted."""
+
+    curvature: Float64[Tensor, "rows outputs outputs"]
+    gradient: Float64[Tensor, "rows outputs"]
+    value: float
 
 
 def curvature(
@@ -94,12 +116,12 @@ def curvature(
         inputs, weights = _double(rows.inputs[first:last]), rows.weights[first:last].double()
         with torch.no_grad():
             outputs = forward(posterior.network, own, inputs)
-        terms = _output_terms(posterior, outputs, rows.targets[first:last], weights)
+        terms = output_terms(posterior, outputs, rows.targets[first:last], weights)
         add(matrix, gradient, terms, posterior, own, chosen, inputs)
         log_likelihood += terms.value
         progress("curvature", last, len(rows))
     if part == "head":
-        order = _head_order(chosen)
+        order = head_order(chosen)
         matrix, gradient = matrix[order][:, order], gradient[order]
     matrix = (matrix + matrix.T) / 2
     return Curvature(tuple(chosen), flatten(chosen), matrix, prior, gradient + slope, log_likelihood, log_prior)
@@ -128,16 +150,8 @@ def parts_of(posterior: Posterior, part: Part) -> tuple[str, ...]:
     return names
 
 
-@dataclass(frozen=True)
-class _Outputs:
-    """What some rows' outputs `[rows, K]` contribute: Λ, ∂ℓ/∂z and Σ ℓ, each weighted."""
-
-    curvature: Float64[Tensor, "rows outputs outputs"]
-    gradient: Float64[Tensor, "rows outputs"]
-    value: float
-
-
-def _output_terms(posterior: Posterior, outputs: Tensor, targets: Tensor, weights: Tensor) -> _Outputs:
+def output_terms(posterior: Posterior, outputs: Tensor, targets: Tensor, weights: Tensor) -> OutputTerms:
+    """Λ and the slope at some outputs, by autograd; raises `InputError` where Λ is not positive."""
     flat = outputs.reshape(len(outputs), -1).detach().requires_grad_()
     terms = posterior.row_log_density(flat.reshape(outputs.shape), targets) * weights
     (gradient,) = torch.autograd.grad(terms.sum(), flat, create_graph=True)
@@ -153,55 +167,44 @@ def _output_terms(posterior: Posterior, outputs: Tensor, targets: Tensor, weight
             "prior, if any) is not concave in the outputs at some rows, so its Gauss–Newton matrix would not be "
             "positive; use a categorical, Gaussian or noisy Dirichlet likelihood, or sample instead."
         )
-    return _Outputs(second, gradient.detach(), float(terms.detach().sum()))
+    return OutputTerms(second, gradient.detach(), float(terms.detach().sum()))
 
 
-def _add(
-    matrix: Float64[Tensor, "size size"],
-    gradient: Float64[Tensor, "size"],
-    terms: _Outputs,
-    posterior: Posterior,
-    own: Parameters,
-    chosen: Parameters,
-    inputs: Tensor,
-) -> None:
-    """Add what some rows contribute, by their Jacobians."""
+def jacobian_of(
+    network: Network, own: Parameters, chosen: Parameters, inputs: Tensor
+) -> Float64[Tensor, "rows outputs size"]:
+    """∂z/∂θ of every row by the tensors `chosen` among all `own` ones, side by side in their order."""
 
     def outputs_of(moved: Parameters, row: Tensor) -> Tensor:
-        return forward(posterior.network, {**own, **moved}, row[None]).reshape(-1)
+        return forward(network, {**own, **moved}, row[None]).reshape(-1)
 
     by_name = vmap(jacrev(outputs_of), in_dims=(None, 0))(chosen, inputs)
-    jacobian = torch.cat([by_name[name].flatten(2) for name in chosen], dim=2).detach()  # [rows, outputs, size]
-    bent = torch.einsum("nkl,nlp->nkp", terms.curvature, jacobian)
-    matrix.addmm_(jacobian.flatten(0, 1).T, bent.flatten(0, 1))
-    gradient.add_(torch.einsum("nk,nkp->p", terms.gradient, jacobian))
+    return torch.cat([by_name[name].flatten(2) for name in chosen], dim=2).detach()
 
 
-def _add_head(
-    matrix: Float64[Tensor, "size size"],
-    gradient: Float64[Tensor, "size"],
-    terms: _Outputs,
-    posterior: Posterior,
-    own: Parameters,
-    chosen: Parameters,
-    inputs: Tensor,
-) -> None:
-    """The same for the last layer, in the order output by output; `_head_order` puts it right."""
-    with torch.no_grad():
-        features = embed(posterior.network, own, inputs)
+def head_columns(features: Float64[Tensor, "rows features"], chosen: Iterable[str]) -> Float64[Tensor, "rows width"]:
+    """What enters each output of the last layer: features for its weight, a one for its bias."""
     columns = [features if name.endswith("weight") else torch.ones_like(features[:, :1]) for name in chosen]
-    entering, outputs = torch.cat(columns, dim=1), terms.gradient.shape[1]
+    return torch.cat(columns, dim=1)
+
+
+def add_head_blocks(
+    matrix: Float64[Tensor, "size size"],
+    curvature: Float64[Tensor, "rows outputs outputs"],
+    entering: Float64[Tensor, "rows width"],
+) -> None:
+    """Add Σ Λ_kl φ φᵀ to the blocks of a matrix in the order output by output; `head_order` puts it right."""
+    outputs = curvature.shape[1]
     blocks = matrix.view(outputs, entering.shape[1], outputs, entering.shape[1])
     for one in range(outputs):
         for other in range(one + 1):
-            block = entering.T @ (terms.curvature[:, one, other, None] * entering)
+            block = entering.T @ (curvature[:, one, other, None] * entering)
             blocks[one, :, other] += block
             if other < one:
                 blocks[other, :, one] += block
-    gradient.add_((terms.gradient.T @ entering).flatten())
 
 
-def _head_order(chosen: Parameters) -> Tensor:
+def head_order(chosen: Parameters) -> Tensor:
     """For each number of the head's tensors, in their own order, its place in the order output by output."""
     outputs = len(next(iter(chosen.values())))
     width = sum(tensor.numel() for tensor in chosen.values()) // outputs
@@ -212,6 +215,38 @@ def _head_order(chosen: Parameters) -> Tensor:
         order.append(places[:, first : first + columns].flatten())
         first += columns
     return torch.cat(order)
+
+
+def _add(
+    matrix: Float64[Tensor, "size size"],
+    gradient: Float64[Tensor, "size"],
+    terms: OutputTerms,
+    posterior: Posterior,
+    own: Parameters,
+    chosen: Parameters,
+    inputs: Tensor,
+) -> None:
+    """Add what some rows contribute, by their Jacobians."""
+    jacobian = jacobian_of(posterior.network, own, chosen, inputs)
+    bent = torch.einsum("nkl,nlp->nkp", terms.curvature, jacobian)
+    matrix.addmm_(jacobian.flatten(0, 1).T, bent.flatten(0, 1))
+    gradient.add_(torch.einsum("nk,nkp->p", terms.gradient, jacobian))
+
+
+def _add_head(
+    matrix: Float64[Tensor, "size size"],
+    gradient: Float64[Tensor, "size"],
+    terms: OutputTerms,
+    posterior: Posterior,
+    own: Parameters,
+    chosen: Parameters,
+    inputs: Tensor,
+) -> None:
+    """The same for the last layer, in the order output by output; `head_order` puts it right."""
+    with torch.no_grad():
+        entering = head_columns(embed(posterior.network, own, inputs), chosen)
+    add_head_blocks(matrix, terms.curvature, entering)
+    gradient.add_((terms.gradient.T @ entering).flatten())
 
 
 def _double(inputs: Tensor) -> Tensor:

@@ -1,0 +1,68 @@
+"""What an expansion of the log posterior around a mode keeps: everything that depends on rows, and nothing else."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from surefoot.inference.approximate.curvature import Part
+
+__all__ = ["Expansion", "Kind", "Structure"]
+
+Structure: TypeAlias = Literal["full", "kron", "diag"]
+"""All of the curvature; per tensor a Kronecker product; its diagonal."""
+
+Kind: TypeAlias = Literal["ggn", "fisher"]
+"""The generalised Gauss–Newton matrix, or the empirical Fisher matrix (products of gradients): not the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class Expansion:
+    """log p(D | θ) around θ*, of the tensors `names` with `sizes` numbers each.
+
+    squares: (θ* − c)² for every number, c the prior's mean. log_likelihood: Σ_i log p(y_i | θ*) in nats.
+    curvatures: full: the matrix H `[P, P]`; kron: of each tensor the eigenvalues λ_i^G λ_j^A of its block; diag: of
+    each tensor the diagonal. precisions: of the posterior's own prior, one per tensor.
+
+    noise: σ√T of a `GaussianNoise`, else none; then log_likelihood and curvatures are those of σ = 1, from which
+    any σ follows with `misses`, Σ (y − f)², and `numbers`, how many targets were observed.
+
+    offset: how far θ* is from being a mode, √(mean of g²/(diag H + λ)) with g the gradient of the log posterior: in
+    posterior standard deviations, with all else held fixed. Above some 0.1, the expansion is about another point.
+    """
+
+    structure: Structure
+    part: Part
+    kind: Kind
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    squares: Float64[Tensor, "parameters"]
+    log_likelihood: float
+    curvatures: tuple[Tensor, ...]
+    precisions: Float64[Tensor, "tensors"]
+    noise: float | None
+    misses: float
+    numbers: int
+    logit_temperature: float
+    offset: float
+    rows: int
+
+    @property
+    def parameters(self) -> int:
+        """P."""
+        return sum(self.sizes)
+
+    @cached_property
+    def distances(self) -> Float64[Tensor, "tensors"]:
+        """Σ (θ* − c)² of each tensor."""
+        return torch.stack([part.sum() for part in self.squares.split(self.sizes)])
+
+    @cached_property
+    def eigenvalues(self) -> tuple[Float64[Tensor, "numbers"], ...]:
+        """Of each block: of the whole matrix (computed when first asked for), or of each tensor's; never negative."""
+        if self.structure == "full":
+            return (torch.linalg.eigvalsh(self.curvatures[0]).clamp_(min=0),)
+        return self.curvatures
