@@ -1,0 +1,287 @@
+"""Do two numbers order candidates alike, and how sure is a number of its first choice?
+
+Of n candidates with numbers x and y, s_ij = sign(x_i − x_j), t_ij = sign(y_i − y_j):
+
+    Kendall's τ_b   Σ_ij s_ij t_ij / √(Σ_ij s_ij² Σ_ij t_ij²)
+    Spearman's ρ    the correlation of mid-ranks, r_i = (n + 1)/2 + ½ Σ_j s_ij
+
+Ties have mid-ranks in one, and count for neither order in the other. With several training seeds the number is the mean
+over seeds of each seed's correlation.
+
+**Intervals** come of drawing candidates with replacement, each with all of its seeds: the candidates that were tried
+stand for others of their kind. Ends are bias-corrected and accelerated (BCa). Where the order is perfect every resample
+is as well, and would say that nothing is unknown; there the inner end is that of Fisher's transformation, with half a
+swap of two neighbours taken off and standard errors of Bonett & Wright (2000), for ρ, and of Fieller, Hartley & Pearson
+(1957), for τ. How often they cover is in tests/findings/test_ranks.py.
+
+Sources: Kendall (1945), Biometrika 33; Efron (1987), J. Am. Stat. Assoc. 82, eqs. 2.3 and 6.6; Bonett & Wright (2000),
+Psychometrika 65; Fieller, Hartley & Pearson (1957), Biometrika 44.
+"""
+
+import math
+from dataclasses import replace
+from statistics import NormalDist
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from surefoot.errors import InputError
+from surefoot.findings.finding import Finding, Interval
+from surefoot.findings.intervals import check_confidence
+from surefoot.findings.quantiles import normal_quantile
+from surefoot.findings.slices import with_note
+
+__all__ = ["Correlation", "chance_of_best", "rank_correlation", "resampled_means", "resampled_values"]
+
+Correlation: TypeAlias = Literal["spearman", "kendall"]
+
+FEWEST = 5
+"""Candidates without which there is no interval."""
+TOGETHER = 256
+"""Resamples of rows that are made at a time."""
+
+
+def rank_correlation(
+    first: Float[Tensor, "candidates *seeds"],
+    second: Float[Tensor, "others *other_seeds"],
+    kind: Correlation = "spearman",
+    *,
+    subject: str,
+    source: str,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Finding:
+    """`spearman_correlation` or `kendall_correlation` of two numbers of each candidate, with an interval.
+
+    first, second: one number for each candidate, or one for each of its seeds; what has one beside several has the same
+    for all. Turn signs beforehand, so that larger is better in both (or in neither). `per_seed` has each seed's own.
+
+    Fewer than five candidates have no interval, which is noted. Raises `InputError` for fewer than two, another number
+    of candidates or seeds, a value that is NaN, and where all candidates have the same value.
+
+    >>> evidence = torch.tensor([-9.0, -7.0, -8.0, -3.0, -4.0, -1.0])
+    >>> accuracy = torch.tensor([0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    >>> found = rank_correlation(evidence, accuracy, subject="evidence ~ accuracy", source="judge")
+    >>> found.name, round(found.value, 4), found.interval.low < 0.8 < found.interval.high
+    ('spearman_correlation', 0.8857, True)
+    """
+    check_confidence(confidence)
+    if resamples < 100:
+        raise InputError(f"{resamples} resamples were asked for; give at least 100.")
+    one, other = _columns(first), _columns(second)
+    _check(one, other)
+    count, seeds = one.shape[0], max(one.shape[1], other.shape[1])
+    orders = _orders(one).expand(seeds, -1, -1), _orders(other).expand(seeds, -1, -1)
+    per_seed = _correlations(orders, torch.ones(1, count, dtype=torch.float64), kind)[:, 0]
+    value = per_seed.mean().item()
+    finding = Finding(
+        name=f"{kind}_correlation",
+        value=value,
+        interval=None,
+        count=count,
+        clusters=count,
+        unit="correlation",
+        slice="all",
+        direction="higher",
+        subject=subject,
+        source=source,
+        per_seed=tuple(per_seed.tolist()) if seeds > 1 else (),
+    )
+    if count < FEWEST:
+        return with_note(finding, f"{count} candidates are too few for an interval, which needs {FEWEST}")
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(count, (resamples, count), generator=generator)
+    times = torch.zeros(resamples, count, dtype=torch.float64).scatter_add_(
+        1, drawn, torch.ones_like(drawn, dtype=torch.float64)
+    )
+    resampled = _correlations(orders, times, kind).mean(dim=0)
+    left_out = _correlations(orders, 1 - torch.eye(count, dtype=torch.float64), kind).mean(dim=0)
+    low, high = _accelerated(value, resampled[resampled.isfinite()], left_out, confidence)
+    if value > 1 - 1e-12:
+        low = min(low, _below_perfect(count, kind, confidence))
+    elif value < -1 + 1e-12:
+        high = max(high, -_below_perfect(count, kind, confidence))
+    interval = Interval(low, high, confidence, "BCa bootstrap of candidates, each with its seeds")
+    return replace(finding, interval=interval)
+
+
+def chance_of_best(
+    resampled: Float[Tensor, "resamples candidates"], direction: Literal["higher", "lower"]
+) -> Float64[Tensor, "candidates"]:
+    """In which share of the resamples each candidate is the best; ties share theirs. It sums to one.
+
+    resampled: a criterion of all candidates under the same resample in each line (`resampled_means` of rows,
+    `resampled_values` of Monte-Carlo errors): what moves all of them alike then does not count. It is how often another
+    sample would have chosen so, as far as the resamples tell, and no probability that the candidate is the right one.
+
+    Raises `InputError` for a value that is NaN, and without resamples or candidates.
+
+    >>> chance_of_best(torch.tensor([[1.0, 2.0, 3.0], [2.0, 1.0, 1.0]]), "lower").tolist()
+    [0.5, 0.25, 0.25]
+    """
+    if not resampled.numel() or bool(resampled.isnan().any()):
+        raise InputError(
+            f"{len(resampled)} resamples of {resampled.shape[1]} candidates were given, NaN among them: "
+            f"{bool(resampled.isnan().any())}; give numbers, of at least one of each."
+        )
+    best = resampled.amax(dim=1) if direction == "higher" else resampled.amin(dim=1)
+    winners = (resampled == best[:, None]).double()
+    return (winners / winners.sum(dim=1, keepdim=True)).mean(dim=0)
+
+
+def resampled_means(
+    values: Float[Tensor, "candidates rows"],
+    clusters: Int[Tensor, "labelled *ways"] | None = None,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Float64[Tensor, "resamples candidates"]:
+    """Means over rows that are drawn with replacement, whole clusters at a time, the same for all candidates.
+
+    values: what each row costs under each candidate, or is worth. clusters: of several ways, the one with the fewest
+    clusters is taken.
+
+    Raises `InputError` for values that are not finite, clusters of other rows, and fewer than two clusters.
+
+    >>> losses = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.2, 0.3, 0.4, 0.5]])
+    >>> means = resampled_means(losses, resamples=3)
+    >>> tuple(means.shape), (means[:, 1] - means[:, 0]).mean().round(decimals=6).item()
+    ((3, 2), 0.1)
+    """
+    if resamples < 1:
+        raise InputError(f"{resamples} resamples were asked for; give at least 1.")
+    if not bool(values.isfinite().all()):
+        raise InputError(
+            "A row's value is NaN or infinite, and no mean could be drawn; mend or leave out what gave it."
+        )
+    labels = _labels(values.shape[1], clusters)
+    count = int(labels.max()) + 1 if len(labels) else 0
+    if count < 2:
+        raise InputError(f"The rows form {count} clusters, of which nothing can be drawn anew; give two or more.")
+    sizes = torch.bincount(labels, minlength=count).double()
+    sums = torch.zeros(len(values), count, dtype=torch.float64).index_add_(1, labels, values.double())
+    generator = torch.Generator().manual_seed(seed)
+    parts: list[Tensor] = []
+    for first in range(0, resamples, TOGETHER):
+        drawn = torch.randint(count, (min(TOGETHER, resamples - first), count), generator=generator)
+        times = torch.zeros(drawn.shape, dtype=torch.float64)
+        times.scatter_add_(1, drawn, torch.ones_like(times))
+        parts.append((times @ sums.T) / (times @ sizes)[:, None])
+    return torch.cat(parts)
+
+
+def resampled_values(
+    values: Float[Tensor, "candidates"], errors: Float[Tensor, "candidates"], *, resamples: int = 2000, seed: int = 0
+) -> Float64[Tensor, "resamples candidates"]:
+    """Values with independent normal errors, such as Monte-Carlo standard errors, drawn anew.
+
+    Raises `InputError` for values that are not finite, and errors that are not finite or negative.
+
+    >>> chance_of_best(resampled_values(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 0.0])), "higher").tolist()
+    [0.0, 1.0]
+    """
+    if not bool((values.isfinite() & errors.isfinite() & (errors >= 0)).all()):
+        raise InputError(
+            f"The values {values.tolist()[:5]} have the errors {errors.tolist()[:5]}; give finite values, and errors "
+            "that are finite and not negative."
+        )
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(resamples, len(values), dtype=torch.float64, generator=generator)
+    return values.double() + errors.double() * noise
+
+
+Orders: TypeAlias = tuple[Float64[Tensor, "seeds n n"], Float64[Tensor, "seeds n n"]]
+
+
+def _columns(values: Tensor) -> Float64[Tensor, "candidates seeds"]:
+    if values.ndim > 2:
+        raise InputError(f"Values have shape {list(values.shape)}; give [candidates] or [candidates, seeds].")
+    return values.double().reshape(len(values), -1)
+
+
+def _check(one: Tensor, other: Tensor) -> None:
+    if len(one) != len(other) or len(one) < 2:
+        raise InputError(
+            f"There are {len(one)} candidates on one side and {len(other)} on the other; give the same two or more."
+        )
+    if one.shape[1] != other.shape[1] and 1 not in (one.shape[1], other.shape[1]):
+        raise InputError(
+            f"There are {one.shape[1]} seeds on one side and {other.shape[1]} on the other; give as many, or one "
+            "number for all."
+        )
+    for values in (one, other):
+        if bool(values.isnan().any()):
+            raise InputError("A candidate's value is NaN and has no rank; leave the candidate out, and say so.")
+        if bool((values == values[:1]).all(dim=0).any()):
+            raise InputError("All candidates have the same value, which orders none of them; give values that differ.")
+
+
+def _orders(values: Float64[Tensor, "n seeds"]) -> Float64[Tensor, "seeds n n"]:
+    """sign(x_i − x_j), infinities too."""
+    x = values.T
+    return (x[:, :, None] > x[:, None, :]).double() - (x[:, :, None] < x[:, None, :]).double()
+
+
+def _correlations(
+    orders: Orders, times: Float64[Tensor, "resamples n"], kind: Correlation
+) -> Float64[Tensor, "seeds resamples"]:
+    """Of each seed, with candidate i there `times` i; NaN where all that is there is equal."""
+    if kind == "kendall":
+        one, other, both = (
+            ((times @ matrix) * times).sum(dim=2)
+            for matrix in (orders[0].square(), orders[1].square(), orders[0] * orders[1])
+        )
+    else:
+        # Ranks are from their mean, as orders are antisymmetric.
+        first, second = (times @ matrix.mT for matrix in orders)
+        one, other, both = (
+            (times * product).sum(dim=2) for product in (first.square(), second.square(), first * second)
+        )
+    return torch.where((one > 0) & (other > 0), both / (one * other).sqrt(), math.nan).clamp(-1.0, 1.0)
+
+
+def _accelerated(
+    value: float, resampled: Float64[Tensor, "resamples"], left_out: Float64[Tensor, "n"], confidence: float
+) -> tuple[float, float]:
+    """Efron's BCa ends: quantiles at Φ(z₀ + (z₀ ± z)/(1 − a (z₀ ± z)))."""
+    normal, count = NormalDist(), len(resampled)
+    share = ((resampled < value - 1e-12).sum() + 0.5 * ((resampled - value).abs() <= 1e-12).sum()).item() / count
+    bias = normal.inv_cdf(min(max(share, 0.5 / count), 1 - 0.5 / count))
+    known = left_out[left_out.isfinite()]
+    away = known.mean() - known
+    squares = away.square().sum().item()
+    acceleration = (away**3).sum().item() / (6 * squares**1.5) if squares > 1e-20 else 0.0
+    ends: list[float] = []
+    for z in (normal_quantile((1 - confidence) / 2), normal_quantile((1 + confidence) / 2)):
+        bend = 1 - acceleration * (bias + z)
+        at = normal.cdf(bias + (bias + z) / bend) if bend > 0 else float(z > 0)
+        ends.append(resampled.quantile(at).item())
+    return ends[0], ends[1]
+
+
+def _below_perfect(count: int, kind: Correlation, confidence: float) -> float:
+    """The inner end of the interval of a perfect order of `count` candidates."""
+    if kind == "spearman":
+        nearly = 1 - 6 / (count * (count**2 - 1))
+        error = math.sqrt((1 + nearly**2 / 2) / (count - 3))
+    else:
+        nearly = 1 - 2 / (count * (count - 1))
+        error = math.sqrt(0.437 / (count - 4))
+    return math.tanh(math.atanh(nearly) - normal_quantile((1 + confidence) / 2) * error)
+
+
+def _labels(rows: int, clusters: Tensor | None) -> Int[Tensor, "rows"]:
+    """The cluster of each row, from zero, in the way that has the fewest."""
+    if clusters is None:
+        return torch.arange(rows)
+    if len(clusters) != rows:
+        raise InputError(f"There are values of {rows} rows and clusters of {len(clusters)}; give one for each row.")
+    ways = [torch.unique(way, return_inverse=True)[1] for way in clusters.reshape(rows, -1).T]
+    return min(ways, key=_largest) if ways and rows else torch.arange(rows)
+
+
+def _largest(labels: Tensor) -> int:
+    return int(labels.max())
