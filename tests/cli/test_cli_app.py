@@ -14,7 +14,7 @@ from surefoot.cli.app import app
 from surefoot.findings.names import BARE, DECISIONS, PREFIXES, SCORES, SINGLE, TARGETS, TRUTHS
 from surefoot.study.engine.tasks import StudyFault
 
-COMMANDS = {"discover", "export", "features", "probe",
+COMMANDS = {"discover", "export", "features", "probe", "choose",
     "card", "demo", "diff", "doctor", "gate", "history", "init", "look", "plan", "predict", "repair", "rows", "run",
     "sample", "schema", "view",
 }  # fmt: skip

@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from surefoot import __version__
 from surefoot.cli import (
+    choosing,
     discovering,
     doctor,
     exporting,
@@ -63,6 +64,7 @@ app.command("card", rich_help_panel=ONE_STEP)(measuring.card)
 app.command("discover", rich_help_panel=ONE_STEP)(discovering.discover)
 app.command("features", rich_help_panel=ONE_STEP)(features.features)
 app.command("repair", rich_help_panel=ONE_STEP)(repairing.repair)
+app.command("choose", rich_help_panel=ONE_STEP)(choosing.choose)
 app.command("sample", rich_help_panel=ONE_STEP)(sampling.sample)
 app.command("probe", rich_help_panel=ONE_STEP)(probing.probe)
 app.command("predict", rich_help_panel=ONE_STEP)(measuring.predict)
@@ -75,6 +77,7 @@ app.command("doctor", rich_help_panel=AFTERWARDS)(doctor.doctor)
 
 EXAMPLES = {
     "card": "predictions.csv",
+    "choose": "data.csv --target label",
     "diff": "runs/before runs/after",
     "discover": "predictions.csv",
     "export": "runs/my-run/model",
@@ -172,7 +175,7 @@ def _command_of(given: Sequence[str]) -> str:
 
 
 def _stopped(given: Sequence[str]) -> str:
-    if given and given[0] in {"run", "demo"}:
+    if given and given[0] in {"run", "demo", "choose"}:
         return (
             "stopped. Everything that was finished is kept; to go on from there, give the same command again: "
             f"surefoot {shlex.join(given)}"

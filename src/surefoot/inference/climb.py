@@ -104,7 +104,9 @@ class Feed:
 def make_feed(rows: Rows, module: nn.Module, settings: Ascend, seed: int, device: str) -> Feed:
     """A feed of `rows`, in the layout that suits `module` (which is put into that layout)."""
     inputs = rows.inputs.to(device) if isinstance(rows.inputs, Tensor) and device != "cpu" else rows.inputs
-    layout = layout_of(module, rows.inputs[:2].to(device))
+    # torch's L-BFGS reads gradients as one line of memory, which channels last are not.
+    plain = settings.optimiser == "lbfgs"
+    layout = torch.contiguous_format if plain else layout_of(module, rows.inputs[:2].to(device))
     lay_out(tensors_of(module), layout)
     return Feed(
         inputs=inputs,

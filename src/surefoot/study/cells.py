@@ -14,7 +14,9 @@ from surefoot.files import digest_json
 
 __all__ = ["Cell", "Kind", "cell_from_json", "cell_to_json", "in_order", "needs"]
 
-Kind: TypeAlias = Literal["rows", "train", "features", "repair", "sample", "choose", "predict"]
+Kind: TypeAlias = Literal[
+    "rows", "train", "features", "repair", "sample", "choose", "predict", "candidate", "ranking", "hindsight"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

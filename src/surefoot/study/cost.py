@@ -8,18 +8,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 from surefoot.robust.method import Sizes
 from surefoot.robust.methods import method_of
 from surefoot.rows.roles import Role
+from surefoot.study.architecture import NetworkSpec
 from surefoot.study.cells import Cell
 from surefoot.study.mitigations import bayes_of, settings_of
-from surefoot.study.shape import NetworkSpec
 
-__all__ = ["Cost", "Extent", "cost_of"]
+__all__ = ["Cost", "Extent", "candidate_cost", "cost_of"]
 
 TRAINING_RATE = 20e9  # floating-point operations a second, small convolutions forward and backward, one core
 FORWARD_RATE = 15e9  # the same forwards only, with the files around it
+EXPANSION_RATE = 5e9  # the same of curvature in float64
+LBFGS_STEPS = 15  # evaluations a round, on the average
+DRAW_SECONDS = 3e-3  # fixed cost of one network that is drawn and evaluated
 STEP_SECONDS = 0.4e-3  # fixed cost of one optimiser step
 CELL_SECONDS = 0.05  # fixed cost of one cell: files, checksums
 ROW_SECONDS = 30e-6  # generating or reading, checking and writing one row
@@ -82,6 +86,16 @@ def cost_of(cell: Cell, network: NetworkSpec | None, extent: Extent) -> Cost:
             per_row = head if told.part == "head" else operations + head
             seconds += told.starts * told.passes(rows) * (3 * rows * per_row / TRAINING_RATE + STEP_SECONDS)
             memory += 6 * rows * (feature_bytes if told.part == "head" else row_bytes) * told.starts
+        case "candidate":
+            own = candidate_cost(cell.spec, extent)
+            seconds += own.seconds
+            memory += own.memory
+        case "ranking":
+            seconds += len(cell.inputs) * CELL_SECONDS / 2
+        case "hindsight":
+            rows = extent.rows.get("judge", 0)
+            seconds += len(cell.inputs) * (CELL_SECONDS / 2 + rows * ROW_SECONDS / 10)
+            memory += 3 * rows * row_bytes + 8 * rows * extent.classes * len(cell.inputs)
         case "choose":
             rows = extent.rows.get("choose", 0)
             seconds += len(cell.inputs) * CELL_SECONDS / 2
@@ -91,6 +105,29 @@ def cost_of(cell: Cell, network: NetworkSpec | None, extent: Extent) -> Cost:
             seconds += rows * operations / FORWARD_RATE
             memory += rows * (2 * row_bytes + 2 * feature_bytes)
     return Cost(seconds, memory)
+
+
+def candidate_cost(spec: Mapping[str, Any], extent: Extent) -> Cost:
+    """Of a candidate beyond what every cell costs: two trainings, two expansions, draws."""
+    network = NetworkSpec.model_validate(spec["network"])
+    rows = sum(extent.rows.get(role, 0) for role in spec["learn"])
+    operations, features = _network(network, extent)
+    operations += 2.0 * features * extent.classes
+    asked, climb = spec["criteria"], spec["climb"]
+    both = 2 - asked["held_out"]
+    whole = 3 * rows * operations / TRAINING_RATE
+    if climb["optimiser"] == "lbfgs":
+        seconds = both * climb["epochs"] * LBFGS_STEPS * (whole + 2 * STEP_SECONDS)
+    else:
+        seconds = both * climb["epochs"] * (whole + rows / climb["batch"] * STEP_SECONDS)
+    seconds += both * 3 * rows * operations * extent.classes / EXPANSION_RATE
+    seconds += asked["draws"] * (asked["held_out"] * rows * operations / FORWARD_RATE + DRAW_SECONDS)
+    numbers = operations / 2  # weights, where each is used once a row
+    if asked["structure"] == "full":
+        seconds += both * (rows * extent.classes * numbers**2 + 3 * numbers**3) / EXPANSION_RATE
+    row_bytes = 4 * prod(extent.shape) + NAMES_BYTES
+    memory = 3 * rows * row_bytes + 3 * 8 * asked["draws"] * asked["held_out"] * rows + 4 * asked["draws"] * numbers
+    return Cost(seconds, int(memory + climb["batch"] * _activation_bytes(network, extent)))
 
 
 def _network(network: NetworkSpec | None, extent: Extent) -> tuple[float, int]:

@@ -1,5 +1,6 @@
 """A study cut into cells.
 
+          ┌─ candidate (name, seed) ── ranking ── train, for the base that takes the chosen one
     rows ─┬─ train (base, seed) ─┬─ features (role) ─┬─ repair or sample (mitigation) ─┬─ choose
           │                      │                   └─────────────────────────────────┘
           └──────────────────────┴─ predict (base and its repairs) on the judge rows
@@ -8,7 +9,7 @@ Only `predict` is given the judge rows.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from surefoot.networks.user_code import digest_code
 from surefoot.robust.method import learn_role
 from surefoot.rows.roles import Role
 from surefoot.study.cells import Cell, in_order
+from surefoot.study.choice.candidates import Candidates
+from surefoot.study.choice.cells import candidate_cells, ranking_cell
 from surefoot.study.content import digest_folder, digest_pictures
 from surefoot.study.mitigations import Bayes, Mitigation, spec_of
 from surefoot.study.numerics import compiler_of_trajectories
 from surefoot.study.shape import Base, RowsSpec, Study
 
-__all__ = ["Graph", "code_of", "emphasis_of", "graph_of", "training_of"]
+__all__ = ["Graph", "code_of", "emphasis_of", "graph_of", "rows_cell", "training_of"]
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,21 @@ class Graph:
     repair: Mapping[tuple[str, str, int], Cell]
     choose: Cell
     predict: Mapping[tuple[str, int], Cell]
+    candidates: Mapping[tuple[str, int], Cell] = field(default_factory=dict[tuple[str, int], Cell])
+    ranking: Cell | None = None
 
     def cells(self) -> tuple[Cell, ...]:
         """Each distinct cell once, in an order that can be run."""
-        every = [self.rows, *self.train.values(), *self.features.values(), *self.repair.values(), self.choose]
+        ranked = [] if self.ranking is None else [self.ranking]
+        every = [
+            self.rows,
+            *self.candidates.values(),
+            *ranked,
+            *self.train.values(),
+            *self.features.values(),
+            *self.repair.values(),
+            self.choose,
+        ]
         return in_order([*every, *self.predict.values()])
 
 
@@ -48,18 +62,25 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
 
     numerics: what decides the last bits; see `Cell`. Raises `InputError` when a data file is missing.
     """
-    rows = _rows_cell(study.rows, folder, numerics)
+    rows = rows_cell(study.rows, folder, numerics)
     train: dict[tuple[str, int], Cell] = {}
     features: dict[tuple[str, int, Role], Cell] = {}
     repair: dict[tuple[str, str, int], Cell] = {}
     predict: dict[tuple[str, int], Cell] = {}
+    tried: dict[tuple[str, int], Cell] = {}
+    ranking = None
+    if study.candidates is not None:
+        tried = candidate_cells(study.candidates, study.seeds, rows, ("fit",), numerics)
+        ranking = ranking_cell(study.candidates, study.seeds, tried, numerics)
     for base, training in study.base.items():
         for seed in study.seeds:
-            trained = train[base, seed] = (
-                _train_cell(study, base, seed, rows, train, folder, numerics, device)
-                if training.model is None
-                else _adopt_cell(base, training.model, rows, folder, numerics)
-            )
+            if study.candidates is not None and ranking is not None and training.candidate is not None:
+                trained = _taken_cell(study.candidates, base, seed, tried, ranking, numerics)
+            elif training.model is not None:
+                trained = _adopt_cell(base, training.model, rows, folder, numerics)
+            else:
+                trained = _train_cell(study, base, seed, rows, train, folder, numerics, device)
+            train[base, seed] = trained
             for role in _roles_of(study, base):
                 features[base, seed, role] = Cell(
                     kind="features",
@@ -94,7 +115,8 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
             inputs={"judge": f"{rows.address}/judge", "train": trained.address, **heads},
             numerics=numerics,
         )
-    return Graph(rows, train, features, repair, _choose_cell(study, train, features, repair, numerics), predict)
+    choose = _choose_cell(study, train, features, repair, numerics)
+    return Graph(rows, train, features, repair, choose, predict, tried, ranking)
 
 
 def _roles_of(study: Study, base: str) -> tuple[Role, ...]:
@@ -146,7 +168,7 @@ def code_of(model: Path) -> Path | None:
 
 def training_of(base: Base) -> dict[str, Any]:
     """A base's settings as `Ascend` takes them (but for `draw`, which follows from `emphasis_of`)."""
-    return base.model_dump(mode="json", exclude={"label", "model", *EMPHASIS})
+    return base.model_dump(mode="json", exclude={"label", "model", "candidate", *EMPHASIS})
 
 
 EMPHASIS = ("balance", "how", "robust", "step", "adjustment", "upweight", "remove_minority")
@@ -202,6 +224,25 @@ def _train_cell(
     )
 
 
+def _taken_cell(
+    candidates: Candidates,
+    base: str,
+    seed: int,
+    tried: Mapping[tuple[str, int], Cell],
+    ranking: Cell,
+    numerics: Mapping[str, Any],
+) -> Cell:
+    """The candidate that is chosen enters the study as if it had been trained as this base."""
+    names = [each.name for each in candidates.all()]
+    return Cell(
+        kind="train",
+        title=f"take the chosen candidate as {base}, seed {seed}",
+        spec={"candidate": candidates.choose_by, "names": names, "seed": seed},
+        inputs={"ranking": ranking.address, **{f"candidate {name}": tried[name, seed].address for name in names}},
+        numerics=numerics,
+    )
+
+
 def _adopt_cell(base: str, model: str, rows: Cell, folder: Path, numerics: Mapping[str, Any]) -> Cell:
     """A finished model enters the study as if it had been trained, the same for every seed."""
     place = _found(folder, model)
@@ -247,7 +288,7 @@ def _scores_itself(mitigation: Mitigation) -> bool:
     return isinstance(mitigation, Bayes) or learn_role(mitigation.settings()) == "choose"
 
 
-def _rows_cell(rows: RowsSpec, folder: Path, numerics: Mapping[str, Any]) -> Cell:
+def rows_cell(rows: RowsSpec, folder: Path, numerics: Mapping[str, Any]) -> Cell:
     """The content of the data enters the address. Its place does not, except for images, which stay where they are.
 
     Of a folder of images, that is its table and the files which the table names.

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ from surefoot.card.assemble import assemble_card
 from surefoot.card.card import Card, Record, RoleSummary, Subject
 from surefoot.card.ledger import Used
 from surefoot.files import digest_json, read_json, read_tensors
+from surefoot.findings.finding import Finding, finding_from_json
 from surefoot.findings.predictions import Predictions, predictions_for
 from surefoot.networks.network import with_head
 from surefoot.networks.weights import ModelRecord, load_model, save_model
@@ -75,7 +76,7 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
         times=judging.times,
         seconds=training_seconds(study, graph, store),
     )
-    return assemble_card(
+    card = assemble_card(
         title=study.study,
         question=study.question,
         predictions=_predictions(study, graph, store, judge),
@@ -93,6 +94,7 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
         not_shown=(*_not_shown(study), *about_repeats(judge)),
         confidence=study.confidence,
     )
+    return replace(card, findings=(*card.findings, *_of_candidates(study, graph, store)))
 
 
 def write_models(study: Study, graph: Graph, store: Store, chosen: str | None, folder: Path) -> None:
@@ -173,6 +175,22 @@ def _subjects(study: Study, graph: Graph, store: Store) -> list[Subject]:
     return subjects
 
 
+def _of_candidates(study: Study, graph: Graph, store: Store) -> list[Finding]:
+    """What the criteria found of the candidate that became a base, its mean over seeds, then without interval."""
+    found: list[Finding] = []
+    for base, training in study.base.items():
+        if training.candidate is None:
+            continue
+        files = [store.path(graph.train[base, seed].address) / "taken.json" for seed in study.seeds]
+        layers = [[finding_from_json(each) for each in read_json(file)["findings"]] for file in files]
+        for name in dict.fromkeys(each.name for layer in layers for each in layer):
+            same = [each for layer in layers for each in layer if each.name == name]
+            values = tuple(each.value for each in same)
+            one = replace(same[0], subject=base, value=sum(values) / len(values))
+            found.append(one if len(values) == 1 else replace(one, interval=None, per_seed=values))
+    return found
+
+
 def _told(study: Study, graph: Graph, store: Store, base: str) -> list[list[str]]:
     """What each seed's base training noted."""
     files = [store.path(graph.train[base, seed].address) / "notes.json" for seed in study.seeds]
@@ -243,6 +261,11 @@ def _not_shown(study: Study) -> tuple[str, ...]:
         "Groups that the data does not name were not looked at.",
         "Data that differ from the judge rows in other ways than these groups were not looked at.",
     ]
+    if study.candidates is not None:
+        sentences.append(
+            f"The candidate was chosen by {study.candidates.choose_by.replace('_', ' ')} from fit rows; what other "
+            "candidates would have been judged is not shown (surefoot choose does)."
+        )
     if len(study.seeds) == 1:
         sentences.append("One training run: how much another would differ is not measured.")
     if len(study.base) == 1:

@@ -30,8 +30,9 @@ __all__ = [
 
 CPU_INFO = Path("/proc/cpuinfo")
 COMPUTING = (
-    "files.py", "rows", "findings", "networks", "density", "inference", "robust", "bayes",
-    "study/mitigations.py", "study/numerics.py", "study/seen.py", "study/stored.py", "study/work",
+    "files.py", "rows", "findings", "networks", "density", "inference", "robust", "bayes", "evidence",
+    "study/architecture.py", "study/choice/candidates.py", "study/mitigations.py",
+    "study/numerics.py", "study/seen.py", "study/stored.py", "study/work",
 )  # fmt: skip
 """The rooms and modules whose code leaves the numbers of a cell; pages, cards and commands do not."""
 

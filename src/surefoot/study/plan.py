@@ -21,10 +21,10 @@ from surefoot.study.cost import Extent, cost_of
 from surefoot.study.engine.tasks import Task
 from surefoot.study.graph import Graph, code_of, graph_of
 from surefoot.study.numerics import numerics_of, product_of_this_machine, require_device
-from surefoot.study.shape import Study
+from surefoot.study.shape import RowsSpec, Study
 from surefoot.study.store import Store
 
-__all__ = ["Plan", "claims_of", "plan_study", "wall_time"]
+__all__ = ["Plan", "calibrated", "claims_of", "cores", "extent_of", "plan_study", "wall_time"]
 
 REMEMBERED = 200  # finished cells that calibrate the estimates
 
@@ -84,11 +84,11 @@ def plan_study(
     cells = graph.cells()
     damage = {cell.address: store.damage(cell.address, checksums=checksums) for cell in cells}
     finished = frozenset(address for address, reason in damage.items() if reason is None)
-    extent = _extent(study, graph.rows, store)
+    extent = extent_of(study.rows, graph.rows, store)
     check_roles(study, extent)
     check_claims(study, extent)
     check_groups(study, extent)
-    tasks = _calibrated([_task(cell, study, extent) for cell in cells], store)
+    tasks = calibrated([_task(cell, study, extent) for cell in cells], store)
     left = [task for task in tasks if task.cell.address not in finished]
     for task in left:
         require_memory(task.memory, f"The cell '{task.cell.title}'")
@@ -192,7 +192,7 @@ def _task(cell: Cell, study: Study, extent: Extent) -> Task:
     return Task(cell, cost.seconds, cost.seconds, cost.memory)
 
 
-def _calibrated(tasks: Sequence[Task], store: Store) -> list[Task]:
+def calibrated(tasks: Sequence[Task], store: Store) -> list[Task]:
     """Scale each kind of work by what finished cells of that kind took, against what was expected of them."""
     ratios: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for past, _ in zip(store.history(), range(REMEMBERED), strict=False):
@@ -205,18 +205,18 @@ def _calibrated(tasks: Sequence[Task], store: Store) -> list[Task]:
     ]
 
 
-def _extent(study: Study, rows: Cell, store: Store) -> Extent:
+def extent_of(spec: RowsSpec, rows: Cell, store: Store) -> Extent:
     """How large the rows are: known, remembered from the finished rows cell, or found out by reading the data."""
     summary = store.path(rows.address) / "summary.json"
     if store.has(rows.address):
         known: Any = read_json(summary)
         counts: dict[Role, int] = {role: known["roles"][role]["rows"] for role in ROLES if role in known["roles"]}
         return Extent(tuple(known["shape"]), len(known["classes"]), counts, tuple(known["groups"]))
-    if study.rows.dominoes is not None:
+    if spec.dominoes is not None:
         from surefoot.rows.dominoes import dominoes
 
         one = dominoes(sizes={"judge": 1})["judge"]
-        return Extent((1, 28, 14), 2, study.rows.dominoes.sizes, one.groups.names)
+        return Extent((1, 28, 14), 2, spec.dominoes.sizes, one.groups.names)
     from surefoot.study.work.rows import make_rows_of
 
     roles = make_rows_of(rows.spec, {name: Path(place) for name, place in rows.places.items()}).roles

@@ -16,7 +16,7 @@ from surefoot.errors import InputError
 from surefoot.study.mitigations import NAMES
 from surefoot.study.shape import Study
 
-__all__ = ["Study", "load_study", "study_json_schema"]
+__all__ = ["Study", "load_study", "sentence_of", "study_json_schema"]
 
 Place = tuple[str | int, ...]
 
@@ -135,6 +135,16 @@ def _sentence(problem: ErrorDetails, data: Any, file: str, lines: Mapping[Place,
         told = str(context["error"])
         return f"{subject}: {told if told.endswith(('.', '?')) else told + '.'}"
     return f"{name!r} in {where} is {given}; {_expected(kind, context, problem['msg'])}."
+
+
+def sentence_of(problem: ErrorDetails) -> str:
+    """One problem of values that come from elsewhere than a file."""
+    if problem["type"] == "value_error":
+        told = str(problem.get("ctx", {})["error"])
+        return f"{told[:1].upper()}{told[1:].rstrip('.')}."
+    name = problem["loc"][0] if problem["loc"] else "value"
+    given = json.dumps(problem["input"], ensure_ascii=False)
+    return f"{name} is {given}; {_expected(problem['type'], problem.get('ctx', {}), problem['msg'])}."
 
 
 def _expected(kind: str, context: Mapping[str, Any], message: str) -> str:

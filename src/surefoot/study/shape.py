@@ -9,9 +9,11 @@ Subjects, the models a card speaks of, are named "<base>" and "<base>+<mitigatio
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from surefoot.rows.roles import ROLES, Role
+from surefoot.study.architecture import CNN, MLP, Linear, NetworkSpec, ResNet, exactly_one
+from surefoot.study.choice.candidates import Candidates
 from surefoot.study.mitigations import Mitigation
 from surefoot.study.part import Count, Level, Name, NotNegative, Open, Part, Positive, Seed, Share
 
@@ -101,57 +103,13 @@ class RowsSpec(Part):
 
     @model_validator(mode="after")
     def _one_kind(self) -> "RowsSpec":
-        _exactly_one(self, ("dominoes", "coloured_digits", "table", "features", "images"))
+        exactly_one(self, ("dominoes", "coloured_digits", "table", "features", "images"))
         if self.roles is not None and abs(sum(self.roles.values()) - 1) > 1e-6:
             raise ValueError(f"roles sum to {sum(self.roles.values()):g}; expected shares that sum to 1")
         if self.dominoes is not None and self.roles is not None:
             raise ValueError("roles were given beside dominoes; give dominoes their sizes instead")
         if self.repair_share is not None and (self.roles is not None or self.dominoes or self.coloured_digits):
             raise ValueError("repair_share is for rows with a split column; remove it or give a split")
-        return self
-
-
-class CNN(Part):
-    """Convolutions 3×3 with pooling, one hidden layer, a linear head."""
-
-    channels: list[Count] = Field(default=[16, 32])
-    hidden: Count = 64
-
-
-class MLP(Part):
-    """Fully connected layers and a linear head."""
-
-    hidden: list[Count] = Field(default=[64])
-
-
-class ResNet(Part):
-    """A residual network with filter response normalisation."""
-
-    width: Count = 16
-    blocks: Count = 1
-
-
-class Linear(Part):
-    """No features of its own: the inputs go straight into the head."""
-
-
-class NetworkSpec(Part):
-    """Exactly one network."""
-
-    cnn: CNN | None = None
-    mlp: MLP | None = None
-    resnet: ResNet | None = None
-    linear: Linear | None = None
-    file: str | None = Field(None, description="your own: net.py:Net (runs only with --trust-code)")
-    head: str | None = Field(None, description="the dotted name of the final linear layer of your own network")
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> "NetworkSpec":
-        _exactly_one(self, ("cnn", "mlp", "resnet", "linear", "file"))
-        if self.head is not None and self.file is None:
-            raise ValueError("head was given for a built-in network; it is only for your own (file)")
-        if self.file is not None and ":" not in self.file:
-            raise ValueError(f"file is {self.file!r}; expected a file and a name in it, such as net.py:Net")
         return self
 
 
@@ -167,6 +125,7 @@ class Base(Part):
 
     label: str | None = Field(None, description="what readers of the card see")
     model: str | None = Field(None, description="a folder that surefoot saved a model in; nothing is trained then")
+    candidate: Literal["chosen"] | None = Field(None, description="take what `candidates` leads to, one a seed")
     epochs: Count = 8
     batch: Count = 64
     optimiser: Literal["adamw", "sgd", "lbfgs"] = "adamw"
@@ -187,7 +146,10 @@ class Base(Part):
 
     @model_validator(mode="after")
     def _trained_or_not(self) -> "Base":
-        unused = sorted(self.model_fields_set - {"model", "label"})
+        unused = sorted(self.model_fields_set - {"model", "candidate", "label"})
+        if self.candidate is not None and (unused or self.model is not None):
+            also = " and ".join([*(["model"] if self.model is not None else []), *unused])
+            raise ValueError(f"candidate and {also} given; a candidate is trained as candidates says: remove one side")
         if self.model is not None and unused:
             raise ValueError(
                 f"model and {' and '.join(unused)} given; a finished model is not trained: remove one side"
@@ -223,7 +185,7 @@ class ClaimSpec(Part):
 
     @model_validator(mode="after")
     def _one_bound(self) -> "ClaimSpec":
-        _exactly_one(self, ("at_least", "at_most"))
+        exactly_one(self, ("at_least", "at_most"))
         if self.finding not in FINDINGS:
             near = get_close_matches(self.finding, FINDINGS, n=1)
             advice = f"did you mean {near[0]!r}?" if near else f"the findings are {', '.join(FINDINGS)}."
@@ -238,6 +200,7 @@ class Study(Part):
     question: str = ""
     rows: RowsSpec
     network: NetworkSpec | None = None
+    candidates: Candidates | None = Field(None, description="networks and priors, of which one becomes the base")
     base: dict[Name, Base] = Field(min_length=1)
     mitigations: dict[Name, Mitigation] = Field(default={})
     seeds: list[Seed] = Field(default=[0], min_length=1)
@@ -249,11 +212,18 @@ class Study(Part):
     def _consistent(self) -> "Study":
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds repeat in {self.seeds}; give each seed once")
-        trained = [name for name, base in self.base.items() if base.model is None]
+        trained = [name for name, base in self.base.items() if base.model is None and base.candidate is None]
+        taking = [name for name, base in self.base.items() if base.candidate is not None]
+        if taking and self.candidates is None:
+            raise ValueError(
+                f"the base {taking[0]!r} takes the chosen candidate, and there are no candidates; add them"
+            )
+        if self.candidates is not None and not taking:
+            raise ValueError("candidates were given and no base takes one; add one such as best: {candidate: chosen}")
         if trained and self.network is None:
             raise ValueError(f"the base training {trained[0]!r} has no network to train; add one")
         if self.network is not None and not trained:
-            raise ValueError("a network was given, but every base is a finished model; remove it")
+            raise ValueError("a network was given, but every base is a finished model or a candidate; remove it")
         if "chosen" in self.base:
             raise ValueError("a base training is named 'chosen', which claims use for the selected model; rename it")
         self._named_bases()
@@ -297,10 +267,3 @@ class Study(Part):
     def canonical(self) -> dict[str, Any]:
         """The study as plain JSON with every default written out: comments and layout leave no trace."""
         return self.model_dump(mode="json")
-
-
-def _exactly_one(part: BaseModel, names: tuple[str, ...]) -> None:
-    given = [name for name in names if getattr(part, name) is not None]
-    if len(given) != 1:
-        expected = f"{', '.join(names[:-1])} or {names[-1]}"
-        raise ValueError(f"{' and '.join(given) or 'none'} given; expected exactly one of {expected}")

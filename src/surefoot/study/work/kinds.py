@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor
 
 from surefoot.bayes.kept import is_kept, load_posterior
@@ -41,6 +40,7 @@ from surefoot.study.stored import (
     save_rows,
     save_seen,
 )
+from surefoot.study.work.candidate import judge_candidates, rank_candidates, sized, take_candidate, try_candidate
 from surefoot.study.work.emphasis import emphasise
 from surefoot.study.work.repair import repair
 from surefoot.study.work.rows import make_roles
@@ -57,6 +57,8 @@ def work_of(cell: Cell) -> Work:
         case "rows":
             return make_roles
         case "train":
+            if "candidate" in cell.spec:
+                return take_candidate
             return _adopt if "model" in cell.places else _train
         case "features":
             return _features
@@ -68,13 +70,19 @@ def work_of(cell: Cell) -> Work:
             return _choose
         case "predict":
             return _predict
+        case "candidate":
+            return try_candidate
+        case "ranking":
+            return rank_candidates
+        case "hindsight":
+            return judge_candidates
 
 
 def _train(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
     """Train the network on the fit rows; leaves model/, head/ and seen.json."""
     fit = load_rows(inputs["fit"])
     shape = tuple(fit.inputs[:1].shape[1:])
-    named = _sized(spec["network"], shape, len(fit.classes))
+    named = sized(spec["network"], shape, len(fit.classes))
     network = network_from_spec(named, spec["seed"], trust_code=True)
     wrong = _mistakes(inputs["first"], fit, spec["device"], out, progress) if "first" in inputs else None
     emphasised = emphasise(fit, spec.get("emphasis", {}), spec["seed"], wrong)
@@ -104,15 +112,6 @@ def _mistakes(first: Path, fit: Rows, device: str, out: Path, progress: Progress
     """Which fit rows the first model gets wrong."""
     features = _embedded(first / "model", fit, device, out, progress).inputs[:]
     return load_head(first / "head").logits(features).argmax(dim=1) != fit.targets
-
-
-def _sized(network: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> Mapping[str, Any]:
-    """A study's network with the sizes that its rows decide."""
-    if "file" in network:
-        return network
-    (kind, sizes), *_ = network.items()
-    entering = {"shape": list(shape)} if kind in ("cnn", "resnet") else {"inputs": int(torch.Size(shape).numel())}
-    return {kind: {**sizes, **entering, "classes": classes}}
 
 
 def _adopt(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:

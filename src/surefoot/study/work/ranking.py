@@ -1,0 +1,172 @@
+"""Ranks of candidates by each criterion, and how sure each is of its first; nothing of a judge row is read here.
+
+How sure: other rows and seeds are imagined, the same for all candidates, and it is counted how often the first comes
+first again. For a loss, held-out rows (by clusters) and seeds are drawn again; few seeds vary too little when drawn
+again, so deviations are stretched by √(S/(S − 1)). An evidence has no rows to draw from: its means over S seeds have
+Student's t distribution of S − 1 degrees about them, as seeds differ. With one seed, how sure it is was not measured,
+and only its lead is told.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from surefoot.files import read_json, read_tensors
+from surefoot.findings.finding import Finding, finding_to_json
+from surefoot.findings.ranks import chance_of_best, resampled_means
+from surefoot.study.choice.candidates import CRITERIA, Criterion
+
+__all__ = ["HELD_OUT", "LOSSES", "rank_folders"]
+
+LOSSES: Mapping[Criterion, str] = {"validation_loss_averaged": "averaged", "validation_loss": "mode"}
+"""Criteria of which less is better, and where the loss of each held-out row lies."""
+HELD_OUT = "held_out.safetensors"
+RESAMPLES = 2000
+
+
+def rank_folders(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> dict[str, Any]:
+    """What the candidates' cells left, ranked: `candidates`, `picks` and `findings` as plain JSON.
+
+    A candidate that has no number by a criterion, in any seed, comes after all that have one. Ties go to the earlier.
+    """
+    names, seeds = list[str](spec["candidates"]), list[int](spec["seeds"])
+    left = {name: [read_json(inputs[f"{name} {seed}"] / "criteria.json") for seed in seeds] for name in names}
+    every: dict[str, dict[str, Any]] = {name: {"name": name, **_about(left[name], seeds)} for name in names}
+    picks: dict[str, Any] = {}
+    findings: list[dict[str, Any]] = []
+    for criterion in CRITERIA:
+        values = {name: [each["values"].get(criterion) for each in left[name]] for name in names}
+        having = [name for name in names if None not in values[name]]
+        means: dict[str, float] = {name: sum(values[name]) / len(seeds) for name in having}
+        sign = 1.0 if criterion in LOSSES else -1.0
+        order = [name for _, _, name in sorted((sign * means[name], names.index(name), name) for name in having)]
+        order += [name for name in names if name not in means]
+        for place, name in enumerate(order, 1):
+            known = name in means
+            every[name]["scores"][criterion] = {
+                "value": means.get(name),
+                "per_seed": values[name] if known else [],
+                "rank": place,
+                "refused": "" if known else _why(left[name], seeds, criterion),
+            }
+        folders = {name: [inputs[f"{name} {seed}"] for seed in seeds] for name in having}
+        picks[criterion], found = _pick(criterion, order, means, {name: values[name] for name in having}, folders)
+        findings += [finding_to_json(each) for each in found]
+    return {"candidates": list(every.values()), "picks": picks, "findings": findings}
+
+
+def _about(each_seed: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
+    notes = {
+        note if len(seeds) == 1 else f"Seed {seed}: {note}": None
+        for seed, each in zip(seeds, each_seed, strict=True)
+        for note in each["notes"]
+    }
+    first = each_seed[0]
+    held = len(first["held_out"]) if "held_out" in first else 0
+    return {
+        "parameters": first["parameters"], "rows": first["rows"], "held_out": held, "notes": list(notes), "scores": {},
+    }  # fmt: skip
+
+
+def _why(each_seed: Sequence[Mapping[str, Any]], seeds: Sequence[int], criterion: Criterion) -> str:
+    """Why there is no number: the first seed's reason."""
+    for seed, each in zip(seeds, each_seed, strict=True):
+        if criterion in each["refused"]:
+            return f"{each['refused'][criterion].rstrip('.')}{'' if len(seeds) == 1 else f' (seed {seed})'}"
+    return "it was not computed"
+
+
+def _pick(
+    criterion: Criterion,
+    order: Sequence[str],
+    means: Mapping[str, float],
+    values: Mapping[str, Sequence[float]],
+    folders: Mapping[str, Sequence[Path]],
+) -> tuple[dict[str, Any], list[Finding]]:
+    if not means:
+        reason = "No candidate has a number by this criterion."
+        return {"chosen": "", "second": "", "sure": None, "words": reason}, []
+    having = [name for name in order if name in means]
+    first = having[0]
+    if len(having) == 1:
+        words = "The only candidate with a number."
+        return {"chosen": first, "second": "", "sure": None, "words": words}, []
+    second = having[1]
+    lead = abs(means[first] - means[second])
+    unit = "nats a row" if criterion in LOSSES else "nats"
+    ahead = (
+        f"ahead of {second} by {lead:,.4f} {unit}"
+        if criterion in LOSSES
+        else f"ahead of {second} by {lead:,.1f} {unit}"
+    )
+    drawn = _drawn(criterion, having, values, folders)
+    if drawn is None:
+        words = f"{ahead.capitalize()}; with one seed, how sure was not measured."
+        return {"chosen": first, "second": second, "sure": None, "words": words}, []
+    chances = chance_of_best(drawn, "lower" if criterion in LOSSES else "higher").tolist()
+    of = dict(zip(having, chances, strict=True))
+    rival = max(having[1:], key=of.__getitem__)
+    seeds = len(folders[first])
+    what = "seeds" if criterion not in LOSSES else "held-out rows" if seeds == 1 else "held-out rows and seeds"
+    words = f"First in {_share(of[first])} of imagined {what} ({rival} in {_share(of[rival])}); {ahead}."
+    findings = [
+        Finding(
+            name=f"chance_of_best_by_{criterion}",
+            value=of[name],
+            interval=None,
+            count=seeds,
+            clusters=seeds,
+            unit="proportion",
+            slice="all",
+            direction="higher",
+            subject=name,
+            source="fit",
+        )
+        for name in having
+    ]
+    return {"chosen": first, "second": rival, "sure": of[first], "words": words}, findings
+
+
+def _drawn(
+    criterion: Criterion,
+    names: Sequence[str],
+    values: Mapping[str, Sequence[float]],
+    folders: Mapping[str, Sequence[Path]],
+) -> Float64[Tensor, "resamples candidates"] | None:
+    """The criterion of every candidate under other rows and seeds, the same for all; None where nothing can vary."""
+    plain = torch.tensor([values[name] for name in names], dtype=torch.float64).T  # [seeds, candidates]
+    seeds, centre = len(plain), plain.mean(dim=0)
+    generator = torch.Generator().manual_seed(0)
+    if criterion not in LOSSES:
+        if seeds == 1:
+            return None
+        away = torch.randn(RESAMPLES, seeds, dtype=torch.float64, generator=generator)
+        squares = torch.randn(RESAMPLES, seeds - 1, dtype=torch.float64, generator=generator).square().sum(dim=1)
+        # Student's t of seeds − 1 degrees, for all candidates at once: what a seed does to all does not count.
+        return centre + (away / (seeds * squares)[:, None].sqrt()) @ (plain - centre)
+    rows = [_rows(criterion, [folders[name][seed] for name in names], seed) for seed in range(seeds)]
+    if seeds == 1:
+        return rows[0]
+    taken = torch.randint(seeds, (RESAMPLES, seeds), generator=generator)
+    drawn = torch.stack(rows)[taken.T, torch.arange(RESAMPLES)].mean(dim=0)
+    return centre + math.sqrt(seeds / (seeds - 1)) * (drawn - centre)
+
+
+def _rows(criterion: Criterion, folders: Sequence[Path], seed: int) -> Float64[Tensor, "resamples candidates"]:
+    """Means over held-out rows that are drawn again; one seed holds out the same rows for every candidate."""
+    held = [read_json(folder / "criteria.json")["held_out"] for folder in folders]
+    if any(each != held[0] for each in held):
+        raise RuntimeError("candidates of one seed were held out different rows")
+    read = [read_tensors(folder / HELD_OUT) for folder in folders]
+    losses = torch.stack([each[LOSSES[criterion]] for each in read])
+    return resampled_means(losses, read[0]["clusters"], resamples=RESAMPLES, seed=seed)
+
+
+def _share(share: float) -> str:
+    """No count of resamples says that something is certain."""
+    return ">99 %" if share >= 0.995 else "<1 %" if share < 0.005 else f"{share:.0%}".replace("%", " %")
