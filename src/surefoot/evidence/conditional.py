@@ -14,9 +14,10 @@ nothing, because what would matter was not drawn. It is told (`DrawnConditional.
 
 Source: Lotfi et al. (2022), Bayesian model selection, the marginal likelihood, and generalization, §5 and their
 `logcml_*` scripts, whose w = θ* + t A^{-½} ξ has t on the *standard deviation*. We depart in that rows are never
-augmented, that rows on which t is chosen are not used again, and that every t sees the same ξ. Kirsch (2024), Bayesian
-model selection, the marginal likelihood, and generalization: a comment, showed the difference to the average loss;
-Liu (2001), Monte Carlo strategies in scientific computing, §2.5.3, has the effective number.
+augmented, that rows on which t is chosen are not used again, and that every t sees the same ξ. Kirsch (2024), On
+Bayesian model selection: the marginal likelihood, cross-validation, and conditional log marginal likelihood, showed the
+difference to the average loss; Liu (2001), Monte Carlo strategies in scientific computing, §2.5.3, has the effective
+number.
 """
 
 import math

@@ -11,9 +11,10 @@ would have put right; the others ask what is known once m rows are learned from.
 their test losses do is a question to be measured (`findings.ranks`), and no one of them always does. A loss on held-out
 rows costs nothing more and orders networks at least as well in published comparisons, so it belongs beside them.
 
-Source: Lotfi et al. (2022), Bayesian model selection, the marginal likelihood, and generalization; Kirsch (2024), his
-comment on it, for the average loss beside the conditional evidence. They take one random split of 80 % of the rows, and
-so do we, with whole families (sources, clusters) on one side.
+Source: Lotfi et al. (2022), Bayesian model selection, the marginal likelihood, and generalization; Kirsch (2024), On
+Bayesian model selection: the marginal likelihood, cross-validation, and conditional log marginal likelihood, for the
+average loss beside the conditional evidence. They take one random split of 80 % of the rows, and so do we, with whole
+families (sources, clusters) on one side.
 """
 
 import math

@@ -1,6 +1,7 @@
 """The evidence of an expansion: against closed forms, finite differences, another library, and what is refused."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -187,6 +188,24 @@ def test_logarithms_of_products_are_sums_of_logarithms_at_any_scale() -> None:
             - (h + precision).log().sum().item()
         )
         assert evidence_of(expansion, precision).item() == pytest.approx(plain, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["ggn", "fisher"])
+def test_a_search_that_goes_astray_gets_a_number_and_no_exception(kind: str) -> None:
+    for expansion in expansions(kind):
+        usual = evidence_of(expansion, 1.0, noise=1.0).item()
+        for precision, noise in ((1.0, 1e-200), (1.0, 1e200), (1e-300, 1.0), (1e300, 1.0)):
+            assert evidence_of(expansion, precision, noise=noise).item() < usual
+
+
+def test_large_curvatures_do_not_overflow() -> None:
+    posterior, rows = peers_world("classification")
+    usual = expand(posterior, rows, parameters_of(posterior.network), structure="diag")
+    large = replace(usual, curvatures=tuple(block * 1e40 for block in usual.curvatures))
+    plain = usual.log_likelihood - 0.5 * (
+        usual.squares.sum().item() + (torch.cat(large.curvatures) + 1).log().sum().item()
+    )
+    assert evidence_of(large, 1.0).item() == pytest.approx(plain, rel=1e-12)
 
 
 def test_confident_logits_have_a_finite_evidence() -> None:

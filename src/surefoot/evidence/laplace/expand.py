@@ -77,11 +77,11 @@ def expand(
     likelihood = posterior.likelihood
     noise = likelihood.scale * likelihood.temperature**0.5 if isinstance(likelihood, GaussianNoise) else None
     fall = 1.0 if noise is None else noise**-2
-    slope = sums.gradient * fall + prior.slopes
     sizes = tuple(work.wanted.sizes.values())
-    stiff = sums.diagonal * (fall if kind == "ggn" else fall**2) + prior.precisions.repeat_interleave(
-        torch.tensor(sizes)
-    )
+    slope = sums.gradient.mul_(fall).add_(prior.slopes)
+    stiff = sums.diagonal.mul_(fall if kind == "ggn" else fall**2)
+    for own, precision in zip(stiff.split(sizes), prior.precisions.tolist(), strict=True):
+        own.add_(precision)
     return Expansion(
         structure=structure,
         part=part,
@@ -96,7 +96,7 @@ def expand(
         misses=0.0 if noise is None else sums.misses,
         numbers=0 if noise is None else len(rows) * work.wanted.found.outputs,
         logit_temperature=float(posterior.logit_temperature),
-        offset=float((slope.square() / stiff).mean().sqrt()),
+        offset=float(slope.square_().div_(stiff).mean().sqrt()),
         rows=len(rows),
     )
 

@@ -66,3 +66,8 @@ class Expansion:
         if self.structure == "full":
             return (torch.linalg.eigvalsh(self.curvatures[0]).clamp_(min=0),)
         return self.curvatures
+
+    @cached_property
+    def highest(self) -> float:
+        """The largest eigenvalue."""
+        return max(float(block.max()) for block in self.eigenvalues)

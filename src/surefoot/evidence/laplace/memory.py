@@ -1,7 +1,7 @@
 """What an expansion will need, told before anything large is made: bytes, and seconds on this machine.
 
 Bytes are counted: the sums of the structure, copies of the network, and a batch of rows that is chosen to
-stay below 32 MiB. Seconds are operations over the rate of a small product that is timed on the spot; they are there to
+stay below 8 MiB. Seconds are operations over the rate of a small product that is timed on the spot; they are there to
 tell a minute from a day.
 """
 
@@ -36,7 +36,7 @@ __all__ = [
     "step_of",
 ]
 
-BATCH_BYTES = 32 * 2**20  # what the rows of a batch may hold
+BATCH_BYTES = 8 * 2**20  # what the rows of a batch may hold: larger ones leave the cache and are slower
 EIGENVALUES = 2.7  # operations, in units of n³ of a product's speed, of the eigenvalues of an n × n matrix
 STRUCTURES: tuple[Structure, ...] = ("full", "kron", "diag")
 PARTS: tuple[Part, ...] = ("all", "head")
@@ -170,7 +170,7 @@ def need_of(wanted: Asked, pace: float) -> Need:
     refused = None
     if wanted.structure == "kron" and found.others:
         refused = next(f'"{name}" is in {where}' for name, where in found.others.items())
-    numbers = 2 * wanted.everything + 4 * size + _structure_numbers(wanted)
+    numbers = 2 * wanted.everything + 8 * size + _structure_numbers(wanted)
     rows_once = step_of(wanted) * _row_bytes(wanted)
     return Need(
         structure=wanted.structure,
@@ -239,12 +239,13 @@ def _piece_bytes(wanted: Asked) -> int:
     """What is worked through in pieces within a batch."""
     if wanted.part == "head":
         return 0
+    step = step_of(wanted)
     if wanted.structure == "full" and wanted.found.plain:
         widest = max((layer.width * layer.width // 2 + layer.outputs**2 for layer in wanted.layers), default=0)
-        return min(CHUNK_BYTES, 8 * wanted.rows * widest)
+        return min(CHUNK_BYTES, 8 * step * widest)
     if wanted.structure == "diag":
         spread = [layer.width * layer.outputs for layer in wanted.layers if layer.positions > 1]
-        return 8 * max((min(max(CHUNK_NUMBERS, n), wanted.rows * n) for n in spread), default=0)
+        return 8 * max((min(max(CHUNK_NUMBERS, n), step * n) for n in spread), default=0)
     return 0
 
 

@@ -104,8 +104,7 @@ def sums_of_head(work: Work, rows: Rows, progress: Progress) -> Sums:
     """Of the last layer: features go forward, nothing comes back."""
     wanted = work.wanted
     (layer,) = wanted.found.layers
-    width = wanted.parameters // layer.outputs
-    gradient = torch.zeros(layer.outputs, width, dtype=torch.float64)
+    gradient = {name: torch.zeros_like(tensor) for name, tensor in work.chosen.items()}
     (factors,) = empty_factors([layer])
     (squares,) = empty_sums([layer])
     size = wanted.parameters if wanted.structure == "full" else 0
@@ -117,19 +116,18 @@ def sums_of_head(work: Work, rows: Rows, progress: Progress) -> Sums:
         features = passed.entered[layer.name].double()
         at = at_outputs(work.posterior, outputs, targets, work.kind)
         value, misses = value + at.value, misses + float(at.gradient.square().sum())
-        columns = head_columns(features, work.chosen)
-        gradient.addmm_(at.gradient.T, columns)
+        _add_products(gradient, layer, at.gradient, features)
         if wanted.structure == "kron":
             add_kron_head(factors, features, at.roots)
         elif wanted.structure == "diag":
             add_diagonal_head(squares, features, at.roots)
         else:
-            add_head_blocks(matrix, at.roots.matrices(), columns)
-    order = head_order(work.chosen)
-    whole = gradient.flatten()[order]
+            add_head_blocks(matrix, at.roots.matrices(), head_columns(features, work.chosen))
+    whole = _flat(gradient)
     if wanted.structure == "kron":
         return _kron_sums(work, (factors,), len(rows), value, misses, whole)
     if wanted.structure == "full":
+        order = head_order(work.chosen)
         matrix = matrix[order]
         matrix = matrix[:, order]
         return Sums(value, misses, whole, matrix.diagonal().clone(), (matrix,))
@@ -158,12 +156,16 @@ def _add_gradient(
 ) -> None:
     """Σ ∂ℓ/∂θ of the layers' tensors."""
     for layer, slope in zip(layers, slopes(outputs, at.gradient, passed, layers), strict=True):
-        flat = slope.flatten(0, 1)
-        if layer.weight is not None:
-            entered = entering(layer, passed.entered[layer.name]).flatten(0, 1)
-            gradient[layer.weight].view(layer.outputs, -1).addmm_(flat.T, entered)
-        if layer.bias is not None:
-            gradient[layer.bias].add_(flat.sum(dim=0))
+        _add_products(gradient, layer, slope.flatten(0, 1), entering(layer, passed.entered[layer.name]).flatten(0, 1))
+
+
+def _add_products(
+    gradient: Parameters, layer: Layer, slope: Float64[Tensor, "rows out"], entered: Float64[Tensor, "rows in"]
+) -> None:
+    if layer.weight is not None:
+        gradient[layer.weight].view(layer.outputs, -1).addmm_(slope.T, entered)
+    if layer.bias is not None:
+        gradient[layer.bias].add_(slope.sum(dim=0))
 
 
 def _add_flat(gradient: Parameters, names: Parameters, flat: Tensor) -> None:
