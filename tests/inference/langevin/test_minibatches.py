@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from surefoot.errors import InputError
-from surefoot.inference.langevin.minibatches import Minibatches, each_batch
+from surefoot.inference.langevin.minibatches import Minibatches, batches_between, each_batch
 
 
 def taken(minibatches: Minibatches, count: int, first: int = 0) -> torch.Tensor:
@@ -51,3 +51,11 @@ def test_a_run_that_starts_in_the_middle_sees_the_same_rows(replacement: bool) -
 def test_a_batch_larger_than_the_rows_is_refused() -> None:
     with pytest.raises(InputError, match="between 1 and all"):
         Minibatches(rows=3, batch=4, chains=1, seed=0)
+
+
+@pytest.mark.parametrize("replacement", [False, True])
+@pytest.mark.parametrize(("first", "last"), [(0, 1), (0, 12), (5, 30), (12, 24), (23, 25)])
+def test_batches_together_are_those_one_by_one(first: int, last: int, replacement: bool) -> None:
+    minibatches = Minibatches(rows=62, batch=5, chains=3, seed=1, replacement=replacement)
+    together = batches_between(minibatches, first, last)
+    assert torch.equal(together.transpose(0, 1), taken(minibatches, last - first, first))

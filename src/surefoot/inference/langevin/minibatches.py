@@ -13,7 +13,7 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.inference.langevin.streams import Purpose, stream
 
-__all__ = ["Minibatches", "each_batch"]
+__all__ = ["Minibatches", "batches_between", "each_batch"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,19 @@ def each_batch(minibatches: Minibatches, first: int = 0, device: str = "cpu") ->
         for number in range(place, minibatches.per_epoch):
             yield order[:, number * minibatches.batch : (number + 1) * minibatches.batch]
         epoch, place = epoch + 1, 0
+
+
+def batches_between(minibatches: Minibatches, first: int, last: int) -> Int[Tensor, "chains steps batch"]:
+    """The batches of steps `first` … `last` − 1 together.
+
+    >>> given = Minibatches(rows=9, batch=2, chains=3, seed=0)
+    >>> batches_between(given, 3, 8).shape, torch.equal(batches_between(given, 3, 4)[:, 0], next(each_batch(given, 3)))
+    (torch.Size([3, 5, 2]), True)
+    """
+    per_epoch, shape = minibatches.per_epoch, (minibatches.chains, minibatches.per_epoch, minibatches.batch)
+    begun = first // per_epoch
+    epochs = [_order(minibatches, epoch).reshape(shape) for epoch in range(begun, (last - 1) // per_epoch + 1)]
+    return torch.cat(epochs, dim=1)[:, first - begun * per_epoch : last - begun * per_epoch]
 
 
 def _order(minibatches: Minibatches, epoch: int) -> Int[Tensor, "chains used"]:

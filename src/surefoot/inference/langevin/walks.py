@@ -7,7 +7,6 @@ in distribution and not in numbers. Which of them a run takes follows from its t
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -15,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefoot.inference.langevin.gradients import Gradients
-from surefoot.inference.langevin.minibatches import Minibatches, each_batch
+from surefoot.inference.langevin.minibatches import Minibatches, batches_between
 from surefoot.inference.langevin.motion import Motion, adapt, advance
 from surefoot.inference.langevin.settings import Sghmc
 from surefoot.inference.langevin.streams import Purpose, key_of, stream
@@ -100,7 +99,7 @@ class AtOnce:
     ) -> Iterator[tuple[int, Heat]]:
         pacing, decay = self.settings.pacing, self.settings.decay
         key, size = key_of(self.seed, Purpose.NOISE), motion.position.shape[1]
-        rows = torch.stack(list(islice(each_batch(self.batches, first), last - first)), dim=1)
+        rows = batches_between(self.batches, first, last)
         wide = math.sqrt(2 * (1 - decay))
         paces = [(pace.step, pace.noise * wide) for pace in map(pacing.at, range(first, last))]
         moves = torch.tensor(paces, dtype=motion.position.dtype)
