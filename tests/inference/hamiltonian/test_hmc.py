@@ -5,6 +5,7 @@ draw too, whatever the step, so thousands of short chains give an exact test wit
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -197,6 +198,19 @@ def test_one_gradient_a_step_and_one_density_a_trajectory() -> None:
     told = {finding.name: finding.value for finding in chains.diagnostics if finding.slice == "all"}
     assert told["gradients"] == 4 * target.calls
     assert told["leapfrogs"] == pytest.approx(float(leapfrogs.mean()))
+
+
+def test_burn_in_has_its_metropolis_test() -> None:
+    """A density for every trajectory of burn-in too, and more draws are the draws after a shorter burn-in."""
+    target, start = standard_normal(3), numbers(4, 3)
+    burnt = hmc(target, start, 0, replace(fixed(1.4, chains=4, draws=10), burn_in=20), seen=NOBODY)
+    assert target.evaluations == 20 + 10 + 1
+    whole = hmc(standard_normal(3), start, 0, fixed(1.4, chains=4, draws=30), seen=NOBODY)
+    rejected = ~whole.statistics()["accepted"][:20].bool()
+    assert rejected.any()
+    assert torch.equal(
+        in_chains(burnt.as_draws().parameters["u"], 4), in_chains(whole.as_draws().parameters["u"], 4)[20:]
+    )
 
 
 def test_statistics_are_of_the_draws_they_stand_beside() -> None:
