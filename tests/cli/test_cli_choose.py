@@ -73,6 +73,9 @@ def test_the_judge_is_the_same_whatever_the_candidates(call: Call, tmp_path: Pat
         (["--seeds", "0,0"], "give different ones"),
         (["--held-out", "1.5"], "held_out is 1.5; expected"),
         (["--target", "lable"], "label"),
+        (["--features", "a,label"], "both a feature and the target"),
+        (["--epochs", "5"], "give --rates as well"),
+        (["--precisions", "0.123456,0.12345601"], "differ in six digits"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(call: Call, tmp_path: Path, words: list[str], match: str) -> None:

@@ -104,7 +104,10 @@ def choose(
     ] = None,
     confidence: ConfidenceOption = 0.95,
     split_seed: Annotated[
-        int, typer.Option("--split-seed", help="The seed by which judge rows are drawn, where no split says.")
+        int,
+        typer.Option(
+            "--split-seed", min=0, max=2**31, help="The seed by which judge rows are drawn, where no split says."
+        ),
     ] = 0,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Worker processes; by default one per core.")
@@ -123,6 +126,10 @@ def choose(
     from surefoot.study.choice.ask import asked_of_data, asked_of_study
     from surefoot.study.choice.run import choose as answer
 
+    if epochs is not None and rates is None and data.suffix.lower() not in (".yaml", ".yml"):
+        raise InputError(
+            "--epochs is of AdamW, and without --rates candidates are trained by L-BFGS; give --rates as well."
+        )
     told: dict[str, Any] = {
         "widths": _numbers("--widths", widths, int),
         "depths": _numbers("--depths", depths, int),

@@ -13,8 +13,9 @@ from surefoot.density.objective import Posterior
 from surefoot.density.priors import Gaussian
 from surefoot.density.regression import GaussianNoise
 from surefoot.errors import InputError
-from surefoot.inference.langevin import dynamics, walks
+from surefoot.inference.langevin import dynamics, streams, walks
 from surefoot.inference.langevin.dynamics import sghmc, sgld
+from surefoot.inference.langevin.minibatches import Minibatches, each_batch
 from surefoot.inference.langevin.motion import RmsProp
 from surefoot.inference.langevin.schedules import Constant, Cyclical
 from surefoot.inference.langevin.settings import Sghmc, Sgld
@@ -187,6 +188,39 @@ def test_a_regressions_posterior_is_sampled_with_its_variances(decay: float) -> 
     curvature = 1 / exact.diagonal().mean()
     widened = kinetic / (1 - pacing.step**2 * curvature / (2 * (1 + decay)))
     assert abs(ratio.mean() / widened - 1) < 0.05
+    # Gradient noise adds h² V / (2 (1 − γ)), which is below a hundredth here.
+    assert abs(kinetic - 1) < 0.02
+
+
+def test_a_run_is_its_steps_one_by_one_with_their_own_paces() -> None:
+    """Cyclical, noise off and on, over two blocks: against steps asked for one at a time."""
+    target = target_of(posterior_of((3, 6, 4)), rows_of(40, 3, 4), torch.float32)
+    pacing = Cyclical(step=0.05, cycle=180, cycles=2, samples=2, burn_in=10)
+    drawn = values(target, Sghmc(pacing, 0.8, batch=7), seed=5)
+    start, seed, wide = positions(target, 2), 5, math.sqrt(2 * (1 - 0.8))
+    u, m = start.clone(), torch.empty_like(start)
+    m.normal_(generator=streams.stream(seed, streams.Purpose.MOMENTUM, 0))
+    batches = each_batch(Minibatches(40, 7, 2, seed))
+    kept: list[Tensor] = []
+    for step in range(pacing.steps):
+        pace = pacing.at(step)
+        paces = torch.tensor([[pace.step, pace.noise * wide]])
+        index = next(batches)[:, None]
+        target.langevin(u, m, index, paces, 0.8, streams.key_of(seed, streams.Purpose.NOISE), step)
+        if pacing.keeps(step):
+            kept.append(torch.cat([t.flatten(1) for _, t in sorted(target.parameters(u).items())], dim=1))
+    assert torch.equal(drawn, torch.cat(kept))
+    assert {pacing.at(step).noise for step in range(pacing.steps)} == {0.0, 1.0}
+
+
+def test_noise_does_not_come_again_after_four_billion_steps() -> None:
+    target = target_of(posterior_of((3, 6, 4)), rows_of(40, 3, 4), torch.float32)
+    drawn: list[Tensor] = []
+    for first in (5, 5 + 2**32):
+        u, m = torch.zeros(1, target.size), torch.zeros(1, target.size)
+        target.langevin(u, m, torch.zeros(1, 1, 4, dtype=torch.int64), torch.tensor([[0.0, 1.0]]), 0.0, KEY, first)
+        drawn.append(m)
+    assert not (drawn[0] == drawn[1]).any()
 
 
 def test_a_chain_that_leaves_the_numbers_is_named_with_its_step() -> None:

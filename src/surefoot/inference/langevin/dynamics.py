@@ -141,7 +141,7 @@ def _sample(
         check_room(target, begun, settings.pacing.draws)
     gradients = make_gradients(target, len(begun), settings.batch, seed, settings.replacement)
     walk = make_walk(target, gradients, settings, seed)
-    run = "" if folder is None else identity(name, settings, begun, seed, seen)
+    run = "" if folder is None else identity(name, settings, begun, seed, seen, type(walk).__name__)
     writer = ChainWriter(folder, run, chains=len(begun))
     motion, course = _begin(begun, seed, settings), _Course(0, torch.zeros(2, dtype=torch.float64))
     density = None if folder is None else fingerprint(target, begun)

@@ -36,8 +36,9 @@ def steps_code(plan: Plan, whole: Plan) -> str:
     def one(index: str, _: list[str]) -> list[str]:
         _gather(code, plan, whole, index)
         gradient(code, plan)
-        number = code.let(f"trunc i64 {code.let(f'add nsw i64 %first, {index}')} to i32")
-        moment = code.spread_integer(number)
+        number = code.let(f"add nsw i64 %first, {index}")
+        moment = code.spread_integer(code.let(f"trunc i64 {number} to i32"))
+        later = code.spread_integer(code.let(f"trunc i64 {code.let(f'lshr i64 {number}, 32')} to i32"))
         pace = Spot("%paces").along(index, 2)
         step, noise = code.spread(pace), code.spread(pace + 1)
         prior = code.vector_of(-plan.sizes.prior)
@@ -46,7 +47,7 @@ def steps_code(plan: Plan, whole: Plan) -> str:
             narrow = f"<{plan.lanes} x i32>"
             start = code.let(f"mul i32 {code.let(f'trunc i64 {turn} to i32')}, {plan.lanes}")
             counter = code.let(f"add {narrow} {code.spread_integer(start)}, {lanes}")
-            words = philox(code, [counter, moment, chain, "zeroinitializer"], keys)
+            words = philox(code, [counter, moment, chain, later], keys)
             position_sum, virial, kinetic = sums
             for part, draw in enumerate(normals(code, words)[:count]):
                 at, momentum, slope, there = (

@@ -40,6 +40,11 @@ def asked_of_data(
 
     Raises `InputError` for what cannot be read, rows without classes and values that candidates refuse.
     """
+    if columns.features is not None and columns.target in columns.features:
+        raise InputError(
+            f"The column {columns.target} is both a feature and the target, which every candidate would then read off; "
+            "leave it out of the features."
+        )
     reading = columns.read(data, coded=not data.is_dir())
     _refuse_numbers(reading, data)
     candidates = candidates_of({**USUAL, **told})

@@ -106,9 +106,13 @@ class Candidates(Part):
         ['linear-p1', '4-p1', '8-p1']
         """
         found: dict[str, Candidate] = {}
-        for network, precision, rate in product(self._networks(), sorted(self.precisions), self._rates()):
+        for network, precision, rate in product(self._networks(), sorted(set(self.precisions)), self._rates()):
             end = "" if rate is None else f"-r{rate:g}"
             name = f"{_network_name(network)}-p{precision:g}{end}".replace("+", "")
+            if name in found:
+                raise InputError(
+                    f"two candidates are called {name}; give precisions and rates that differ in six digits"
+                )
             found[name] = Candidate(name, network, float(precision), rate)
         for name, each in self.named.items():
             if name in found:
@@ -124,7 +128,7 @@ class Candidates(Part):
         return {"optimiser": "adamw", "epochs": self.epochs, "batch": self.batch, "rate": candidate.rate}
 
     def _rates(self) -> list[float | None]:
-        return [None] if not self.rates else [*sorted(self.rates)]
+        return [None] if not self.rates else [*sorted(set(self.rates))]
 
     def _networks(self) -> Iterator[Mapping[str, Any]]:
         if not self.widths and any(self.depths):  # named candidates alone

@@ -19,6 +19,7 @@ from surefoot.density.objective import Posterior
 from surefoot.density.priors import Gaussian
 from surefoot.errors import InputError
 from surefoot.evidence.criteria import Criteria, CriteriaSettings, criteria_of
+from surefoot.evidence.parts import part_rows
 from surefoot.files import read_json, write_json, write_tensors
 from surefoot.findings.finding import finding_to_json
 from surefoot.inference.ascend import ascend
@@ -49,20 +50,19 @@ def try_candidate(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path
 
     Where the criteria are refused, or training missed a mode, the reason stands in their place and the model stays.
 
-    Numbers are standardised over the rows learned from, so that one precision means the same whatever their units; the
-    model that is left has this folded into its first layer. Images stay as they are.
+    Numbers are standardised over the rows that criteria condition on, so that one precision means the same whatever
+    their units and nothing of what is held out is in it; the model that is left has this folded into its first layer.
+    Images stay as they are.
     """
-    rows = learned(spec, inputs)
-    scale = _scale_of(rows, spec["network"])
+    rows, seed, asked = learned(spec, inputs), int(spec["seed"]), spec["criteria"]
+    settings = CriteriaSettings(share=1 - asked["held_out"], structure=asked["structure"], draws=asked["draws"])
+    scale = _scale_of(_known(rows, settings.share, seed), spec["network"])
     rows = rows if scale is None else rows.with_inputs((rows.inputs[:] - scale.centre) / scale.spread)
-    seed = int(spec["seed"])
     named = sized(spec["network"], tuple(rows.inputs[:1].shape[1:]), len(rows.classes))
     network = network_from_spec(named, seed)
     posterior = Posterior(network, categorical, Gaussian(spec["precision"]))
     climb = Ascend(**spec["climb"])
     start = parameters_of(network)
-    asked = spec["criteria"]
-    settings = CriteriaSettings(share=1 - asked["held_out"], structure=asked["structure"], draws=asked["draws"])
     told: dict[str, Any] = {"parameters": sum(each.numel() for each in start.values()), "rows": len(rows)}
     try:
         found = criteria_of(posterior, rows, start, seed, climb, settings, progress)
@@ -166,12 +166,20 @@ class Scale(NamedTuple):
     spread: Tensor
 
 
+def _known(rows: Rows, share: float, seed: int) -> Rows:
+    """The rows that `criteria_of` conditions on; all of them where they cannot be parted, which it then says."""
+    try:
+        return part_rows(rows, share, seed).known
+    except InputError:
+        return rows
+
+
 def _scale_of(rows: Rows, network: Mapping[str, Any]) -> Scale | None:
     inputs = rows.inputs[:]
     if inputs.ndim != 2 or not ("mlp" in network or "linear" in network):
         return None
     spread, centre = torch.std_mean(inputs.double(), dim=0)
-    return Scale(centre.float(), torch.where(spread > 1e-6 * centre.abs().clamp_min(1e-6), spread, 1.0).float())
+    return Scale(centre.float(), torch.where(spread > 1e-7 * centre.abs(), spread, 1.0).float())
 
 
 def first_layer(network: Network) -> str:
