@@ -8,11 +8,8 @@ import pytest
 import torch
 from scipy import stats
 
-from surefoot.evidence.parts import part_rows
 from surefoot.files import write_json, write_tensors
-from surefoot.rows.rows import make_rows
 from surefoot.study.choice.candidates import CRITERIA
-from surefoot.study.work.candidate import _known, _scale_of  # pyright: ignore[reportPrivateUsage]
 from surefoot.study.work.ranking import HELD_OUT, LOSSES, rank_folders
 
 ROWS = 60
@@ -149,19 +146,3 @@ def test_chances_are_findings_that_sum_to_one(tmp_path: Path) -> None:
         assert sum(chances) == pytest.approx(1)
         assert max(chances) >= found["picks"][criterion]["sure"]
     assert set(LOSSES) < set(CRITERIA)
-
-
-def test_what_is_held_out_has_no_part_in_the_scale() -> None:
-    """Inputs of held-out rows thrown far away leave every centre and spread as they were."""
-    generator = torch.Generator().manual_seed(0)
-    inputs, labels = torch.randn(60, 3, generator=generator), torch.arange(60) % 2
-    rows = make_rows(inputs, labels)
-    known, later = part_rows(rows, 0.8, seed=4)
-    thrown = inputs.clone()
-    thrown[[int(name.rpartition(":")[2]) for name in later.ids]] *= 1000.0
-    before, after = (_scale_of(_known(make_rows(each, labels), 0.8, 4), {"mlp": {}}) for each in (inputs, thrown))
-    assert before is not None
-    assert after is not None
-    assert torch.equal(before.centre, after.centre)
-    assert torch.equal(before.spread, after.spread)
-    torch.testing.assert_close(before.spread, known.inputs[:].std(dim=0))

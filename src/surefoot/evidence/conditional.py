@@ -21,7 +21,7 @@ number.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float64
@@ -242,16 +242,7 @@ def drawn_findings(
         subject=subject,
         source=source,
     )
-    effective = Finding(
-        name="effective_draws",
-        value=drawn.effective,
-        interval=None,
-        count=drawn.rows,
-        clusters=clusters,
-        unit="draws",
-        slice="all",
-        direction="none",
-        subject=subject,
-        source=source,
+    effective = replace(
+        value, name="effective_draws", value=drawn.effective, interval=None, unit="draws", direction="none"
     )
     return (value, effective) if doubt is None else (with_note(value, doubt), with_note(effective, doubt))

@@ -4,7 +4,9 @@ Source: Rasmussen & Williams (2006), §4.2.4; for symmetry by averaging over a g
 "Argumentwise invariant kernels for the approximation of invariant functions".
 """
 
+import operator
 from dataclasses import dataclass, field
+from functools import reduce
 
 import torch
 from jaxtyping import Float64
@@ -54,16 +56,10 @@ class Sum:
     def matrix(
         self, left: Float64[Tensor, "rows d"], right: Float64[Tensor, "others d"]
     ) -> Float64[Tensor, "rows others"]:
-        total = self.parts[0].matrix(left, right)
-        for part in self.parts[1:]:
-            total = total + part.matrix(left, right)
-        return total
+        return reduce(operator.add, (part.matrix(left, right) for part in self.parts))
 
     def diagonal(self, rows: Float64[Tensor, "rows d"]) -> Float64[Tensor, "rows"]:
-        total = self.parts[0].diagonal(rows)
-        for part in self.parts[1:]:
-            total = total + part.diagonal(rows)
-        return total
+        return reduce(operator.add, (part.diagonal(rows) for part in self.parts))
 
 
 @dataclass(frozen=True)
@@ -78,16 +74,10 @@ class Product:
     def matrix(
         self, left: Float64[Tensor, "rows d"], right: Float64[Tensor, "others d"]
     ) -> Float64[Tensor, "rows others"]:
-        product = self.parts[0].matrix(left, right)
-        for part in self.parts[1:]:
-            product = product * part.matrix(left, right)
-        return product
+        return reduce(operator.mul, (part.matrix(left, right) for part in self.parts))
 
     def diagonal(self, rows: Float64[Tensor, "rows d"]) -> Float64[Tensor, "rows"]:
-        product = self.parts[0].diagonal(rows)
-        for part in self.parts[1:]:
-            product = product * part.diagonal(rows)
-        return product
+        return reduce(operator.mul, (part.diagonal(rows) for part in self.parts))
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ class SmallTarget:
 
     @contextmanager
     def _work(self) -> Generator[Float[Tensor, "_"]]:
-        """The code's own numbers, kept from call to call: new pages would cost a wide network's gradient a tenth."""
+        """The code's own numbers, kept from call to call: new pages of memory would cost time each."""
         try:
             work = self._idle.pop()
         except IndexError:

@@ -19,6 +19,7 @@ from surefoot.density.objective import Posterior
 from surefoot.density.priors import Gaussian
 from surefoot.errors import InputError
 from surefoot.evidence.criteria import Criteria, CriteriaSettings, criteria_of
+from surefoot.evidence.doubts import FAR, NEAR
 from surefoot.evidence.parts import part_rows
 from surefoot.files import read_json, write_json, write_tensors
 from surefoot.findings.finding import finding_to_json
@@ -37,10 +38,6 @@ from surefoot.study.work.ranking import HELD_OUT, rank_folders
 
 __all__ = ["judge_candidates", "rank_candidates", "sized", "take_candidate", "told_of", "try_candidate"]
 
-FAR = 1.0
-"""Posterior standard deviations from a mode (`Expansion.offset`) beyond which an expansion is of another point."""
-NEAR = 0.1
-"""The same, beyond which it is noted."""
 BATCH = 512
 ROUGH = "the expansions are of other points than modes, or too rough here"
 
