@@ -4,6 +4,7 @@
     python studies/evidence_grid.py --quick       few small networks on few rows, in seconds: does it all run?
     python studies/evidence_grid.py --finished    only tells what is finished
     python studies/evidence_grid.py --publish     also writes the page: its tables, data and picture
+    python studies/evidence_grid.py --told        writes the page again from the published cells, training nothing
 
 A killed run goes on where it was; all of it takes about ten minutes of one core. Cells do not know the version of the
 code: after a change to it, delete the folder.
@@ -30,7 +31,7 @@ blog posts. They have CIFAR-10 and -100.
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ from surefoot.networks.network import Network, Parameters, forward, parameters_o
 from surefoot.rows.rows import Rows, make_rows
 
 ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "docs" / "data" / "evidence-grid.json"
 CLASSES, SHARE, HALF = 10, 0.8, 0.5
 TUNING = 2
 """Rounds of climbing and setting the precision by evidence, from λ = 1."""
@@ -263,6 +265,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few small networks on few rows; seconds")
     parser.add_argument("--seeds", type=int, help="data seeds (2; with --quick 1)")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "evidence_grid", help="where cells are kept")
+    parser.add_argument(
+        "--told", action="store_true", help="write tables, data and picture again from the cells of the published data"
+    )
     parser.add_argument("--finished", action="store_true", help="compute nothing; tell what is finished")
     parser.add_argument(
         "--publish", action="store_true", help="write docs/evidence-grid.md's tables, its data and picture"
@@ -271,16 +276,24 @@ def main() -> None:
     if chosen.quick and chosen.publish:
         parser.error("--quick says nothing that should be published; leave out one of the two")
     torch.set_num_threads(1)
+    if chosen.told:
+        record = read_json(DATA)
+        publish({**record, **summarise(record["cells"], record["settings"]["precisions"])})
+        return
     settings = QUICK if chosen.quick else Settings()
     seeds = chosen.seeds or (1 if chosen.quick else 2)
     found = study(settings, seeds, chosen.folder, finished=chosen.finished)
     record = {"settings": asdict(settings), "seeds": seeds, "cells": found, **summarise(found, settings.precisions)}
     print("\n\n".join(tables(record)))
     if chosen.publish:
-        page = ROOT / "docs" / "evidence-grid.md"
-        write_json(ROOT / "docs" / "data" / "evidence-grid.json", record)
-        write_text(ROOT / "docs" / "images" / "evidence-grid.svg", picture(record))
-        write_text(page, with_tables(page.read_text(encoding="utf-8"), record))
+        publish(record)
+
+
+def publish(record: Mapping[str, Any]) -> None:
+    page = ROOT / "docs" / "evidence-grid.md"
+    write_json(DATA, record)
+    write_text(ROOT / "docs" / "images" / "evidence-grid.svg", picture(record))
+    write_text(page, with_tables(page.read_text(encoding="utf-8"), record))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from surefoot.errors import InputError
 from surefoot.findings.finding import Finding, finding_from_json, finding_to_json
-from surefoot.findings.ranks import rank_correlation
+from surefoot.findings.ranks import rank_correlation, rank_correlation_difference
 
 __all__ = ["picture", "summarise", "tables", "with_tables"]
 
@@ -36,6 +36,16 @@ TARGETS = {
     "judge_scaled_likelihood": "log likelihood, average at t",
     "judge_bma_likelihood": "log likelihood, average",
 }
+COMPARED = (
+    ("map", "evidence"), ("map", "conditional"), ("map", "drawn"), ("map", "bma"), ("evidence", "conditional"),
+    ("map_rest", "evidence"), ("map_rest", "drawn_scaled"), ("map_rest", "bma_scaled"), ("drawn_scaled", "bma_scaled"),
+)  # fmt: skip
+"""Which criteria are compared: those of all held-out rows, then those of the half that did not choose t."""
+SEEN = (
+    ("MLP", "judge_accuracy"), ("CNN", "judge_accuracy"), ("both", "judge_accuracy"), ("both", "judge_likelihood"),
+    ("both", "judge_scaled_accuracy"), ("both", "judge_scaled_likelihood"),
+)  # fmt: skip
+"""For which networks, and by which target."""
 GROUPS = {"MLP": ("MLP",), "CNN": ("CNN",), "both": ("MLP", "CNN")}
 FAR, GUESSING = 0.1, 0.2
 """An offset from which an expansion is of another point than a mode; an accuracy below which a network says nothing."""
@@ -61,8 +71,15 @@ def summarise(cells: Sequence[Record], precisions: Sequence[float]) -> dict[str,
                         "group": name, "level": level, "criterion": criterion, "target": target,
                         "finding": None if told is None else finding_to_json(told),
                     })  # fmt: skip
+    differences = [
+        {"first": first, "second": second, "group": group, "target": target,
+         "finding": _difference(found, [key for key in every if key[0] in GROUPS[group]], first, second, target)}
+        for first, second in COMPARED
+        for group, target in SEEN
+    ]  # fmt: skip
     return {
         "correlations": correlations,
+        "differences": differences,
         "within": {criterion: _within(found, criterion) for criterion in CRITERIA},
         "picks": [_pick(found, each, tuned) for each in CRITERIA for tuned in (False, True) if _keys(found, tuned)],
         "chosen_from": [_field(found, tuned) for tuned in (False, True) if _keys(found, tuned)],
@@ -97,10 +114,33 @@ def correlate(found: Mapping[Key, list[Record]], keys: Sequence[Key], criterion:
         return None
 
 
+def _difference(found: Mapping[Key, list[Record]], keys: Sequence[Key], first: str, second: str, target: str) -> Any:
+    """Of two criteria's correlations with a target on the same candidates; None where nothing can be ordered."""
+    if len(keys) < 2:
+        return None
+    try:
+        return finding_to_json(
+            rank_correlation_difference(
+                *(_values(found, keys, name) for name in (first, second, target)),
+                subject=f"{first} − {second}",
+                source="judge",
+            )
+        )
+    except InputError:
+        return None
+
+
 def tables(record: Mapping[str, Any]) -> list[str]:
     """The blocks of the page, in order."""
-    return [_overall(record), _by_precision(record), _within_table(record), _picks(record), _draws_table(record),
-            _structure_table(record)]  # fmt: skip
+    return [
+        _overall(record),
+        _differences(record),
+        _by_precision(record),
+        _within_table(record),
+        _picks(record),
+        _draws_table(record),
+        _structure_table(record),
+    ]
 
 
 def with_tables(page: str, record: Mapping[str, Any]) -> str:
@@ -313,6 +353,19 @@ def _overall(record: Mapping[str, Any]) -> str:
         for criterion, name in CRITERIA.items()
     ]
     return _table(["networks", "criterion", *TARGETS.values()], lines)
+
+
+def _differences(record: Mapping[str, Any]) -> str:
+    found = {
+        (each["first"], each["second"], each["group"], each["target"]): each["finding"]
+        for each in record["differences"]
+    }
+    lines = [
+        [f"{CRITERIA[first]} − {CRITERIA[second]}", *(_told(found[first, second, *seen]) for seen in SEEN)]
+        for first, second in COMPARED
+    ]
+    heads = [f"{TARGETS[target]}: {group}" for group, target in SEEN]
+    return _table(["ρ of the first − ρ of the second", *heads], lines)
 
 
 def _by_precision(record: Mapping[str, Any]) -> str:

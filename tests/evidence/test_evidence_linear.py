@@ -46,6 +46,22 @@ def test_the_evidence_is_that_of_the_dense_normal(rows: int, features: int) -> N
     assert linear_evidence(*given) == pytest.approx(dense(*given), rel=1e-11)
 
 
+@pytest.mark.parametrize(("rows", "features"), [(30, 4), (7, 25)])
+def test_floats_of_fewer_digits_give_what_the_same_numbers_in_float64_give(rows: int, features: int) -> None:
+    x, y, model = problem(rows, features)
+    assert model.prior_mean is not None
+    few = LinearModel(model.noise_variance, model.prior_variance.float(), model.prior_mean.float())
+    many = LinearModel(model.noise_variance, few.prior_variance.double(), few.prior_mean)
+    assert few.prior_variance.dtype == torch.float64
+    orders, x, y = orders_of(rows, 3, seed=0), x.float(), y.float()
+    for given in ((x, y), (x.double(), y), (x, y.double())):
+        assert linear_evidence(*given, few) == linear_evidence(x.double(), y.double(), many)
+        assert torch.equal(linear_prefixes(*given, few, orders).terms, linear_prefixes(*given, many, orders).terms)
+        posterior = linear_posterior(*given, few)
+        assert torch.equal(posterior.mean, linear_posterior(x.double(), y.double(), many).mean)
+        assert torch.equal(predictive(posterior, x, few).variance, predictive(posterior, x.double(), many).variance)
+
+
 ROADS = [(90, 5, "block"), (70, 17, "block"), (16, 4, "block"), (20, 9, "covariance"), (9, 30, "covariance")]
 
 

@@ -46,6 +46,12 @@ def test_marginal_and_conditional_add_up_to_the_evidence_at_every_split() -> Non
     assert prefixes.conditional(9).abs().max() == 0
 
 
+def test_terms_of_fewer_digits_are_summed_in_float64() -> None:
+    terms = -torch.rand(2, 5000, generator=torch.Generator().manual_seed(0)) - 1000
+    assert torch.equal(Prefixes(terms).evidence, terms.double().sum(1))
+    assert not torch.equal(terms.sum(1).double(), terms.double().sum(1))
+
+
 def test_the_average_and_its_interval_are_those_of_scipy() -> None:
     prefixes = drawn(12, 30)
     mean, deviation = conditional_findings(prefixes, 20, subject="M", source="fit", confidence=0.9)

@@ -200,6 +200,46 @@ def test_the_published_correlations_are_scipys(pages: ModuleType, published: dic
             assert told["value"] == pytest.approx(math.fsum(own) / len(own), abs=1e-12)
 
 
+def test_the_published_differences_are_those_of_the_correlations(published: dict[str, Any]) -> None:
+    """Their value; and pairing counts: two criteria that are nearly one have far shorter intervals than two that were
+    independent would have, and none has a much longer one."""
+    of = {
+        (each["group"], each["criterion"], each["target"]): each["finding"]
+        for each in published["correlations"]
+        if each["level"] == "all"
+    }
+    shorter: dict[tuple[str, str], list[float]] = {}
+    for each in published["differences"]:
+        one, other = (of[each["group"], each[side], each["target"]] for side in ("first", "second"))
+        assert each["finding"]["value"] == pytest.approx(one["value"] - other["value"], abs=1e-12)
+        low, high = (each["finding"]["interval"][end] for end in ("low", "high"))
+        assert low < each["finding"]["value"] < high
+        apart = math.hypot(*(side["interval"]["high"] - side["interval"]["low"] for side in (one, other)))
+        shorter.setdefault((each["first"], each["second"]), []).append((high - low) / apart)
+    assert sum(map(len, shorter.values())) == 54
+    assert max(shorter["drawn_scaled", "bma_scaled"]) < 0.5
+    assert max(map(max, shorter.values())) < 1.5
+
+
+def test_the_page_is_told_again_from_its_cells(
+    script: ModuleType, published: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is trained, and nothing changes."""
+    for name in ("docs/data", "docs/images"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "docs/data/evidence-grid.json").write_text(json.dumps(published), encoding="utf-8")
+    page = (ROOT / "docs/evidence-grid.md").read_text(encoding="utf-8")
+    (tmp_path / "docs/evidence-grid.md").write_text(page.replace("0.40 [", "9.99 ["), encoding="utf-8")
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    monkeypatch.setattr(script, "DATA", tmp_path / "docs/data/evidence-grid.json")
+    monkeypatch.setattr(script, "run", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(sys, "argv", ["evidence_grid.py", "--told"])
+    script.main()
+    told = (tmp_path / "docs/evidence-grid.md").read_text(encoding="utf-8").split("## Honest reading")[0]
+    assert told == page.split("## Honest reading")[0]
+    assert json.loads((tmp_path / "docs/data/evidence-grid.json").read_text(encoding="utf-8")) == published
+
+
 def test_the_reading_has_no_interval_that_is_in_no_table() -> None:
     told, reading = (ROOT / "docs/evidence-grid.md").read_text(encoding="utf-8").split("## Honest reading")
     intervals = re.findall(r"−?[\d.]+ \[−?[\d.]+, −?[\d.]+\]", " ".join(reading.split()))

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from surefoot.errors import InputError
@@ -52,15 +52,16 @@ KEPT_NUMBERS = 4_000_000  # of one batch of orders
 class LinearModel:
     """noise_variance: σ². prior_variance: τ², one for each feature. prior_mean: μ; zero when absent.
 
-    A constant is a feature like any other. Raises `InputError` for variances that are not positive and finite.
+    A constant is a feature like any other. Tensors of floats become float64, here and in every function of this module.
+    Raises `InputError` for variances that are not positive and finite.
 
     >>> LinearModel(0.01, torch.ones(6, dtype=torch.float64)).features
     6
     """
 
     noise_variance: float
-    prior_variance: Float64[Tensor, "features"]
-    prior_mean: Float64[Tensor, "means"] | None = None
+    prior_variance: Float[Tensor, "features"]
+    prior_mean: Float[Tensor, "means"] | None = None
 
     def __post_init__(self) -> None:
         if not (self.noise_variance > 0 and math.isfinite(self.noise_variance)):
@@ -75,6 +76,8 @@ class LinearModel:
                 f"prior_mean has {len(self.prior_mean)} entries and prior_variance {self.features}; give one of each "
                 "for every feature."
             )
+        object.__setattr__(self, "prior_variance", self.prior_variance.double())
+        object.__setattr__(self, "prior_mean", None if self.prior_mean is None else self.prior_mean.double())
 
     @property
     def features(self) -> int:
@@ -100,7 +103,7 @@ class Predictive(NamedTuple):
 
 
 def linear_evidence(
-    features: Float64[Tensor, "rows features"], targets: Float64[Tensor, "targets"], model: LinearModel
+    features: Float[Tensor, "rows features"], targets: Float[Tensor, "targets"], model: LinearModel
 ) -> float:
     """log p(y), in nats, by one orthogonal triangle of the smaller of rows and features.
 
@@ -120,7 +123,7 @@ def linear_evidence(
 
 
 def linear_posterior(
-    features: Float64[Tensor, "rows features"], targets: Float64[Tensor, "targets"], model: LinearModel
+    features: Float[Tensor, "rows features"], targets: Float[Tensor, "targets"], model: LinearModel
 ) -> LinearPosterior:
     """p(w | y). Raises what `linear_evidence` raises; no rows give the prior.
 
@@ -138,9 +141,7 @@ def linear_posterior(
     return LinearPosterior(mean, solved[:, 1:])
 
 
-def predictive(
-    posterior: LinearPosterior, features: Float64[Tensor, "rows features"], model: LinearModel
-) -> Predictive:
+def predictive(posterior: LinearPosterior, features: Float[Tensor, "rows features"], model: LinearModel) -> Predictive:
     """p(y* | y) of each new row.
 
     >>> one = torch.ones(1, 1, dtype=torch.float64)
@@ -149,12 +150,13 @@ def predictive(
     1.5
     """
     _check_width(features, model)
+    features = features.double()
     return Predictive(features @ posterior.mean, (features @ posterior.factor).square().sum(1) + model.noise_variance)
 
 
 def linear_prefixes(
-    features: Float64[Tensor, "rows features"],
-    targets: Float64[Tensor, "targets"],
+    features: Float[Tensor, "rows features"],
+    targets: Float[Tensor, "targets"],
     model: LinearModel,
     orders: Int64[Tensor, "orders places"],
 ) -> Prefixes:
@@ -280,10 +282,11 @@ def _triangle(
 
 
 def _standard(
-    features: Float64[Tensor, "rows features"], targets: Float64[Tensor, "targets"], model: LinearModel
+    features: Float[Tensor, "rows features"], targets: Float[Tensor, "targets"], model: LinearModel
 ) -> tuple[Float64[Tensor, "rows features"], Float64[Tensor, "rows"]]:
     """G and r: features and residuals in units of the prior's and the noise's standard deviations."""
     _check_width(features, model)
+    features, targets = features.double(), targets.double()
     if len(targets) != len(features):
         raise InputError(f"{len(features)} rows of features came with {len(targets)} targets; give one of each a row.")
     noise = math.sqrt(model.noise_variance)
@@ -294,7 +297,7 @@ def _standard(
     return scaled, residuals
 
 
-def _check_width(features: Float64[Tensor, "rows features"], model: LinearModel) -> None:
+def _check_width(features: Float[Tensor, "rows features"], model: LinearModel) -> None:
     if features.shape[1] != model.features:
         raise InputError(
             f"Rows have {features.shape[1]} features and the model has a prior for {model.features}; give one prior "

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from surefoot.errors import InputError
@@ -40,7 +40,8 @@ METHOD = "Student's t over orders of the rows; the data are fixed"
 
 @dataclass(frozen=True)
 class Prefixes:
-    """terms: log p(y_i | y_<i) of the row at position i of each order, in nats; y_<i are those before it.
+    """terms: log p(y_i | y_<i) of the row at position i of each order, in nats; y_<i are those before it. They
+    become float64, whatever floats are given.
 
     Raises `InputError` without an order or a row, and for a term that is not finite.
 
@@ -49,7 +50,7 @@ class Prefixes:
     ([-4.5, -4.5], [-1.5, -2.5])
     """
 
-    terms: Float64[Tensor, "orders rows"]
+    terms: Float[Tensor, "orders rows"]
 
     def __post_init__(self) -> None:
         orders, rows = self.terms.shape
@@ -60,6 +61,7 @@ class Prefixes:
                 "A log density of a row is not finite, so there is no evidence; check the rows and the model's "
                 "variances for values that are not finite or far out of scale."
             )
+        object.__setattr__(self, "terms", self.terms.double())
 
     @property
     def orders(self) -> int:

@@ -14,14 +14,17 @@ is as well, and would say that nothing is unknown; there the inner end is that o
 swap of two neighbours taken off and standard errors of Bonett & Wright (2000), for ρ, and of Fieller, Hartley & Pearson
 (1957), for τ. How often they cover is in tests/findings/test_ranks.py.
 
+**Two numbers against the same third** (does one order candidates better?) have the difference of their correlations,
+resampled together: candidates that are hard for one are mostly hard for the other, so that intervals of both may
+overlap where that of the difference is far from zero.
+
 Sources: Kendall (1945), Biometrika 33; Efron (1987), J. Am. Stat. Assoc. 82, eqs. 2.3 and 6.6; Bonett & Wright (2000),
 Psychometrika 65; Fieller, Hartley & Pearson (1957), Biometrika 44.
 """
 
 import math
 from dataclasses import replace
-from statistics import NormalDist
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Float64, Int
@@ -30,15 +33,29 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.findings.finding import Finding, Interval
 from surefoot.findings.intervals import check_confidence
-from surefoot.findings.quantiles import normal_quantile
+from surefoot.findings.rank_orders import (
+    Correlation,
+    accelerated_ends,
+    below_perfect,
+    order_correlations,
+    sign_orders,
+)
 from surefoot.findings.slices import with_note
 
-__all__ = ["Correlation", "chance_of_best", "rank_correlation", "resampled_means", "resampled_values"]
+__all__ = [
+    "Correlation",
+    "chance_of_best",
+    "rank_correlation",
+    "rank_correlation_difference",
+    "resampled_means",
+    "resampled_values",
+]
 
-Correlation: TypeAlias = Literal["spearman", "kendall"]
-
+METHOD = "BCa bootstrap of candidates, each with its seeds"
 FEWEST = 5
 """Candidates without which there is no interval."""
+PERFECT = 1 - 1e-12
+"""A correlation from which all candidates are in order."""
 TOGETHER = 256
 """Resamples of rows that are made at a time."""
 
@@ -68,43 +85,67 @@ def rank_correlation(
     >>> found.name, round(found.value, 4), found.interval.low < 0.8 < found.interval.high
     ('spearman_correlation', 0.8857, True)
     """
-    check_confidence(confidence)
-    if resamples < 100:
-        raise InputError(f"{resamples} resamples were asked for; give at least 100.")
     one, other = _columns(first), _columns(second)
     _check(one, other)
-    count, seeds = one.shape[0], max(one.shape[1], other.shape[1])
-    orders = _orders(one).expand(seeds, -1, -1), _orders(other).expand(seeds, -1, -1)
-    per_seed = _correlations(orders, torch.ones(1, count, dtype=torch.float64), kind)[:, 0]
-    value = per_seed.mean().item()
-    finding = Finding(
-        name=f"{kind}_correlation",
-        value=value,
-        interval=None,
-        count=count,
-        clusters=count,
-        unit="correlation",
-        slice="all",
-        direction="higher",
-        subject=subject,
-        source=source,
-        per_seed=tuple(per_seed.tolist()) if seeds > 1 else (),
-    )
-    if count < FEWEST:
-        return with_note(finding, f"{count} candidates are too few for an interval, which needs {FEWEST}")
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(count, (resamples, count), generator=generator)
-    times = torch.zeros(resamples, count, dtype=torch.float64).scatter_add_(
-        1, drawn, torch.ones_like(drawn, dtype=torch.float64)
-    )
-    resampled = _correlations(orders, times, kind).mean(dim=0)
-    left_out = _correlations(orders, 1 - torch.eye(count, dtype=torch.float64), kind).mean(dim=0)
-    low, high = _accelerated(value, resampled[resampled.isfinite()], left_out, confidence)
-    if value > 1 - 1e-12:
-        low = min(low, _below_perfect(count, kind, confidence))
-    elif value < -1 + 1e-12:
-        high = max(high, -_below_perfect(count, kind, confidence))
-    interval = Interval(low, high, confidence, "BCa bootstrap of candidates, each with its seeds")
+    of = _resampled(one, other, kind, _times(len(one), confidence, resamples, seed))
+    finding = _finding(f"{kind}_correlation", of.per_seed, len(one), subject, source)
+    if len(one) < FEWEST:
+        return _too_few(finding)
+    low, high = accelerated_ends(finding.value, of.again[of.again.isfinite()], of.left_out, confidence)
+    if finding.value > PERFECT:
+        low = min(low, below_perfect(len(one), kind, confidence))
+    elif finding.value < -PERFECT:
+        high = max(high, -below_perfect(len(one), kind, confidence))
+    return replace(finding, interval=Interval(low, high, confidence, METHOD))
+
+
+def rank_correlation_difference(
+    first: Float[Tensor, "candidates *seeds"],
+    second: Float[Tensor, "others *other_seeds"],
+    judge: Float[Tensor, "judged *judged_seeds"],
+    kind: Correlation = "spearman",
+    *,
+    subject: str,
+    source: str,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Finding:
+    """`…_correlation_difference`: of `first` with `judge`, minus that of `second`, on the same candidates.
+
+    Above zero, `first` orders candidates more as the judge does. Candidates are drawn once for both correlations, so
+    the interval is the shorter the more alike the two are. A correlation of ±1 (see the module) adds to it what a
+    perfect order leaves unknown, as if both errors were independent. The rest is as in `rank_correlation`, the errors
+    too.
+
+    Source: Efron (1987) for the ends; Zou & Donner (2008), Statistics in Medicine 27, for joining two.
+
+    >>> loss, evidence = torch.tensor([1.0, 2.0, 3.0, 5.0, 4.0, 6.0]), torch.tensor([2.0, 1.0, 4.0, 6.0, 3.0, 5.0])
+    >>> accuracy = torch.arange(6.0)
+    >>> found = rank_correlation_difference(loss, evidence, accuracy, subject="loss − evidence", source="judge")
+    >>> found.name, round(found.value, 4)
+    ('spearman_correlation_difference', 0.2857)
+    """
+    one, other, target = _columns(first), _columns(second), _columns(judge)
+    _check(one, target)
+    _check(other, target)
+    _check(one, other)
+    times = _times(len(one), confidence, resamples, seed)
+    own, rival = _resampled(one, target, kind, times), _resampled(other, target, kind, times)
+    apart = own.per_seed - rival.per_seed  # one of them may have a single seed for all
+    finding = _finding(f"{kind}_correlation_difference", apart, len(one), subject, source)
+    if len(one) < FEWEST:
+        return _too_few(finding)
+    again = own.again - rival.again
+    low, high = accelerated_ends(finding.value, again[again.isfinite()], own.left_out - rival.left_out, confidence)
+    unknown = 1 - below_perfect(len(one), kind, confidence)
+    below, above = finding.value - low, high - finding.value
+    mine, its = own.per_seed.mean().item(), rival.per_seed.mean().item()
+    if mine > PERFECT or its < -PERFECT:
+        below = math.hypot(below, unknown)
+    if mine < -PERFECT or its > PERFECT:
+        above = math.hypot(above, unknown)
+    interval = Interval(max(-2.0, finding.value - below), min(2.0, finding.value + above), confidence, METHOD)
     return replace(finding, interval=interval)
 
 
@@ -193,12 +234,60 @@ def resampled_values(
     return values.double() + errors.double() * noise
 
 
-Orders: TypeAlias = tuple[Float64[Tensor, "seeds n n"], Float64[Tensor, "seeds n n"]]
+class _Resampled(NamedTuple):
+    """The correlation of two numbers: by seed; under each resample, and without each candidate, mean over seeds."""
+
+    per_seed: Float64[Tensor, "seeds"]
+    again: Float64[Tensor, "resamples"]
+    left_out: Float64[Tensor, "n"]
+
+
+def _resampled(one: Tensor, other: Tensor, kind: Correlation, times: Tensor) -> _Resampled:
+    count, seeds = len(one), max(one.shape[1], other.shape[1])
+    orders = sign_orders(one).expand(seeds, -1, -1), sign_orders(other).expand(seeds, -1, -1)
+    return _Resampled(
+        order_correlations(orders, torch.ones(1, count, dtype=torch.float64), kind)[:, 0],
+        order_correlations(orders, times, kind).mean(dim=0),
+        order_correlations(orders, 1 - torch.eye(count, dtype=torch.float64), kind).mean(dim=0),
+    )
+
+
+def _times(count: int, confidence: float, resamples: int, seed: int) -> Float64[Tensor, "resamples n"]:
+    """How often each resample has each candidate."""
+    check_confidence(confidence)
+    if resamples < 100:
+        raise InputError(f"{resamples} resamples were asked for; give at least 100.")
+    drawn = torch.randint(count, (resamples, count), generator=torch.Generator().manual_seed(seed))
+    times = torch.zeros(resamples, count, dtype=torch.float64)
+    return times.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))
+
+
+def _finding(name: str, per_seed: Float64[Tensor, "seeds"], count: int, subject: str, source: str) -> Finding:
+    return Finding(
+        name=name,
+        value=per_seed.mean().item(),
+        interval=None,
+        count=count,
+        clusters=count,
+        unit="correlation",
+        slice="all",
+        direction="higher",
+        subject=subject,
+        source=source,
+        per_seed=tuple(per_seed.tolist()) if len(per_seed) > 1 else (),
+    )
+
+
+def _too_few(finding: Finding) -> Finding:
+    return with_note(finding, f"{finding.count} candidates are too few for an interval, which needs {FEWEST}")
 
 
 def _columns(values: Tensor) -> Float64[Tensor, "candidates seeds"]:
-    if values.ndim > 2:
-        raise InputError(f"Values have shape {list(values.shape)}; give [candidates] or [candidates, seeds].")
+    if values.ndim not in (1, 2) or not values.numel():
+        raise InputError(
+            f"Values have shape {list(values.shape)}; give [candidates] or [candidates, seeds], two candidates or more "
+            "and a seed or more."
+        )
     return values.double().reshape(len(values), -1)
 
 
@@ -217,60 +306,6 @@ def _check(one: Tensor, other: Tensor) -> None:
             raise InputError("A candidate's value is NaN and has no rank; leave the candidate out, and say so.")
         if bool((values == values[:1]).all(dim=0).any()):
             raise InputError("All candidates have the same value, which orders none of them; give values that differ.")
-
-
-def _orders(values: Float64[Tensor, "n seeds"]) -> Float64[Tensor, "seeds n n"]:
-    """sign(x_i − x_j), infinities too."""
-    x = values.T
-    return (x[:, :, None] > x[:, None, :]).double() - (x[:, :, None] < x[:, None, :]).double()
-
-
-def _correlations(
-    orders: Orders, times: Float64[Tensor, "resamples n"], kind: Correlation
-) -> Float64[Tensor, "seeds resamples"]:
-    """Of each seed, with candidate i there `times` i; NaN where all that is there is equal."""
-    if kind == "kendall":
-        one, other, both = (
-            ((times @ matrix) * times).sum(dim=2)
-            for matrix in (orders[0].square(), orders[1].square(), orders[0] * orders[1])
-        )
-    else:
-        # Ranks are from their mean, as orders are antisymmetric.
-        first, second = (times @ matrix.mT for matrix in orders)
-        one, other, both = (
-            (times * product).sum(dim=2) for product in (first.square(), second.square(), first * second)
-        )
-    return torch.where((one > 0) & (other > 0), both / (one * other).sqrt(), math.nan).clamp(-1.0, 1.0)
-
-
-def _accelerated(
-    value: float, resampled: Float64[Tensor, "resamples"], left_out: Float64[Tensor, "n"], confidence: float
-) -> tuple[float, float]:
-    """Efron's BCa ends: quantiles at Φ(z₀ + (z₀ ± z)/(1 − a (z₀ ± z)))."""
-    normal, count = NormalDist(), len(resampled)
-    share = ((resampled < value - 1e-12).sum() + 0.5 * ((resampled - value).abs() <= 1e-12).sum()).item() / count
-    bias = normal.inv_cdf(min(max(share, 0.5 / count), 1 - 0.5 / count))
-    known = left_out[left_out.isfinite()]
-    away = known.mean() - known
-    squares = away.square().sum().item()
-    acceleration = (away**3).sum().item() / (6 * squares**1.5) if squares > 1e-20 else 0.0
-    ends: list[float] = []
-    for z in (normal_quantile((1 - confidence) / 2), normal_quantile((1 + confidence) / 2)):
-        bend = 1 - acceleration * (bias + z)
-        at = normal.cdf(bias + (bias + z) / bend) if bend > 0 else float(z > 0)
-        ends.append(resampled.quantile(at).item())
-    return ends[0], ends[1]
-
-
-def _below_perfect(count: int, kind: Correlation, confidence: float) -> float:
-    """The inner end of the interval of a perfect order of `count` candidates."""
-    if kind == "spearman":
-        nearly = 1 - 6 / (count * (count**2 - 1))
-        error = math.sqrt((1 + nearly**2 / 2) / (count - 3))
-    else:
-        nearly = 1 - 2 / (count * (count - 1))
-        error = math.sqrt(0.437 / (count - 4))
-    return math.tanh(math.atanh(nearly) - normal_quantile((1 + confidence) / 2) * error)
 
 
 def _labels(rows: int, clusters: Tensor | None) -> Int[Tensor, "rows"]:

@@ -18,11 +18,12 @@ from surefoot.evidence.processes.combine import Scaled, Sum
 from surefoot.evidence.processes.factor import STEPS, factorise
 from surefoot.evidence.processes.free import free_of, positive, with_free
 from surefoot.evidence.processes.kernels import RBF, Constant, Linear, Matern, RationalQuadratic
+from surefoot.evidence.processes.learn import Learn, learn
 from surefoot.evidence.processes.means import ConstantMean, ZeroMean, network_mean
 from surefoot.evidence.processes.process import (
     Process,
-    check_rows,
     condition,
+    float64_rows,
     jitter_of,
     log_likelihood,
     predict,
@@ -179,13 +180,31 @@ def test_what_no_jitter_mends_is_refused(matrix: Tensor, words: str) -> None:
 def test_rows_and_orders_that_do_not_fit_are_refused() -> None:
     x, y = rows(5)
     with pytest.raises(InputError, match="5 rows of inputs and 4 targets"):
-        check_rows(x, y[:4])
+        float64_rows(x, y[:4])
     with pytest.raises(InputError, match="not finite"):
         process_evidence(example(), x, y / 0)
     with pytest.raises(InputError, match="no permutations"):
         process_prefixes(example(), x, y, torch.tensor([[0, 1, 2, 3, 3]]))
     with pytest.raises(InputError, match="sparse"):
         process_evidence(example(), torch.zeros(300_000, 2).double(), torch.zeros(300_000).double())
+
+
+def test_floats_of_fewer_digits_give_what_the_same_numbers_in_float64_give() -> None:
+    x, y = (each.float() for each in rows(12))
+    orders, start = orders_of(12, 3, seed=0), example()
+    assert process_evidence(start, x, y) == process_evidence(start, x.double(), y.double())
+    assert process_evidence(start, x, y.double()) == process_evidence(start, x.double(), y.double())
+    double = process_prefixes(start, x.double(), y.double(), orders).terms
+    assert torch.equal(process_prefixes(start, x, y, orders).terms, double)
+    one, two = (predict(condition(start, *given), given[0][:5]) for given in ((x, y), (x.double(), y.double())))
+    assert torch.equal(one.observed, two.observed)
+    assert torch.equal(one.mean, two.mean)
+    assert torch.equal(log_likelihood(one, y[:5]), log_likelihood(two, y[:5].double()))
+    assert jitter_of(start, x) == jitter_of(start, x.double())
+    learnt, again = (
+        learn(start, *given, seed=0, settings=Learn(steps=3)) for given in ((x, y), (x.double(), y.double()))
+    )
+    assert torch.equal(learnt.history, again.history)
 
 
 def test_conditional_evidence_is_a_difference_of_evidences() -> None:

@@ -10,7 +10,7 @@ from sklearn.gaussian_process import kernels as peers
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.evidence.processes.combine import Even, Product, Scaled, Sum
+from surefoot.evidence.processes.combine import Even, Product, Scaled, Sum, Symmetric
 from surefoot.evidence.processes.deep import deep_kernel
 from surefoot.evidence.processes.free import free_of, positive, with_free
 from surefoot.evidence.processes.kernels import RBF, Constant, Kernel, Linear, Matern, Periodic, RationalQuadratic
@@ -18,6 +18,12 @@ from surefoot.evidence.processes.spectral import SpectralMixture, spectral_start
 from surefoot.networks.build import build_mlp
 
 LENGTHS = positive(0.7, 2.0, 1.3)
+TURNS = torch.tensor([[0, 1, 2], [1, 2, 0], [2, 0, 1]])
+SWAPS = torch.tensor([[0, 1, 2], [2, 1, 0]])
+
+
+def signs(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
 
 
 def rows(count: int = 7, inputs: int = 3, seed: int = 0) -> Tensor:
@@ -41,6 +47,8 @@ KERNELS: dict[str, Callable[[], Kernel]] = {
     "sum": lambda: Sum((RBF(LENGTHS), Scaled(Linear(positive(1.0)), positive(0.3)))),
     "product": lambda: Product((Matern(positive(1.0)), Constant(positive(2.0)), Linear(positive(1.0)))),
     "even": lambda: Even(RationalQuadratic(LENGTHS, positive(0.4))),
+    "invariant": lambda: Symmetric(RationalQuadratic(LENGTHS, positive(0.4)), TURNS, signs(1, 1, 1)),
+    "odd": lambda: Symmetric(RBF(LENGTHS), SWAPS, signs(1, -1)),
     "deep": lambda: deep_kernel(build_mlp(3, 5, 2, seed=0), RBF(positive(0.5, 0.8))),
 }
 
@@ -110,6 +118,23 @@ def test_an_even_kernel_is_the_covariance_of_half_f_of_x_plus_f_of_minus_x() -> 
     assert Even(base).matrix(x, -x).numpy() == pytest.approx(Even(base).matrix(x, x).numpy(), abs=1e-14)
 
 
+@pytest.mark.parametrize(("moves", "of"), [(TURNS, (1, 1, 1)), (SWAPS, (1, 1)), (SWAPS, (1, -1))])
+def test_a_symmetric_kernel_is_the_covariance_of_a_signed_average_and_has_its_symmetry(
+    moves: Tensor, of: tuple[int, ...]
+) -> None:
+    """The base has a length for each input, so it is not itself symmetric: every pair of moves counts."""
+    x, base = rows(5), RBF(LENGTHS)
+    kernel = Symmetric(base, moves, signs(*of))
+    moved = torch.cat([x[:, move] for move in moves])
+    average = torch.cat([sign * torch.eye(5).double() for sign in of], dim=1) / len(of)
+    assert kernel.matrix(x, x).numpy() == pytest.approx((average @ base.matrix(moved, moved) @ average.T).numpy())
+    other = rows(4, seed=1)
+    for move, sign in zip(moves, of, strict=True):
+        turned = kernel.matrix(x[:, move], other).numpy()
+        assert turned == pytest.approx(sign * kernel.matrix(x, other).numpy(), abs=1e-14)
+    assert list(free_of(kernel)) == ["kernel.lengths"]
+
+
 @pytest.mark.parametrize("name", KERNELS)
 def test_matrices_are_symmetric_semi_definite_and_have_the_diagonal(name: str) -> None:
     kernel, x = KERNELS[name](), rows(80, seed=3)
@@ -166,6 +191,14 @@ def test_places_far_from_the_origin_keep_their_distances() -> None:
         (lambda: Matern(positive(1.0), 0.5), "smoothness is 0.5"),
         (lambda: positive(1.0, -2.0), "each positive"),
         (lambda: Sum(()), "at least one part"),
+        (lambda: Symmetric(RBF(LENGTHS), TURNS[:2], signs(1, 1)), "no group"),
+        (lambda: Symmetric(RBF(LENGTHS), TURNS, signs(1, -1, 1)), "no group"),
+        (lambda: Symmetric(RBF(LENGTHS), SWAPS.flip(0), signs(1, 1)), "no group"),
+        (lambda: Symmetric(RBF(LENGTHS), SWAPS[:1], signs(0)), "no group"),
+        (lambda: Symmetric(RBF(LENGTHS), SWAPS, signs(1)), "a sign for each"),
+        (lambda: Symmetric(RBF(LENGTHS), torch.tensor([[0, 0, 2]]), signs(1)), "an order of all inputs"),
+        (lambda: Symmetric(RBF(positive(1.0)), SWAPS, signs(1, 1)).matrix(rows(3, 4), rows(3, 4)), "rows have 4"),
+        (lambda: Symmetric(RBF(positive(1.0)), SWAPS, signs(1, 1)).diagonal(rows(3, 4)), "rows have 4"),
         (lambda: mixture().matrix(rows(3, 2), rows(3, 2)), "frequencies for 3 inputs"),
         (lambda: spectral_start(rows(2, 1), torch.zeros(2).double(), 1), "at least three rows"),
         (lambda: spectral_start(rows(5, 1), torch.zeros(5).double(), 1), "never vary"),

@@ -67,6 +67,18 @@ def test_with_all_rows_as_points_everything_is_exact() -> None:
     assert one.observed.numpy() == pytest.approx(two.observed.numpy(), abs=1e-8)
 
 
+def test_floats_of_fewer_digits_give_what_the_same_numbers_in_float64_give() -> None:
+    x, y = (each.float() for each in rows(12))
+    points = inducing_rows(process(), x, 4)
+    assert torch.equal(points, inducing_rows(process(), x.double(), 4))
+    one, two = SparseProcess(process(), points.float()), SparseProcess(process(), points)
+    assert evidence_bound(one, x, y).nats == evidence_bound(two, x.double(), y.double()).nats
+    told = [predict_sparse(condition_sparse(one, *given), given[0]) for given in ((x, y), (x.double(), y.double()))]
+    assert torch.equal(told[0].observed, told[1].observed)
+    learnt = [learn_sparse(one, *given, Learn(steps=2)).history for given in ((x, y), (x.double(), y.double()))]
+    assert torch.equal(learnt[0], learnt[1])
+
+
 def test_a_kernel_of_rank_two_needs_two_points() -> None:
     x, y = rows(50)
     linear = Process(Linear(positive(1.0, 2.0)), process().mean, positive(0.09))

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from surefoot.errors import InputError
 from surefoot.evidence.prefixes import orders_of
 from surefoot.evidence.processes.climb import Climbed, Objective, adam, lbfgs
 from surefoot.evidence.processes.free import Free, free_of, with_free
-from surefoot.evidence.processes.process import Process, check_rows, jitter_of, ordered_terms, process_evidence
+from surefoot.evidence.processes.process import Process, float64_rows, jitter_of, ordered_terms, process_evidence
 from surefoot.progress import Progress, silent
 
 __all__ = ["Learn", "Learnt", "climb", "conditioned_rows", "learn", "moving"]
@@ -73,8 +73,8 @@ class Learnt(NamedTuple):
 
 def learn(
     process: Process,
-    x: Float64[Tensor, "rows d"],
-    y: Float64[Tensor, "rows"],
+    x: Float[Tensor, "rows d"],
+    y: Float[Tensor, "targets"],
     seed: int,
     settings: Learn | None = None,
     *,
@@ -98,7 +98,7 @@ def learn(
     >>> round(learnt.process.noise.item(), 3)  # the mean square of y
     2.5
     """
-    check_rows(x, y)
+    x, y = float64_rows(x, y)
     settings = settings or Learn()
     first = conditioned_rows(len(x), settings)
     generator = torch.Generator().manual_seed(seed)

@@ -8,7 +8,8 @@
 Source: Rasmussen & Williams (2006), alg. 2.1; the second line is theirs read row by row: the leading block of L is the
 factor of the leading block of C, so one factor of the ordered covariance has the evidence of every prefix in it.
 
-Everything is in float64, never with an inverse. Memory: a few times rows² · 8 bytes; `sparse.py` is for many rows.
+Everything is in float64, whatever floats are given, never with an inverse. Memory: a few times rows² · 8 bytes;
+`sparse.py` is for many rows.
 """
 
 import math
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from surefoot.errors import InputError
@@ -31,9 +32,9 @@ __all__ = [
     "Conditioned",
     "Prediction",
     "Process",
-    "check_rows",
     "condition",
     "covariance",
+    "float64_rows",
     "jitter_of",
     "log_likelihood",
     "ordered_terms",
@@ -80,7 +81,7 @@ class Prediction(NamedTuple):
     observed: Float64[Tensor, "rows"]
 
 
-def process_evidence(process: Process, x: Float64[Tensor, "rows d"], y: Float64[Tensor, "rows"]) -> Float64[Tensor, ""]:
+def process_evidence(process: Process, x: Float[Tensor, "rows d"], y: Float[Tensor, "targets"]) -> Float64[Tensor, ""]:
     """log p(y | x), in nats, differentiable in the process's numbers.
 
     Raises `InputError` for rows that do not fit, and for a covariance that cannot be factorised (`factorise`).
@@ -97,7 +98,7 @@ def process_evidence(process: Process, x: Float64[Tensor, "rows d"], y: Float64[
 
 
 def process_prefixes(
-    process: Process, x: Float64[Tensor, "rows d"], y: Float64[Tensor, "rows"], orders: Int64[Tensor, "orders rows"]
+    process: Process, x: Float[Tensor, "rows d"], y: Float[Tensor, "targets"], orders: Int64[Tensor, "orders rows"]
 ) -> Prefixes:
     """log p(y_i | y_<i) for every row i of every order, from one Cholesky factor of each ordered covariance.
 
@@ -127,10 +128,10 @@ def process_prefixes(
 
 
 def ordered_terms(
-    process: Process, x: Float64[Tensor, "rows d"], y: Float64[Tensor, "rows"], orders: Int64[Tensor, "orders rows"]
+    process: Process, x: Float[Tensor, "rows d"], y: Float[Tensor, "targets"], orders: Int64[Tensor, "orders rows"]
 ) -> Float64[Tensor, "orders rows"]:
     """The numbers of `process_prefixes`, differentiable in the process's own."""
-    check_rows(x, y)
+    x, y = float64_rows(x, y)
     if not bool((orders.sort(dim=1).values == torch.arange(len(x))).all()):
         raise InputError(f"The orders are no permutations of {len(x)} rows; make them with `orders_of`.")
     whole = covariance(process, x)
@@ -144,25 +145,25 @@ def ordered_terms(
     return torch.cat(done)
 
 
-def jitter_of(process: Process, x: Float64[Tensor, "rows d"]) -> float:
+def jitter_of(process: Process, x: Float[Tensor, "rows d"]) -> float:
     """What must be added to the diagonal of C to factorise it, in squared units of y; 0 when all is well."""
     with torch.no_grad():
         return factorise(covariance(process, x)).jitter
 
 
-def condition(process: Process, x: Float64[Tensor, "rows d"], y: Float64[Tensor, "rows"]) -> Conditioned:
+def condition(process: Process, x: Float[Tensor, "rows d"], y: Float[Tensor, "targets"]) -> Conditioned:
     """The process given these rows, ready to predict.
 
     Raises `InputError` as `process_evidence` does.
     """
-    check_rows(x, y)
+    x, y = float64_rows(x, y)
     with torch.no_grad():
         lower, jitter = factorise(covariance(process, x))
         weights = torch.cholesky_solve((y - process.mean.of(x))[:, None], lower)[:, 0]
     return Conditioned(process, x, lower, weights, jitter)
 
 
-def predict(conditioned: Conditioned, x: Float64[Tensor, "rows d"]) -> Prediction:
+def predict(conditioned: Conditioned, x: Float[Tensor, "rows d"]) -> Prediction:
     """Mean and variance of every row:  μ_* + K_*ᵀ C⁻¹ r,   k_** − ‖L⁻¹ K_*‖².
 
     Source: Rasmussen & Williams (2006), alg. 2.1.
@@ -178,7 +179,7 @@ def predict(conditioned: Conditioned, x: Float64[Tensor, "rows d"]) -> Predictio
     """
     process, means, variances = conditioned.process, list[Tensor](), list[Tensor]()
     with torch.no_grad():
-        for block in x.split(BLOCK):
+        for block in x.double().split(BLOCK):
             crossed = process.kernel.matrix(conditioned.inputs, block)
             means.append(process.mean.of(block) + crossed.T @ conditioned.weights)
             seen = torch.linalg.solve_triangular(conditioned.lower, crossed, upper=False).square().sum(dim=0)
@@ -187,21 +188,25 @@ def predict(conditioned: Conditioned, x: Float64[Tensor, "rows d"]) -> Predictio
         return Prediction(mean, variance, variance + process.noise)
 
 
-def log_likelihood(prediction: Prediction, y: Float64[Tensor, "rows"]) -> Float64[Tensor, "rows"]:
+def log_likelihood(prediction: Prediction, y: Float[Tensor, "rows"]) -> Float64[Tensor, "rows"]:
     """log N(y_i | mean_i, observed_i) of every row by itself, in nats; its mean's negative is the test NLL."""
     return -0.5 * ((y - prediction.mean).square() / prediction.observed + prediction.observed.log() + LOG_2PI)
 
 
-def covariance(process: Process, x: Float64[Tensor, "rows d"]) -> Float64[Tensor, "rows rows"]:
+def covariance(process: Process, x: Float[Tensor, "rows d"]) -> Float64[Tensor, "rows rows"]:
     """C = K + σ² 1."""
     if len(x) > UNASKED:
         require_memory(4 * len(x) ** 2 * 8, f"The exact covariance of {len(x)} rows (`sparse.py` takes more rows)")
+    x = x.double()
     return process.kernel.matrix(x, x) + process.noise * torch.eye(len(x), dtype=torch.float64)
 
 
-def check_rows(x: Tensor, y: Tensor) -> None:
-    """Raise `InputError` for inputs and targets that are not as many, not any, or not finite."""
+def float64_rows(
+    x: Float[Tensor, "rows d"], y: Float[Tensor, "targets"]
+) -> tuple[Float64[Tensor, "rows d"], Float64[Tensor, "rows"]]:
+    """Inputs and targets in float64. Raises `InputError` where they are not as many, not any, or not finite."""
     if len(x) != len(y) or not len(x):
         raise InputError(f"{len(x)} rows of inputs and {len(y)} targets were given; give as many, at least one.")
     if not bool(x.isfinite().all()) or not bool(y.isfinite().all()):
         raise InputError("Some inputs or targets are not finite; fill or drop those rows first.")
+    return x.double(), y.double()

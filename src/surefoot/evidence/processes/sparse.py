@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -26,7 +26,7 @@ from surefoot.errors import InputError
 from surefoot.evidence.processes.factor import factorise
 from surefoot.evidence.processes.free import REAL, Free, with_free
 from surefoot.evidence.processes.learn import Learn, climb, moving
-from surefoot.evidence.processes.process import LOG_2PI, Prediction, Process, check_rows
+from surefoot.evidence.processes.process import LOG_2PI, Prediction, Process, float64_rows
 from surefoot.progress import Progress, silent
 
 __all__ = [
@@ -52,7 +52,10 @@ class SparseProcess:
     moves."""
 
     process: Process
-    inducing: Float64[Tensor, "points d"] = field(metadata=REAL)
+    inducing: Float[Tensor, "points d"] = field(metadata=REAL)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inducing", self.inducing.double())
 
 
 class Bound(NamedTuple):
@@ -91,7 +94,7 @@ class _Sums(NamedTuple):
 
 
 def evidence_bound(
-    sparse: SparseProcess, x: Float64[Tensor, "rows d"], y: Float64[Tensor, "rows"], block: int = BLOCK
+    sparse: SparseProcess, x: Float[Tensor, "rows d"], y: Float[Tensor, "targets"], block: int = BLOCK
 ) -> Bound:
     """Titsias' lower bound of log p(y | x), in nats, differentiable, inducing points included.
 
@@ -109,7 +112,7 @@ def evidence_bound(
     >>> bound.side, bool(bound.nats < process_evidence(process, x, x[:, 0]))
     ('below', True)
     """
-    check_rows(x, y)
+    x, y = float64_rows(x, y)
     lower, _ = factorise(_inner_covariance(sparse))
     sums = _summed(sparse, lower, x, y, block)
     noise, points = sparse.process.noise, len(lower)
@@ -121,7 +124,7 @@ def evidence_bound(
 
 
 def split_difference(
-    sparse: SparseProcess, x: Float64[Tensor, "rows d"], y: Float64[Tensor, "rows"], first: int, block: int = BLOCK
+    sparse: SparseProcess, x: Float[Tensor, "rows d"], y: Float[Tensor, "targets"], first: int, block: int = BLOCK
 ) -> Bound:
     """The bound of all rows less the bound of the first ones: an estimate of log p(y_{≥first} | y_{<first}).
 
@@ -138,8 +141,8 @@ def split_difference(
 
 def learn_sparse(
     sparse: SparseProcess,
-    x: Float64[Tensor, "rows d"],
-    y: Float64[Tensor, "rows"],
+    x: Float[Tensor, "rows d"],
+    y: Float[Tensor, "targets"],
     settings: Learn,
     *,
     block: int = BLOCK,
@@ -151,7 +154,7 @@ def learn_sparse(
 
     Raises `InputError` for the conditional criterion (`split_difference` says why), and as `learn` does.
     """
-    check_rows(x, y)
+    x, y = float64_rows(x, y)
     if settings.criterion != "evidence":
         raise InputError(
             "A difference of two bounds is no bound, and learning by it would loosen the one that is subtracted; use "
@@ -166,10 +169,10 @@ def learn_sparse(
 
 
 def condition_sparse(
-    sparse: SparseProcess, x: Float64[Tensor, "rows d"], y: Float64[Tensor, "rows"], block: int = BLOCK
+    sparse: SparseProcess, x: Float[Tensor, "rows d"], y: Float[Tensor, "targets"], block: int = BLOCK
 ) -> SparseConditioned:
     """The best distribution of the inducing values given these rows. Source: Titsias (2009), eq. 10."""
-    check_rows(x, y)
+    x, y = float64_rows(x, y)
     with torch.no_grad():
         lower, jitter = factorise(_inner_covariance(sparse))
         sums = _summed(sparse, lower, x, y, block)
@@ -179,11 +182,11 @@ def condition_sparse(
     return SparseConditioned(sparse, lower, inner, weights, jitter)
 
 
-def predict_sparse(conditioned: SparseConditioned, x: Float64[Tensor, "rows d"], block: int = BLOCK) -> Prediction:
+def predict_sparse(conditioned: SparseConditioned, x: Float[Tensor, "rows d"], block: int = BLOCK) -> Prediction:
     """Mean and variance of every row: with v = L_u⁻¹ k_u*,  μ_* + vᵀ B⁻¹ V r/σ²  and  k_** − ‖v‖² + ‖L_B⁻¹ v‖²."""
     process, means, variances = conditioned.sparse.process, list[Tensor](), list[Tensor]()
     with torch.no_grad():
-        for rows in x.split(block):
+        for rows in x.double().split(block):
             crossed = process.kernel.matrix(conditioned.sparse.inducing, rows)
             v = torch.linalg.solve_triangular(conditioned.lower, crossed, upper=False)
             kept = torch.linalg.solve_triangular(conditioned.inner, v, upper=False)
@@ -194,7 +197,7 @@ def predict_sparse(conditioned: SparseConditioned, x: Float64[Tensor, "rows d"],
         return Prediction(mean, variance, variance + process.noise)
 
 
-def inducing_rows(process: Process, x: Float64[Tensor, "rows d"], points: int) -> Float64[Tensor, "points d"]:
+def inducing_rows(process: Process, x: Float[Tensor, "rows d"], points: int) -> Float64[Tensor, "points d"]:
     """Rows to start inducing points from: one after the other, the row whose variance given those taken is largest.
 
     Source: Burt et al. (2020), "Convergence of sparse variational inference in Gaussian process regression", alg. 1
@@ -213,6 +216,7 @@ def inducing_rows(process: Process, x: Float64[Tensor, "rows d"], points: int) -
         raise InputError(
             f"{points} inducing points were asked for, of {len(x)} rows; give at most as many, at least one."
         )
+    x = x.double()
     with torch.no_grad():
         left = process.kernel.diagonal(x).clone()
         scale = float(left.max())

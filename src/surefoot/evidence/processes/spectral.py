@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from surefoot.errors import InputError
@@ -57,7 +57,7 @@ class SpectralMixture:
         return self.weights.sum().expand(len(rows))
 
 
-def spectral_start(x: Float64[Tensor, "rows d"], y: Float64[Tensor, "rows"], components: int) -> SpectralMixture:
+def spectral_start(x: Float[Tensor, "rows d"], y: Float[Tensor, "rows"], components: int) -> SpectralMixture:
     """A spectral mixture at the highest peaks of each input's periodogram |Σ_i (y_i − ȳ) e^{−2πi f x_i}|².
 
     Frequencies go from 1/(2 range) to that of the mean spacing, n/(2 range). Component q takes the q-th peak of every
@@ -74,6 +74,7 @@ def spectral_start(x: Float64[Tensor, "rows d"], y: Float64[Tensor, "rows"], com
     """
     if len(x) < 3 or components < 1:
         raise InputError(f"{len(x)} rows and {components} components were given; give at least three rows and one.")
+    x, y = x.double(), y.double()
     variance, spans = y.var(), x.amax(dim=0) - x.amin(dim=0)
     if not variance > 0 or not bool((spans > 0).all()):
         raise InputError("The targets or one of the inputs never vary, and have no spectrum; leave them out.")
