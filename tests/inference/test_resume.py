@@ -90,6 +90,27 @@ def test_a_finished_run_is_read_back_without_a_step(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["run.safetensors"]
 
 
+def test_a_checkpoint_may_be_written_seldom_but_at_the_end_always(tmp_path: Path) -> None:
+    rows, start, file = images(), parameters_of(network()), tmp_path / "run.safetensors"
+    there: list[bool] = []
+
+    def seen(stage: str, done: int, total: int) -> None:
+        there.append(file.exists())
+
+    objective = Objective(network(), categorical, mean)
+    run = partial(ascend, objective, rows, start, 0, SETTINGS["adamw"], checkpoint=file)
+    first = run(save_seconds=1e9, progress=seen)
+    assert there == [False] * 4 + [True]
+    again = ascend(
+        Objective(network(), categorical, mean), rows, start, 0, SETTINGS["adamw"], checkpoint=file, save_seconds=0.0
+    )
+    assert all(torch.equal(again.parameters[name], first.parameters[name]) for name in first.parameters)
+    file.unlink()
+    there.clear()
+    run(save_seconds=0.0, progress=seen)
+    assert there == [True] * 5
+
+
 def test_a_checkpoint_belongs_to_one_run(tmp_path: Path) -> None:
     rows, start, file = images(), parameters_of(network()), tmp_path / "run.safetensors"
     objective, settings = Objective(network(), categorical, mean), Ascend(epochs=1)

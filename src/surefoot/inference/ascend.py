@@ -8,6 +8,7 @@ What is minimised at a step is the negative objective of the batch; for a `Poste
 density divided by the number of rows. So learning rates keep the meaning they have for a mean loss.
 """
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,15 @@ def ascend(
     *,
     stop: Stop | None = None,
     checkpoint: Path | None = None,
+    save_seconds: float = 0.0,
     progress: Progress = silent,
     device: str = "cpu",
 ) -> Draws:
     """Maximise `objective` over the trainable parameters, from `start`; the point reached is one draw.
 
     checkpoint: a file that is written after every epoch and resumed from when it exists; it is kept at the end.
+    save_seconds: leave it as it is where it was written less long ago, but for the last epoch; short epochs are then
+    not spent on writing.
     The diagnostics are the mean loss of each epoch (`training_loss`, slices "epoch 1", …; the last one again as
     slice "all"; nats for a likelihood), the number of `steps`, and everything that `stop` measured.
 
@@ -76,14 +80,17 @@ def ascend(
     if checkpoint is not None and (saved := load_checkpoint(checkpoint, run)) is not None:
         course = _restore(saved, tensors_of(module), optimiser, moving)
 
-    while len(course.losses) < settings.epochs and not _given_up(course, stop):
+    saved_at = time.monotonic()
+    while not _ended(course, settings, stop):
         losses = climb_epoch(optimiser, feed, loss, len(course.losses))
         course = replace(course, losses=(*course.losses, float((losses * sizes).sum() / sizes.sum())))
         epoch = len(course.losses)
         if stop is not None and epoch % stop.every == 0:
             course = _measured(course, stop, _copies(tensors_of(module)))
-        if checkpoint is not None:
+        due = time.monotonic() - saved_at >= save_seconds or _ended(course, settings, stop)
+        if checkpoint is not None and due:
             save_checkpoint(checkpoint, run, _record(course, tensors_of(module), optimiser, moving))
+            saved_at = time.monotonic()
         progress("training", epoch, settings.epochs)
 
     reached = _copies(tensors_of(module)) if course.best is None else course.best
@@ -143,8 +150,9 @@ def _measured(course: Course, stop: Stop, parameters: Parameters) -> Course:
     return replace(course, measured=measured)
 
 
-def _given_up(course: Course, stop: Stop | None) -> bool:
-    return stop is not None and len(course.measured) - 1 - course.best_at >= stop.patience
+def _ended(course: Course, settings: Ascend, stop: Stop | None) -> bool:
+    given_up = stop is not None and len(course.measured) - 1 - course.best_at >= stop.patience
+    return given_up or len(course.losses) >= settings.epochs
 
 
 def _diagnostics(course: Course, rows: Rows, steps: int) -> tuple[Finding, ...]:

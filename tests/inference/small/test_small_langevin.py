@@ -19,6 +19,7 @@ from surefoot.inference.langevin.minibatches import Minibatches, each_batch
 from surefoot.inference.langevin.motion import RmsProp
 from surefoot.inference.langevin.schedules import Constant, Cyclical
 from surefoot.inference.langevin.settings import Sghmc, Sgld
+from surefoot.inference.small.sizes import Machine
 from surefoot.inference.small.target import SmallTarget
 from surefoot.inference.targets.make import make_target
 from surefoot.networks.build import build_linear, build_mlp
@@ -141,6 +142,25 @@ def test_a_killed_run_ends_with_the_same_bits(
         break
     assert len(stopped) == math.ceil(pacing.steps / walks.BLOCK)
     assert torch.equal(resumed, whole)
+
+
+def test_a_processor_with_other_vectors_does_not_go_on_with_other_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamics, "CHECKPOINT_SECONDS", 0.0)
+    base = target_of(posterior_of((3, 6, 4)), rows_of(40, 3, 4), torch.float32).base
+    wide, narrow = SmallTarget(base, Machine(32, 16)), SmallTarget(base, Machine(16, 32))
+    settings = Sghmc(Constant(draws=300, step=0.02), batch=7)
+    assert not torch.equal(values(wide, settings), values(narrow, settings))
+
+    def kill(stage: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        values(wide, settings, folder=tmp_path, progress=kill)
+    with pytest.raises(InputError, match="drew noise by vectors of 8 numbers and this processor draws by 4, which"):
+        values(narrow, settings, folder=tmp_path)
+    assert torch.equal(values(wide, settings, folder=tmp_path), values(wide, settings))
 
 
 def test_draws_do_not_depend_on_thinning_threads_or_other_chains(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,8 +97,9 @@ def sghmc(
     temperatures: above one by more than their scatter, draws are too wide by about as much, and a smaller step or a
     larger batch is called for. Where noise was off or the momentum had no time to settle they say nothing.
 
-    Raises `InputError` for a start or settings that do not fit the target, for a folder of another run, for draws
-    that would not fit into memory, and when a chain leaves the numbers (naming chain and step).
+    Raises `InputError` for a start or settings that do not fit the target, for a folder of another run or of a
+    processor whose machine code draws other noise, for draws that would not fit into memory, and when a chain leaves
+    the numbers (naming chain and step).
 
     >>> from surefoot.inference.langevin.schedules import Constant
     >>> from surefoot.inference.langevin.settings import Sghmc
@@ -147,13 +148,14 @@ def _sample(
     density = None if folder is None else fingerprint(target, begun)
     if writer.state is not None and density is not None:
         same_density(density, writer.state["density"], folder)
+        _same_noise(walk.vectors, writer.state.get("vectors", walk.vectors), folder)
         course = _restore(motion, writer.state)
 
     saved = time.monotonic()
     while course.step < settings.pacing.steps:
         course = _block(target, walk, motion, settings.pacing, course, writer)
         if density is not None and time.monotonic() - saved >= CHECKPOINT_SECONDS:
-            writer.checkpoint(_record(motion, course, density))
+            writer.checkpoint(_record(motion, course, density, walk.vectors))
             saved = time.monotonic()
         progress("sampling", course.step, settings.pacing.steps)
     return writer.finish(
@@ -198,8 +200,18 @@ def _require_finite(sums: Float[Tensor, "steps chains"], first: int, pacing: Pac
         )
 
 
-def _record(motion: Motion, course: _Course, density: Tensor) -> dict[str, Any]:
+def _same_noise(now: int, saved: int, folder: Path | None) -> None:
+    """Raise where the unfinished run drew noise that this machine would not go on with."""
+    if now != saved:
+        raise InputError(
+            f"The unfinished run in {folder} drew noise by vectors of {saved} numbers and this processor draws by "
+            f"{now}, which is other noise; go on with it on a processor like the first, or sample into another folder."
+        )
+
+
+def _record(motion: Motion, course: _Course, density: Tensor, vectors: int) -> dict[str, Any]:
     return {
+        "vectors": vectors,
         "step": course.step,
         "temperatures": course.temperatures,
         "density": density,

@@ -38,6 +38,11 @@ class Heat(NamedTuple):
 class Walk(Protocol):
     """Takes the steps of one block, or of its beginning, and stops after each one that is kept."""
 
+    @property
+    def vectors(self) -> int:
+        """Numbers in the vectors that noise is drawn by, where it depends on them; 0 where it does not."""
+        ...
+
     def __call__(
         self, motion: Motion, first: int, last: int, sums: Float[Tensor, "steps chains"]
     ) -> Iterator[tuple[int, Heat]]:
@@ -64,6 +69,7 @@ class OneByOne:
     gradients: Gradients
     settings: Sghmc
     seed: int
+    vectors: int = 0
 
     def __call__(
         self, motion: Motion, first: int, last: int, sums: Float[Tensor, "steps chains"]
@@ -93,6 +99,11 @@ class AtOnce:
     batches: Minibatches
     settings: Sghmc
     seed: int
+
+    @property
+    def vectors(self) -> int:
+        """Those of the machine code."""
+        return self.target.vectors
 
     def __call__(
         self, motion: Motion, first: int, last: int, sums: Float[Tensor, "steps chains"]

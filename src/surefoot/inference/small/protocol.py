@@ -36,6 +36,11 @@ class WholeSteps(Protocol):
         """Whether it can for this posterior; one that cannot is stepped gradient by gradient."""
         ...
 
+    @property
+    def vectors(self) -> int:
+        """Numbers in a vector of this machine: noise is drawn by vectors, and is other noise where they are others."""
+        ...
+
     def langevin(
         self,
         position: Float[Tensor, "chains size"],

@@ -123,6 +123,11 @@ class SmallTarget:
         """Whether `langevin` is to be had: where rows are augmented it is not."""
         return self.base.evidence.posterior.augmentation is None
 
+    @property
+    def vectors(self) -> int:
+        """Numbers in a vector; batches of all sizes have the same."""
+        return self.plan.lanes
+
     def langevin(
         self,
         position: Float[Tensor, "chains size"],
