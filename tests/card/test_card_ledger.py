@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from surefoot.card.ledger import Ledger, RunRow, Used
+from surefoot.card.ledger import ChoiceRow, Ledger, RunRow, Used
 from surefoot.card.row_marks import MOST, RowMarks, marks
 from surefoot.errors import InputError
 
@@ -19,6 +19,16 @@ ROW = RunRow(
     card_digest="c1",
     folder="runs/digits",
     created="2026-11-23T16:00:00+00:00",
+    judge_digest="j1",
+)
+CHOICE = ChoiceRow(
+    choice="0123",
+    name="digits",
+    criterion="evidence",
+    chosen="linear-p1",
+    accuracy=0.75,
+    folder="runs/choices/0123",
+    created="2026-11-24T16:00:00+00:00",
     judge_digest="j1",
 )
 
@@ -35,6 +45,32 @@ def test_runs_come_back_newest_first(tmp_path: Path) -> None:
     assert ledger.runs(limit=1) == (later,)
     ledger.record_run(replace(ROW, card_digest="c2"))
     assert [row.card_digest for row in ledger.runs()] == ["c1", "c2"]
+
+
+def test_choices_come_back_newest_first_and_are_no_runs(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "deep" / "ledger.sqlite")
+    assert ledger.choices() == ()
+    assert not ledger.path.exists()
+    ledger.record_run(ROW)
+    assert ledger.choices() == ()
+    later = replace(CHOICE, choice="0456", created="2026-11-25T16:00:00+00:00", chosen="8-p1")
+    for each in (later, CHOICE, replace(CHOICE, accuracy=0.5)):
+        ledger.record_choice(each)
+    assert ledger.choices() == (later, replace(CHOICE, accuracy=0.5))
+    assert ledger.choices(limit=1) == (later,)
+    assert ledger.runs() == (ROW,)
+    assert ledger.judge_uses("j1") == 1
+
+
+def test_a_ledger_with_choices_keeps_its_version(tmp_path: Path) -> None:
+    """A surefoot that knows no choices opens it, reads runs and writes on."""
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.record_run(ROW)
+    ledger.record_choice(CHOICE)
+    with closing(sqlite3.connect(ledger.path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(runs)")]
+    assert columns == [*RunRow.__dataclass_fields__]
 
 
 def test_a_judge_set_counts_distinct_studies(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from surefoot.cli import main, measuring
 from surefoot.cli.app import app
 from surefoot.findings.names import BARE, DECISIONS, PREFIXES, SCORES, SINGLE, TARGETS, TRUTHS
 from surefoot.study.engine.tasks import StudyFault
+from surefoot.study.seeds import LAST_SEED
 
 COMMANDS = {"discover", "export", "features", "probe", "choose",
     "card", "demo", "diff", "doctor", "gate", "history", "init", "look", "plan", "predict", "repair", "rows", "run",
@@ -196,3 +197,30 @@ def test_a_reader_who_leaves_is_no_fault() -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("141\n", "")
+
+
+SEEDED = {
+    "repair": "--seed", "discover": "--seed", "probe": "--seed", "sample": "--seed", "choose": "--split-seed",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "option"), SEEDED.items())
+@pytest.mark.parametrize("seed", ["-1", str(LAST_SEED + 1), "12345678901234567890123"])
+def test_a_seed_that_no_generator_takes_is_refused(
+    command: str, option: str, seed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "nothing.csv", option, seed]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"surefoot: Invalid value for '{option}': Input should be ")
+    assert told.endswith(f"Try: surefoot {command} --help\n")
+    assert main([command, "nothing.csv", option, str(LAST_SEED)]) == 2
+    assert "Invalid value" not in capsys.readouterr().err
+
+
+def test_every_command_with_a_seed_is_among_those(capsys: pytest.CaptureFixture[str]) -> None:
+    found: dict[str, str] = {}
+    for command in COMMANDS:
+        assert main([command, "--help"]) == 0
+        for option in re.findall(r"(--(?:[a-z]+-)?seed) +<int", capsys.readouterr().out):
+            found[command] = option
+    assert found == SEEDED

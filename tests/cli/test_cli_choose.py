@@ -71,6 +71,8 @@ def test_the_judge_is_the_same_whatever_the_candidates(call: Call, tmp_path: Pat
         (["--precisions", "0,1"], "precisions is 0.0; expected more than 0"),
         (["--by", "luck"], "choose_by is \"luck\"; expected 'conditional_evidence'"),
         (["--seeds", "0,0"], "give different ones"),
+        (["--seeds", "0,12345678901234567890123"], "give whole numbers from 0 to 2147483647."),
+        (["--seeds=-1"], "give whole numbers from 0 to 2147483647."),
         (["--held-out", "1.5"], "held_out is 1.5; expected"),
         (["--target", "lable"], "label"),
         (["--features", "a,label"], "both a feature and the target"),

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from surefoot.card.ledger import Ledger, RunRow
+from surefoot.card.ledger import ChoiceRow, Ledger, RunRow
 from surefoot.cli import main
 
 
@@ -97,6 +97,30 @@ def test_history_lists_runs_newest_first(tmp_path: Path, capsys: pytest.CaptureF
     assert err == "The latest 1 of 3 runs; for all of them: --limit 3\n"
     assert main(["history", "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_history_has_choices_among_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.record_choice(
+        ChoiceRow("c1", "rows", "validation_loss", "8-p1", 0.714, "runs/choices/c1", "2026-11-22T10:00:00+00:00", "j")
+    )
+    for day in (21, 23):
+        created = f"2026-11-{day}T10:00:00+00:00"
+        ledger.record_run(RunRow(f"run{day}", "digits", "d", "failed", "c", f"runs/run{day}", created, "j"))
+    assert main(["history", "--out", str(tmp_path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [run["run"] for run in said["runs"]] == ["run23", "run21"]
+    (chosen,) = said["choices"]
+    assert (chosen["chosen"], chosen["accuracy"], chosen["folder"]) == ("8-p1", 0.714, "runs/choices/c1")
+    assert main(["history", "--out", str(tmp_path), "--limit", "2"]) == 0
+    out, err = capsys.readouterr()
+    newest, second = out.splitlines()[1:3]
+    assert "2026-11-23 10:00" in newest
+    assert "2026-11-22 10:00   choose rows" in second
+    assert "takes 8-p1" in out
+    assert "71.4%" in out
+    assert "2026-11-21" not in out
+    assert err == "The latest 2 of 3 runs and choices; for all of them: --limit 3\n"
 
 
 @pytest.mark.parametrize("arguments", [["gate", "h.csv"], ["diff", "h.csv", "h.csv"]])

@@ -1,6 +1,7 @@
 """All criteria of a linear regression against their closed forms, the split, and what is told of them."""
 
 import math
+import weakref
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,12 +16,17 @@ from surefoot.density.objective import Posterior
 from surefoot.density.priors import Gaussian
 from surefoot.density.regression import GaussianNoise
 from surefoot.errors import InputError
+from surefoot.evidence import criteria as criteria_module
+from surefoot.evidence import structures as structures_module
 from surefoot.evidence.conditional import conditional_by_difference
-from surefoot.evidence.criteria import Criteria, CriteriaSettings, criteria_of, richest_structure
+from surefoot.evidence.criteria import CriteriaSettings, criteria_of
+from surefoot.evidence.criteria_found import Criteria
 from surefoot.evidence.laplace.evidence import evidence_of
 from surefoot.evidence.laplace.expand import expand
 from surefoot.evidence.laplace.tune import tune
+from surefoot.evidence.laplace_draws import draw_expansion
 from surefoot.evidence.parts import part_rows
+from surefoot.evidence.structures import richest_structure
 from surefoot.findings.ranks import chance_of_best, resampled_means
 from surefoot.inference.ascend import Ascend, ascend
 from surefoot.networks.build import build_linear, build_mlp
@@ -232,6 +238,67 @@ def test_findings_say_which_way_is_better_and_how_sure_they_are() -> None:
     assert replace(found, held_out=doubled).as_findings("m")[1].clusters == (found.held + 1) // 2
 
 
+def test_clusters_are_counted_of_the_rows_that_a_finding_is_of() -> None:
+    """Fifty rows in ten clusters, of which eight are conditioned on; in a second way they are twenty-five."""
+    posterior, rows, start = linear(rows=50)
+    number = torch.arange(50)
+    ways = torch.stack([number // 5, number // 2], dim=1)
+    whole = replace(rows, clusters=ways)
+    found = criteria_of(posterior, whole, start, 0, CLIMB, CriteriaSettings(draws=4, structure="full"))
+    known, later = part_rows(whole, 0.8, 0)
+    of = {name: int(name.rpartition(":")[2]) // 5 for name in whole.ids.tolist()}
+    counted = [len({of[name] for name in each.ids.tolist()}) for each in (whole, known, later)]
+    assert counted[0] == 10
+    assert 1 < counted[2] < counted[1] < 10
+    findings = {each.name: (each.count, each.clusters) for each in found.as_findings("m")}
+    assert findings["evidence"] == findings["offset_from_mode"] == (50, counted[0])
+    assert findings["known_offset_from_mode"] == (len(known), counted[1])
+    assert findings["conditional_evidence"] == findings["map_loss"] == (len(later), counted[2])
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_the_parts_of_both_evidences_are_kept_and_other_structures_are_asked_for(tuned: bool) -> None:
+    """By expansions made anew, at the precision that each evidence has; fit is the likelihood of the mode by scipy."""
+    posterior, rows, start = linear()
+    settings = CriteriaSettings(draws=4, structure="full", tune=tuned, others=("kron", "diag"))
+    found = criteria_of(posterior, rows, start, 0, CLIMB, settings)
+    assert (found.part, found.kind, found.anatomy.parameters) == ("all", "ggn", 3)
+    expansion = expand(posterior, rows, found.mode, structure="full")
+    best = tune(expansion, ("precision", "noise"), optimiser="lbfgs") if tuned else None
+    precision = PRECISION if best is None else float(best.precisions[0])
+    noise = NOISE if best is None or best.noise is None else best.noise
+    assert found.anatomy.evidence == pytest.approx(found.evidence, abs=1e-9)
+    misses = rows.targets - rows.inputs[:] @ found.mode["0.weight"][0]
+    assert found.anatomy.fit == pytest.approx(stats.norm(scale=noise).logpdf(misses.numpy()).sum(), abs=1e-6)
+    for moved, factor in ((found.anatomy.lower, 0.1), (found.anatomy.higher, 10.0)):
+        assert moved == pytest.approx(evidence_of(expansion, precision * factor, noise=noise).item(), abs=1e-6)
+    if not tuned:
+        assert found.evidence - found.known_anatomy.evidence == pytest.approx(found.conditional, abs=1e-9)
+    assert set(found.by_structure) == {"kron", "diag"}
+    for structure, value in found.by_structure.items():
+        again = expand(posterior, rows, found.mode, structure=structure)
+        assert value == pytest.approx(evidence_of(again, precision, noise=noise).item(), abs=1e-6)
+    assert found.by_structure["diag"] < found.evidence, "a diagonal has the larger determinant"
+
+
+def test_no_more_than_two_expansions_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When another structure is expanded both are gone, and the draws of the first are gone when the second is made."""
+    rows = classes()
+    made: list[weakref.ref[object]] = []
+    alive: list[int] = []
+
+    def noted(found: object) -> object:
+        alive.append(sum(each() is not None for each in made))
+        made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(criteria_module, "expand", lambda *given, **told: noted(expand(*given, **told)))
+    monkeypatch.setattr(criteria_module, "draw_expansion", lambda *given, **told: noted(draw_expansion(*given, **told)))
+    monkeypatch.setattr(structures_module, "expand", lambda *given, **told: noted(expand(*given, **told)))
+    run(rows, structure="kron", others=("full", "diag"))
+    assert alive == [0, 1, 1, 0, 0], "the first, its draws, the second, and each other one"
+
+
 def test_losses_of_a_density_may_be_negative() -> None:
     posterior, rows, start = linear()
     sharp = replace(posterior, likelihood=GaussianNoise(1e-3))
@@ -252,7 +319,7 @@ def test_the_richest_structure_that_can_be_had_is_taken(monkeypatch: pytest.Monk
     assert richest_structure(large, rows) == "kron"
     assert richest_structure(large, rows, "head") == "full"
     assert richest_structure(Posterior(Network(normed, "2"), categorical, Gaussian(1.0)), rows) == "diag"
-    monkeypatch.setattr("surefoot.evidence.criteria.available_memory", lambda: 1000)
+    monkeypatch.setattr("surefoot.evidence.structures.available_memory", lambda: 1000)
     assert richest_structure(small, rows) == "diag"
 
 

@@ -26,14 +26,14 @@ from surefoot.evidence.anatomy import anatomy_of
 from surefoot.evidence.conditional import DrawnConditional
 from surefoot.evidence.criteria import CriteriaSettings, criteria_of
 from surefoot.evidence.doubt import Doubt
-from surefoot.evidence.doubts import doubts_about_choice, doubts_of, refusals_of
+from surefoot.evidence.doubts import doubts_about_choice, doubts_of, doubts_of_each, refusals_of
 from surefoot.evidence.laplace.evidence import evidence_of
 from surefoot.evidence.laplace.expand import expand
 from surefoot.evidence.laplace.expansion import Expansion
+from surefoot.evidence.structures import evidence_by_structure
 from surefoot.evidence.trials import (
     Origin,
     Trial,
-    evidence_by_structure,
     origin_of,
     trial_from_json,
     trial_of,
@@ -368,8 +368,98 @@ def test_criteria_are_trials_too() -> None:
     one, other = [criteria(seed, 1.0) for seed in (0, 1)], [criteria(seed, 100.0) for seed in (0, 1)]
     trial = trial_of(one[0])
     assert (trial.evidence, trial.conditional, trial.drawn) == (one[0].evidence, one[0].conditional, one[0].drawn)
+    assert (trial.kind, trial.part, trial.parameters, trial.clusters) == ("ggn", "all", 6, 30)
+    assert (trial.anatomy, trial.known_anatomy) == (one[0].anatomy, one[0].known_anatomy)
     assert "rows" not in [each.kind for each in doubts_about_choice({"a": one, "b": other}, by="conditional")]
     assert "rows" in [each.kind for each in doubts_about_choice({"a": one, "b": other[::-1]}, by="conditional")]
+    # Where it is known that all rows are the same, their division matters to the conditional evidence alone.
+    origin = origin_of(posterior, rows, one[0].mode)
+    whole = {"a": [trial_of(each, origin) for each in one], "b": [trial_of(each, origin) for each in other[::-1]]}
+    assert "rows" not in [each.kind for each in doubts_about_choice(whole)]
+    assert "rows" in [each.kind for each in doubts_about_choice(whole, by="conditional")]
+
+
+def test_a_conditional_order_that_turns_with_the_prior_is_told() -> None:
+    """The evidences of all rows and of the first thirty, both moved, against expansions anew under those priors."""
+
+    def pair(features: int, factor: float = 1.0) -> tuple[Expansion, Expansion]:
+        rows, design, targets = regression(features)
+        whole: list[Expansion] = []
+        for count in (40, 30):
+            some, seen = design[:count], rows.take(torch.arange(count))
+            matrix = some.T @ some / 3.5**2 + torch.eye(features + 1).double()
+            mode = torch.linalg.solve(matrix, some.T @ targets[:count, 0] / 3.5**2)
+            posterior = Posterior(build_linear(features, 1, seed=0), GaussianNoise(3.5), Gaussian(factor))
+            whole.append(
+                expand(posterior, seen, {"head.weight": mode[None, :-1].clone(), "head.bias": mode[-1:].clone()})
+            )
+        return whole[0], whole[1]
+
+    def value(features: int, factor: float) -> float:
+        return float(evidence_of(pair(features, factor)[0]) - evidence_of(pair(features, factor)[1]))
+
+    def candidate(features: int) -> Trial:
+        whole, part = pair(features)
+        conditional = value(features, 1.0)
+        return replace(trial_of(whole), conditional=conditional, known_offset=0.0, known_anatomy=anatomy_of(part))
+
+    names = {4: "four", 3: "three", 2: "two", 1: "one"}
+    expected = [max(names, key=lambda each: value(each, factor)) for factor in (0.1, 1.0, 10.0)]
+    trials = {name: [candidate(features)] * 3 for features, name in names.items()}
+    found = [each for each in doubts_about_choice(trials, by="conditional") if each.kind == "prior"]
+    assert len(set(expected)) > 1, "the case is made for it"
+    assert len(found) == 1
+    tenth, own, ten = (names[each] for each in expected)
+    assert f"{own} is first at the prior precisions as they are, {tenth} with all of them" in found[0].sentence
+    assert f"and {ten} with 10 times larger" in found[0].sentence
+    assert found[0].sentence.endswith("or compare validation losses.")
+    values = {(each.subject, each.name): each.value for each in found[0].findings}
+    for look, factor in (("_at_a_tenth", 0.1), ("", 1.0), ("_at_ten_times", 10.0)):
+        assert values[own, f"conditional_evidence{look}"] == pytest.approx(value(expected[1], factor), abs=1e-9)
+
+
+def test_which_prior_of_one_network_is_first_is_no_doubt_about_the_prior() -> None:
+    """Everything moves with λ, the grid of λ too: among priors of one network the first must change."""
+    vague, stiff = linear(4, tuned(4) / 3), linear(4, tuned(4) * 3)
+    of = {"vague": [trial_of(expand(*vague))] * 3, "stiff": [trial_of(expand(*stiff))] * 3}
+    assert "prior" in [each.kind for each in doubts_about_choice(of)]
+    same = {name: [replace(each, network="linear") for each in trials] for name, trials in of.items()}
+    assert "prior" not in [each.kind for each in doubts_about_choice(same)]
+    apart = {name: [replace(each, network=name) for each in trials] for name, trials in of.items()}
+    assert "prior" in [each.kind for each in doubts_about_choice(apart)]
+
+
+def test_what_is_said_of_several_candidates_stands_in_one_sentence() -> None:
+    """The loudest seed of the loudest candidate leads, and who is silent is not named."""
+    best = tuned(4)
+    off, further, right = (trial_of(expand(*linear(4, best * factor))) for factor in (200.0, 50.0, 1.0))
+    (alone,) = doubts_of_each({"M": [right, off]})
+    assert alone == doubts_of(off, subject="M")[0]
+    (both,) = doubts_of_each({"off": [off, right], "right": [right, right], "further": [right, further]})
+    assert (both.kind, [each.name for each in both.findings]) == ("prior", ["evidence_slope"] * 2)
+    assert [each.subject for each in both.findings] == ["further", "off"]
+    assert further.anatomy is not None
+    decade = abs(further.anatomy.slope) * math.log(10)
+    assert both.sentence.startswith(f"The evidence of further and off changes at up to {decade:,.0f} nats for")
+    assert "(that of further wants a smaller one)" in both.sentence
+    assert off.anatomy is not None
+    vague = replace(off, anatomy=replace(off.anatomy, slope=0.0, tail=0.6, untouched=4))
+    vaguer = replace(vague, anatomy=replace(off.anatomy, slope=0.0, tail=0.9, untouched=5))
+    (tail,) = doubts_of_each({"a": [vague], "b": [vaguer], "c": [right]})
+    assert tail.sentence.startswith("In b and a, most directions are hardly touched")
+    assert "up to 90% of the log determinant (5 of 5 directions of b)" in tail.sentence
+    assert doubts_of_each({"a": [vague]}, by="conditional") == ()
+    known = replace(further, conditional=-1.0, known_anatomy=further.anatomy)
+    assert doubts_of_each({"a": [known]}, by="conditional") == (), "the same slope in both evidences cancels"
+
+
+def test_findings_of_doubts_count_clusters() -> None:
+    found = doubts_about_choice({"a": seeds(-1.0, clusters=10), "b": seeds(-2.0, clusters=10)})
+    assert (found[0].findings[0].count, found[0].findings[0].clusters) == (50, 10)
+    best = trial_of(expand(*linear(4, tuned(4) * 100)))
+    for clusters, counted in ((None, 40), (8, 8)):
+        (doubt,) = doubts_of(replace(best, clusters=clusters))
+        assert {(each.count, each.clusters) for each in doubt.findings} == {(40, counted)}
 
 
 def test_trials_are_kept_as_json() -> None:
@@ -411,7 +501,10 @@ def test_the_figures_of_the_page_stand_on_the_pages_it_names() -> None:
     """Intervals and decimals of three digits and more, in the part that quotes them."""
     page = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
     part = page[page.index("## Four ways") : page.index("## Limits")]
-    others = "".join((ROOT / f"docs/{name}.md").read_text(encoding="utf-8") for name in ("evidence-toys", "processes"))
+    others = "".join(
+        (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
+        for name in ("evidence-toys", "processes", "evidence-hypotheses")
+    )
     figures = re.findall(r"−?\d+(?:\.\d+)?%? \[[^]]+\]|−?\d+\.\d{2,}", " ".join(part.split()))
     assert len(figures) > 20
     flat = " ".join(others.split()).replace("|", " ")

@@ -27,7 +27,7 @@ from surefoot.networks.build import build_linear
 from surefoot.networks.network import forward, parameters_of
 from surefoot.networks.weights import load_model
 from surefoot.rows.rows import make_rows
-from surefoot.study.choice import plan as planning
+from surefoot.study.choice import curvatures as planning
 from surefoot.study.choice.ask import asked_of_data
 from surefoot.study.choice.candidates import CRITERIA, Candidates
 from surefoot.study.choice.graph import ChoiceGraph, Question, choice_graph

@@ -1,4 +1,4 @@
-"""The ledger: every run, and every study that has looked at a judge set, in one embedded SQLite file.
+"""The ledger: every run, every choice, and every study that has looked at a judge set, in one embedded SQLite file.
 
 A judge set is known again by its rows and not by its name (`row_marks`): another split of the same file, a file with a
 row left out or with new ids, another command on the same rows are looks at rows that were judged before. Two sets count
@@ -25,7 +25,7 @@ from surefoot.card.row_marks import WHOLE, WIDTH, Kept, RowMarks, kept, seen_row
 from surefoot.errors import InputError
 from surefoot.files import digest_bytes, digest_json
 
-__all__ = ["LEDGER", "Ledger", "RunRow", "Used"]
+__all__ = ["LEDGER", "ChoiceRow", "Ledger", "RunRow", "Used"]
 
 LEDGER = "ledger.sqlite"
 """Its name in a folder of runs."""
@@ -53,6 +53,13 @@ CREATE TABLE judge_sets (
 )
 """
 """Version 2: what rows each judge set held."""
+CHOICES = """
+CREATE TABLE IF NOT EXISTS choices (
+  choice TEXT PRIMARY KEY, name TEXT NOT NULL, criterion TEXT NOT NULL, chosen TEXT NOT NULL, accuracy REAL NOT NULL,
+  folder TEXT NOT NULL, created TEXT NOT NULL, judge_digest TEXT NOT NULL
+)
+"""
+"""Made with the first choice, in a ledger of any version: a surefoot that knows no choices reads on past it."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,23 @@ class RunRow:
     study_digest: str
     verdict: Status
     card_digest: str
+    folder: str
+    created: str
+    judge_digest: str
+
+
+@dataclass(frozen=True)
+class ChoiceRow:
+    """One finished choice. criterion: by which `chosen` was taken; accuracy: its, on the judge rows, known afterwards.
+
+    folder: where its page lies.
+    """
+
+    choice: str
+    name: str
+    criterion: str
+    chosen: str
+    accuracy: float
     folder: str
     created: str
     judge_digest: str
@@ -96,6 +120,15 @@ class Ledger:
         def write(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(row))
             _note(connection, row.judge_digest, row.study_digest, row.created)
+
+        self._write(write)
+
+    def record_choice(self, row: ChoiceRow) -> None:
+        """Keep a choice, replacing an earlier one of the same id; that it looked at judge rows is `note_use`'s."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(CHOICES)
+            connection.execute("INSERT OR REPLACE INTO choices VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(row))
 
         self._write(write)
 
@@ -145,6 +178,16 @@ class Ledger:
         with self._open() as connection:
             found = connection.execute("SELECT * FROM runs ORDER BY created DESC, rowid DESC LIMIT ?", (limit,))
             return tuple(RunRow(*row) for row in found.fetchall())
+
+    def choices(self, limit: int = 50) -> tuple[ChoiceRow, ...]:
+        """The latest choices, newest first."""
+        if not self.path.exists():
+            return ()
+        with self._open() as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'choices'").fetchone():
+                return ()
+            found = connection.execute("SELECT * FROM choices ORDER BY created DESC, rowid DESC LIMIT ?", (limit,))
+            return tuple(ChoiceRow(*row) for row in found.fetchall())
 
     def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Do `work` in one transaction that takes the write lock at its start, so that it cannot deadlock."""

@@ -18,10 +18,12 @@ from surefoot.cli.options import (
     SourceOption,
     SplitOption,
     TargetOption,
+    TrustOption,
     columns_of,
     comma_separated,
 )
 from surefoot.errors import InputError
+from surefoot.study.seeds import LAST_SEED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,12 +108,13 @@ def choose(
     split_seed: Annotated[
         int,
         typer.Option(
-            "--split-seed", min=0, max=2**31, help="The seed by which judge rows are drawn, where no split says."
+            "--split-seed", min=0, max=LAST_SEED, help="The seed by which judge rows are drawn, where no split says."
         ),
     ] = 0,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Worker processes; by default one per core.")
     ] = None,
+    trust_code: TrustOption = False,
     out: OutOption = Path("runs"),
     as_json: JSONOption = False,
     quiet: QuietOption = False,
@@ -157,6 +160,7 @@ def choose(
             data.parent,
             out=out,
             workers=workers,
+            trust_code=trust_code,
             command=command_line(),
             say=silent_note if as_json or quiet else note,
             progress=progress,
@@ -199,8 +203,9 @@ def _tell(chosen: "Chosen") -> None:
 
     from surefoot.card.words import show_finding, show_level
     from surefoot.study.choice.candidates import CRITERIA as ALL
-    from surefoot.study.choice.page import show_best, show_correlation, show_score
+    from surefoot.study.choice.doubted import SILENCE, WORDS
     from surefoot.study.choice.record import TITLES
+    from surefoot.study.choice.words import show_about, show_best, show_correlation, show_score, show_untrained
 
     choice, console = chosen.choice, stdout()
     after = choice.hindsight
@@ -211,6 +216,9 @@ def _tell(chosen: "Chosen") -> None:
     table.add_column("judge accuracy", justify="right")
     shown = choice.ranked_by(choice.choose_by)[:SHOWN]
     for each in shown:
+        if not each.trained:
+            table.add_row(Text(each.candidate.name), *["not trained"] * len(ALL), "–")
+            continue
         cells = [_ranked(show_score(each.scores[name], name), each.scores[name].rank) for name in ALL]
         table.add_row(Text(each.candidate.name), *cells, show_finding(after.accuracies[each.candidate.name]))
     console.print()
@@ -232,6 +240,18 @@ def _tell(chosen: "Chosen") -> None:
         line = f"{TITLES[name]} and judge accuracy: {show_correlation(after.agreement[name], choice.confidence)}."
         console.print(line, markup=False, soft_wrap=True)
     console.print()
+    for lost in show_untrained(choice):
+        console.print(f"Not trained: {lost}", markup=False, soft_wrap=True)
+    own = [each for each in choice.doubts if choice.choose_by in each.about]
+    refused = [each for each in choice.doubts if each not in own and each.severity == "refuse"]
+    for each in (*own, *refused):
+        told = f"{WORDS[each.severity]}, {show_about(each).lower()}: {each.sentence}"
+        console.print(told, markup=False, soft_wrap=True)
+    if rest := len(choice.doubts) - len(own) - len(refused):
+        others = "1 doubt about another criterion is" if rest == 1 else f"{rest} doubts about other criteria are"
+        console.print(f"{others} on the page.", style="dim")
+    elif not choice.doubts:
+        console.print(SILENCE, style="dim", soft_wrap=True)
     if chosen.reused:
         console.print(f"{chosen.reused} trainings were finished already and used again.", style="dim")
     each = ", one a seed" if len(choice.seeds) > 1 else ""
@@ -247,7 +267,7 @@ HEADS = {
 }
 
 
-def _ranked(shown: str, rank: int) -> str:
+def _ranked(shown: str, rank: int | None) -> str:
     return shown if shown == "–" else f"{shown} ({rank})"
 
 
@@ -257,7 +277,7 @@ def _taken(choice: "Choice", titles: "Sequence[str]") -> Any:
     from rich.text import Text
 
     from surefoot.card.words import show_finding
-    from surefoot.study.choice.page import show_behind, show_sure
+    from surefoot.study.choice.words import show_behind, show_sure
 
     after = choice.hindsight
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")

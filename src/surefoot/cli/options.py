@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from surefoot.study.seeds import LAST_SEED
+
 if TYPE_CHECKING:
     from surefoot.rows.published.read import Published
     from surefoot.study.once.columns import Columns
@@ -107,7 +109,9 @@ ConfidenceOption: TypeAlias = Annotated[
     float, typer.Option("--confidence", min=0.5, max=0.9999, help="The confidence of every interval.")
 ]
 DeviceOption: TypeAlias = Annotated[str, typer.Option("--device", help="Where to compute: cpu, cuda, cuda:1, mps.")]
-SeedOption: TypeAlias = Annotated[int, typer.Option("--seed", help="The seed of everything drawn at random.")]
+SeedOption: TypeAlias = Annotated[
+    int, typer.Option("--seed", min=0, max=LAST_SEED, help="The seed of everything drawn at random.")
+]
 AsOption: TypeAlias = Annotated[
     str | None,
     typer.Option(

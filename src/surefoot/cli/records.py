@@ -3,13 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from surefoot.cli.console import note, print_json, stdout, verdict_text
 from surefoot.cli.options import JSONOption, JUnitOption, PullRequestOption, QuietOption, RunsOption
 from surefoot.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from surefoot.card.ledger import ChoiceRow, RunRow
 
 __all__ = ["diff", "gate", "history", "join_junit"]
 
@@ -81,15 +86,22 @@ def history(
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many runs to show.")] = 20,
     as_json: JSONOption = False,
 ) -> int:
-    """List what was run: when, which study, the verdict, where its card lies."""
+    """List what was run: when, which study, the verdict, where its card lies; and choices: what each takes.
+
+    A choice (`surefoot choose`) has no verdict: shown are the candidate that it takes, by which criterion, and its
+    accuracy on the judge rows, which was measured afterwards.
+    """
     from surefoot.card.ledger import Ledger
 
-    every = Ledger(out / LEDGER).runs(MOST_RUNS)
-    runs = every[:limit]
+    ledger = Ledger(out / LEDGER)
+    runs, choices = ledger.runs(MOST_RUNS), ledger.choices(MOST_RUNS)
+    every = sorted([*runs, *choices], key=lambda each: each.created, reverse=True)
+    latest = every[:limit]
     if as_json:
-        print_json({"runs": [asdict(run) for run in runs], "total": len(every)})
+        shown = {"runs": [asdict(run) for run in runs[:limit]], "total": len(runs)}
+        print_json({**shown, "choices": [asdict(each) for each in choices[:limit]], "choices_total": len(choices)})
         return 0
-    if not runs:
+    if not latest:
         print(f"No run in {out} yet. Start with: surefoot demo")
         return 0
     from rich.table import Table
@@ -97,13 +109,26 @@ def history(
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for column in ("when (UTC)", "study", "verdict", "card"):
         table.add_column(column, overflow="fold")
-    for run in runs:
-        when = run.created[:16].replace("T", " ")
-        table.add_row(when, run.study, verdict_text(run.verdict, ""), f"{run.folder}/card.html")
+    for each in latest:
+        table.add_row(each.created[:16].replace("T", " "), *_shown(each))
     stdout().print(table)
-    if len(every) > len(runs):
-        note(f"The latest {len(runs)} of {len(every)} runs; for all of them: --limit {len(every)}")
+    if len(every) > len(latest):
+        what = "runs and choices" if choices else "runs"
+        note(f"The latest {len(latest)} of {len(every)} {what}; for all of them: --limit {len(every)}")
     return 0
+
+
+def _shown(each: "RunRow | ChoiceRow") -> "tuple[Text, Text, Text]":
+    """What a run or a choice is of, how it ended, and where its page lies."""
+    from rich.text import Text
+
+    from surefoot.card.ledger import RunRow
+    from surefoot.card.words import show_value
+
+    if isinstance(each, RunRow):
+        return Text(each.study), verdict_text(each.verdict, ""), Text(f"{each.folder}/card.html")
+    words = f"takes {each.chosen} by {each.criterion.replace('_', ' ')}; {show_value(each.accuracy, 'proportion')}"
+    return Text(f"choose {each.name}"), Text(f"{words} right"), Text(f"{each.folder}/page.html")
 
 
 def _refuse_table(path: Path) -> None:

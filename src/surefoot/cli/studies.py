@@ -224,7 +224,10 @@ def _tell_plan(planned: "Plan", study: Path) -> None:
             f"About {show_seconds(planned.seconds)} with {show_count(planned.workers, 'worker')}, "
             f"{human_bytes(planned.memory)} of memory at the peak. All cells: --json"
         )
-    code = " --trust-code" if planned.study.network is not None and planned.study.network.file is not None else ""
+    study_of = planned.study
+    named = [] if study_of.candidates is None else [each.network for each in study_of.candidates.named.values()]
+    own = any(each is not None and each.file is not None for each in (study_of.network, *named))
+    code = " --trust-code" if own else ""
     console.print(f"Next: surefoot run {study}{code}", markup=False, soft_wrap=True)
 
 

@@ -62,11 +62,17 @@ class Anatomy:
     def evidence(self) -> float:
         return self.fit + self.occam
 
-    def as_findings(self, subject: str, rows: int, *, source: str = "fit") -> tuple[Finding, ...]:
-        """`fit_at_mode`, `occam_factor`, `effective_parameters`, `evidence_slope` and `untouched_share`."""
+    def as_findings(
+        self, subject: str, rows: int, *, source: str = "fit", clusters: int | None = None
+    ) -> tuple[Finding, ...]:
+        """`fit_at_mode`, `occam_factor`, `effective_parameters`, `evidence_slope` and `untouched_share`.
+
+        clusters: independent ones among the rows; as many as rows where absent.
+        """
+        apart = rows if clusters is None else clusters
 
         def finding(name: str, value: float, unit: str) -> Finding:
-            return Finding(name, value, None, rows, rows, unit, "all", "none", subject, source)
+            return Finding(name, value, None, rows, apart, unit, "all", "none", subject, source)
 
         return (
             finding("fit_at_mode", self.fit, "nats"),

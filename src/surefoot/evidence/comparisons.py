@@ -6,8 +6,9 @@ import torch
 
 from surefoot.evidence.anatomy import TENFOLD
 from surefoot.evidence.decided import FEWEST_SEEDS, SeedOrder, order_of_seeds
-from surefoot.evidence.doubt import Doubt, Question
+from surefoot.evidence.doubt import By, Doubt, Question
 from surefoot.evidence.laplace.expansion import Structure
+from surefoot.evidence.trials import Trial
 from surefoot.findings.finding import Finding
 
 __all__ = ["LARGE", "incomparable", "undecided"]
@@ -30,7 +31,11 @@ def undecided(asked: Question) -> list[Doubt]:
 def _rows(asked: Question) -> list[Doubt]:
     counts = {each.rows for each in asked.all()}
     by_seed = zip(*asked.trials.values(), strict=True)
-    digests = [{each.origin.rows for each in of if each.origin is not None} for of in by_seed]
+    digests: list[set[str]] = []
+    for of in by_seed:
+        digests.append({each.origin.rows for each in of if each.origin is not None})
+        if asked.by == "conditional":
+            digests.append({each.held for each in of if each.held is not None})
     if len(counts) == 1 and all(len(each) <= 1 for each in digests):
         return []
     findings = tuple(asked.finding("rows", float(of[0].rows), "rows", name) for name, of in asked.trials.items())
@@ -98,28 +103,52 @@ def _seeds(asked: Question, order: SeedOrder) -> list[Doubt]:
 
 
 def _prior(asked: Question) -> list[Doubt]:
-    anatomies = {name: [each.anatomy for each in of if each.anatomy is not None] for name, of in asked.trials.items()}
-    if asked.by == "conditional" or any(len(anatomies[name]) < len(of) for name, of in asked.trials.items()):
+    moved = {name: [_moved(each, asked.by) for each in of] for name, of in asked.trials.items()}
+    known = {name: [each for each in of if each is not None] for name, of in moved.items()}
+    if any(len(known[name]) < len(of) for name, of in moved.items()):
         return []
+    what = "evidence" if asked.by == "evidence" else "conditional_evidence"
     looks = {
-        "evidence_at_a_tenth": {name: _mean([each.lower for each in of]) for name, of in anatomies.items()},
-        "evidence": {name: _mean([each.evidence for each in of]) for name, of in anatomies.items()},
-        "evidence_at_ten_times": {name: _mean([each.higher for each in of]) for name, of in anatomies.items()},
+        f"{what}{end}": {name: _mean([each[place] for each in of]) for name, of in known.items()}
+        for place, end in enumerate(("_at_a_tenth", "", "_at_ten_times"))
     }
     tenth, own, ten = (max(means, key=means.__getitem__) for means in looks.values())
-    if tenth == own == ten:
+    # Which prior of one network is first changes when all priors move, and says nothing against the network.
+    if len({asked.trials[name][0].network or name for name in (tenth, own, ten)}) == 1:
         return []
     findings = tuple(
         asked.finding(look, means[name], "nats", name)
         for name in dict.fromkeys((own, tenth, ten))
         for look, means in looks.items()
     )
+    others = "conditional evidences" if asked.by == "evidence" else "validation losses"
     sentence = (
         f"{own} is first at the prior precisions as they are, {tenth} with all of them {TENFOLD:g} times smaller and "
         f"{ten} with {TENFOLD:g} times larger ones (at the same modes), so the prior decides and not the rows; tune "
-        "each candidate's precision by evidence and train again, or compare conditional evidences."
+        f"each candidate's precision by evidence and train again, or compare {others}."
     )
     return [Doubt("prior", "warn", findings, sentence)]
+
+
+def _moved(trial: Trial, by: By) -> tuple[float, float, float] | None:
+    """The evidence with all precisions divided by ten, as they are, and times ten; None where its parts are not known.
+
+    Of a conditional evidence, both of its evidences are moved.
+    """
+    if trial.anatomy is None:
+        return None
+    if by == "evidence":
+        return trial.anatomy.lower, trial.evidence, trial.anatomy.higher
+    if trial.known_anatomy is None or trial.conditional is None:
+        return None
+    lower, higher = (
+        trial.conditional + (now - trial.anatomy.evidence) - (before - trial.known_anatomy.evidence)
+        for now, before in (
+            (trial.anatomy.lower, trial.known_anatomy.lower),
+            (trial.anatomy.higher, trial.known_anatomy.higher),
+        )
+    )
+    return lower, trial.conditional, higher
 
 
 def _structures(asked: Question) -> list[Doubt]:

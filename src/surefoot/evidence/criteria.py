@@ -19,56 +19,41 @@ families (sources, clusters) on one side.
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
-
-import numpy as np
-from jaxtyping import Float64, Int
-from torch import Tensor
 
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Posterior
 from surefoot.density.regression import GaussianNoise
 from surefoot.errors import InputError
-from surefoot.evidence.conditional import (
-    DrawnConditional,
-    conditional_by_difference,
-    conditional_of,
-    drawn_findings,
-)
+from surefoot.evidence.anatomy import anatomy_of
+from surefoot.evidence.conditional import DrawnConditional, conditional_by_difference, conditional_of
+from surefoot.evidence.criteria_found import Criteria, HeldOut, count_clusters
 from surefoot.evidence.laplace.checks import check_posterior, check_rows
 from surefoot.evidence.laplace.evidence import evidence_of
 from surefoot.evidence.laplace.expand import expand
 from surefoot.evidence.laplace.expansion import Expansion, Kind, Structure
-from surefoot.evidence.laplace.memory import laplace_memory
 from surefoot.evidence.laplace.tune import What, tune
 from surefoot.evidence.laplace_draws import draw_expansion
 from surefoot.evidence.parts import part_rows
 from surefoot.evidence.row_likelihoods import Way, average_losses, gibbs_losses, likelihoods_of
-from surefoot.findings.clustering import cluster_design, fewest_clusters, influence, spread
-from surefoot.findings.finding import Finding
-from surefoot.findings.intervals import mean_interval
+from surefoot.evidence.structures import evidence_by_structure, richest_structure
 from surefoot.inference.approximate.curvature import Part
 from surefoot.inference.ascend import Ascend, ascend
 from surefoot.inference.draws import Draws
-from surefoot.memory import available_memory
 from surefoot.networks.network import Parameters
 from surefoot.progress import Progress, silent
-from surefoot.rows.rows import Names, Rows
+from surefoot.rows.rows import Rows
 
-__all__ = [
-    "Criteria",
-    "CriteriaSettings",
-    "HeldOut",
-    "StructureOrAuto",
-    "criteria_of",
-    "richest_structure",
-]
+__all__ = ["ALL_ROWS", "KNOWN_ROWS", "CriteriaSettings", "StructureOrAuto", "criteria_of"]
+
+KNOWN_ROWS, ALL_ROWS = "known.safetensors", "all.safetensors"
+"""Checkpoints of the training on the rows that are conditioned on, and of that on all of them."""
+SAVE_SECONDS = 20.0
+"""Between two checkpoints of one training; its end is always kept."""
 
 StructureOrAuto: TypeAlias = Structure | Literal["auto"]
 """A structure of the curvature, or the richest that can be had (`richest_structure`)."""
-
-MOST_FULL = 4000
-"""Parameters above which "auto" takes no full matrix: it would take minutes, and gigabytes, for each candidate."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +65,8 @@ class CriteriaSettings:
     the first rows. way: what they are put through, the network linearised at the mode (the curvature is that one's), or
     the network itself, as published, which predicts far worse where it has hidden layers. tune: set one prior
     precision, and the known noise of a regression, by the evidence: all rows' own for the evidence, and those of the
-    first rows for whatever is conditional on these. The modes stay where they are.
+    first rows for whatever is conditional on these. The modes stay where they are. others: structures by which the
+    evidence of the mode of all rows is computed beside, where they can be had and fit; each costs an expansion.
 
     Raises `InputError` for numbers out of range.
     """
@@ -92,96 +78,13 @@ class CriteriaSettings:
     draws: int = 100
     way: Way = "linearised"
     tune: bool = False
+    others: tuple[Structure, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
             raise InputError(f"share is {self.share}; give a part of the rows, between 0 and 1.")
         if self.draws < 2:
             raise InputError(f"draws is {self.draws}; give at least 2, so that their error can be told.")
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """The held-out rows and what each cost, in nats: of the averaged prediction, of one draw at random, of the mode.
-
-    least: what a loss cannot be below: 0 for classes, −∞ for densities. Candidates whose `ids` agree were held out the
-    same rows, and can be compared row by row (`findings.ranks.resampled_means`).
-    """
-
-    ids: Names
-    clusters: Int[Tensor, "rows ways"]
-    bma_losses: Float64[Tensor, "rows"]
-    gibbs_losses: Float64[Tensor, "rows"]
-    map_losses: Float64[Tensor, "rows"]
-    least: float
-
-
-@dataclass(frozen=True, eq=False)
-class Criteria:
-    """What `criteria_of` found. Evidences are of all their rows together, in nats; losses are nats per held-out row.
-
-    rows, held: how many there were, and how many of them were held out. offset, known_offset: how far the points
-    trained on all rows and on the first ones are from modes (`Expansion.offset`): far above 0.1, evidences are of other
-    points. mode: the point trained on all rows. structure: that of both expansions.
-    """
-
-    evidence: float
-    conditional: float
-    drawn: DrawnConditional
-    bma_loss: float
-    gibbs_loss: float
-    map_loss: float
-    rows: int
-    held: int
-    offset: float
-    known_offset: float
-    structure: Structure
-    held_out: HeldOut
-    mode: Parameters
-
-    def as_findings(self, subject: str, *, source: str = "fit", confidence: float = 0.95) -> tuple[Finding, ...]:
-        """Evidences (higher is better), losses (lower), and what says how far to trust them.
-
-        An evidence has no interval: data and model are fixed, and the error of the expansion is not known. Losses have
-        that of a mean over rows, by clusters.
-        """
-        design = cluster_design(self.held_out.clusters.numpy())
-        everything = np.ones(self.held, dtype=np.bool_)
-        clusters = fewest_clusters(design, everything)
-        plain = Finding(
-            name="evidence",
-            value=self.evidence,
-            interval=None,
-            count=self.rows,
-            clusters=self.rows,
-            unit="nats",
-            slice="all",
-            direction="higher",
-            subject=subject,
-            source=source,
-        )
-        held = replace(plain, count=self.held, clusters=clusters)
-        losses: list[Finding] = []
-        for name, values in (
-            ("bma_loss", self.held_out.bma_losses),
-            ("map_loss", self.held_out.map_losses),
-            ("gibbs_loss", self.held_out.gibbs_losses),
-        ):
-            of = spread(design, [(1.0, influence(design, everything, values.numpy()[None]))])
-            interval = mean_interval(of, confidence, low=self.held_out.least)
-            value = float(values.mean())
-            losses.append(
-                replace(held, name=name, value=value, interval=interval, unit="nats per row", direction="lower")
-            )
-        aside = replace(plain, unit="posterior standard deviations", direction="none")
-        return (
-            plain,
-            replace(held, name="conditional_evidence", value=self.conditional),
-            *drawn_findings(self.drawn, subject=subject, source=source, clusters=clusters, confidence=confidence),
-            *losses,
-            replace(aside, name="offset_from_mode", value=self.offset),
-            replace(aside, name="known_offset_from_mode", value=self.known_offset, count=self.rows - self.held),
-        )
 
 
 def criteria_of(
@@ -192,11 +95,13 @@ def criteria_of(
     climb: Ascend,
     settings: CriteriaSettings | None = None,
     progress: Progress = silent,
+    folder: Path | None = None,
 ) -> Criteria:
     """Train from `start` on the first rows and on all, expand both, and evaluate all criteria; no other rows are read.
 
     seed: of the split, both ascents and the draws. Candidates that are asked for with one seed and the same rows have
-    the same rows held out, whatever their networks.
+    the same rows held out, whatever their networks. folder: where both trainings keep their checkpoints (`KNOWN_ROWS`,
+    `ALL_ROWS`), so that a call that was killed goes on from there and ends with the same numbers.
 
     Raises `InputError` for whatever `ascend` and `expand` refuse, and where rows are too few, or hang together too
     much, to be parted.
@@ -224,14 +129,69 @@ def criteria_of(
     if structure == "auto":
         structure = richest_structure(posterior, rows, asked.part, kind=asked.kind)
 
-    def expanded(of: Rows) -> tuple[Parameters, Expansion]:
-        mode = ascend(posterior, of, start, seed, climb, progress=progress).point()
+    def expanded(of: Rows, kept_as: str) -> tuple[Parameters, Expansion]:
+        file = None if folder is None else folder / kept_as
+        reached = ascend(
+            posterior, of, start, seed, climb, checkpoint=file, save_seconds=SAVE_SECONDS, progress=progress
+        )
+        mode = reached.point()
         kept = expand(posterior, of, mode, structure=structure, part=asked.part, kind=asked.kind, progress=progress)
         return mode, kept
 
-    first, part = expanded(known)
-    mode, whole = expanded(rows)
-    own, given = (_tuned(whole), _tuned(part)) if asked.tune else (_Hyper(None, None), _Hyper(None, None))
+    # The rows conditioned on come first, and their draws are let go of before the second expansion is made.
+    first, part = expanded(known, KNOWN_ROWS)
+    given = _tuned(part) if asked.tune else _Hyper(None, None)
+    held, drawn = _held_out(posterior, known, later, first, part, given, asked, seed, progress)
+    mode, whole = expanded(rows, ALL_ROWS)
+    own = _tuned(whole) if asked.tune else _Hyper(None, None)
+    evidence = float(evidence_of(whole, own.precision, noise=own.noise))
+    conditional = float(conditional_by_difference(whole, part, given.precision, noise=given.noise))
+    anatomies = (
+        anatomy_of(whole, own.precision, noise=own.noise),
+        anatomy_of(part, given.precision, noise=given.noise),
+    )
+    offsets = whole.offset, part.offset
+    del whole, part  # another structure is expanded without them in memory
+    others = evidence_by_structure(
+        posterior, rows, mode, part=asked.part, kind=asked.kind, structures=asked.others, precisions=own.precision,
+        noise=own.noise, progress=progress,
+    )  # fmt: skip
+    return Criteria(
+        evidence=evidence,
+        conditional=conditional,
+        drawn=drawn,
+        bma_loss=float(held.bma_losses.mean()),
+        gibbs_loss=float(held.gibbs_losses.mean()),
+        map_loss=float(held.map_losses.mean()),
+        rows=len(rows),
+        held=len(later),
+        clusters=count_clusters(rows),
+        known_clusters=count_clusters(known),
+        offset=offsets[0],
+        known_offset=offsets[1],
+        structure=structure,
+        part=asked.part,
+        kind=asked.kind,
+        anatomy=anatomies[0],
+        known_anatomy=anatomies[1],
+        held_out=held,
+        mode=mode,
+        by_structure=others,
+    )
+
+
+def _held_out(
+    posterior: Posterior,
+    known: Rows,
+    later: Rows,
+    first: Parameters,
+    part: Expansion,
+    given: "_Hyper",
+    asked: CriteriaSettings,
+    seed: int,
+    progress: Progress,
+) -> "_Given":
+    """What the later rows cost, given the others."""
     drawn = draw_expansion(
         posterior, known, first, part, asked.draws, seed, precisions=given.precision, noise=given.noise,
         progress=progress,
@@ -247,45 +207,12 @@ def criteria_of(
         map_losses=-likelihoods_of(noisy, later, alone)[0],
         least=0.0 if posterior.likelihood is categorical else -math.inf,
     )
-    return Criteria(
-        evidence=float(evidence_of(whole, own.precision, noise=own.noise)),
-        conditional=float(conditional_by_difference(whole, part, given.precision, noise=given.noise)),
-        drawn=conditional_of(likelihoods),
-        bma_loss=float(held.bma_losses.mean()),
-        gibbs_loss=float(held.gibbs_losses.mean()),
-        map_loss=float(held.map_losses.mean()),
-        rows=len(rows),
-        held=len(later),
-        offset=whole.offset,
-        known_offset=part.offset,
-        structure=structure,
-        held_out=held,
-        mode=mode,
-    )
+    return _Given(held, conditional_of(likelihoods))
 
 
-def richest_structure(posterior: Posterior, rows: Rows, part: Part = "all", *, kind: Kind = "ggn") -> Structure:
-    """full where there are no more than 4,000 parameters, else kron, else diag; each only where it can be had and fits.
-
-    >>> import torch
-    >>> from surefoot.density.priors import Gaussian
-    >>> from surefoot.networks.build import build_mlp
-    >>> from surefoot.rows.rows import make_rows
-    >>> rows = make_rows(torch.zeros(10, 64), torch.zeros(10, dtype=torch.int64))
-    >>> [
-    ...     richest_structure(Posterior(build_mlp(64, width, 10, seed=0), categorical, Gaussian(1.0)), rows)
-    ...     for width in (20, 100)
-    ... ]
-    ['full', 'kron']
-    """
-    free = available_memory()
-    order: tuple[Structure, ...] = ("full", "kron")
-    for structure in order:
-        need = laplace_memory(posterior, rows, structure, part, kind=kind)
-        fits = need.refused is None and need.bytes <= free
-        if fits and (structure != "full" or need.parameters <= MOST_FULL):
-            return structure
-    return "diag"
+class _Given(NamedTuple):
+    held: HeldOut
+    drawn: DrawnConditional
 
 
 class _Hyper(NamedTuple):

@@ -50,6 +50,12 @@ class Question:
     def rows(self) -> int:
         return self.all()[0].rows
 
+    @property
+    def clusters(self) -> int:
+        """Independent clusters of the rows; as many as rows where trials do not say."""
+        known = self.all()[0].clusters
+        return self.rows if known is None else known
+
     def all(self) -> list[Trial]:
         """Every trial, candidate by candidate."""
         return [each for of in self.trials.values() for each in of]
@@ -77,7 +83,7 @@ class Question:
             value=value,
             interval=interval,
             count=self.rows,
-            clusters=self.rows,
+            clusters=self.clusters,
             unit=unit,
             slice="all",
             direction="none",

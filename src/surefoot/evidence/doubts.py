@@ -12,7 +12,7 @@ approximation that misses most of the posterior passes every check here.
 | `curvature` | | structures, kinds or parts of the curvature differ | refuse |
 | `frozen` | | other frozen tensors below, learnt from these rows | refuse |
 | `seeds` | | the gap is within the spread between trainings (`order_of_seeds`), or nobody looked | warn |
-| `prior` | a tenfold precision would change it by more than `STRONG` | another is first at λ/10 or 10 λ | warn |
+| `prior` | a tenfold precision would change it by more than `STRONG` | another network first at λ/10 or 10 λ | warn |
 | `tail` | over half of the Occam factor is of directions the rows hardly touch | | warn |
 | `draws` | too few draws count (`DrawnConditional.doubt`) | any candidate's | warn |
 | `structures` | | another structure of the curvature puts another candidate first | warn |
@@ -33,25 +33,23 @@ from surefoot.density.dirichlet import DirectDirichlet
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Posterior, trainable
 from surefoot.errors import InputError
-from surefoot.evidence.anatomy import TOUCHED, Anatomy
 from surefoot.evidence.comparisons import incomparable, undecided
 from surefoot.evidence.conditional import DrawnConditional, drawn_findings
-from surefoot.evidence.criteria import Criteria
+from surefoot.evidence.criteria_found import Criteria
 from surefoot.evidence.doubt import By, Doubt, Question, Severity, named
 from surefoot.evidence.laplace.checks import check_posterior, check_rows, normal_prior
 from surefoot.evidence.laplace.expansion import Expansion
+from surefoot.evidence.prior_doubts import STRONG, doubts_of_prior
 from surefoot.evidence.trials import Trial, trial_of
 from surefoot.findings.finding import Finding
 from surefoot.inference.approximate.curvature import Part, parts_of
 from surefoot.networks.network import parameters_of
 from surefoot.rows.rows import Rows
 
-__all__ = ["FAR", "NEAR", "STRONG", "Doubt", "doubts_about_choice", "doubts_of", "refusals_of"]
+__all__ = ["FAR", "NEAR", "STRONG", "Doubt", "doubts_about_choice", "doubts_of", "doubts_of_each", "refusals_of"]
 
 NEAR, FAR = 0.1, 1.0
 """Posterior standard deviations from a mode: beyond the first an evidence is rough, beyond the second it is none."""
-STRONG = 5.0
-"""Nats: a difference that is commonly called very strong evidence."""
 
 
 def refusals_of(posterior: Posterior, rows: Rows, part: Part = "all") -> tuple[Doubt, ...]:
@@ -108,10 +106,20 @@ def doubts_of(
     if drawn is not None:
         trial = replace(trial, drawn=drawn)
     one = Question({subject: [trial]}, "evidence", source, 0.95)
-    doubts = [*_modes(one), *_draws(one)]
-    if trial.anatomy is not None:
-        doubts += _of_prior(trial.anatomy, subject, one)
-    return tuple(doubts)
+    return (*_modes(one), *_draws(one), *doubts_of_prior(one))
+
+
+def doubts_of_each(
+    candidates: Mapping[str, Sequence[Expansion | Criteria | Trial]], *, by: By = "evidence", source: str = "fit"
+) -> tuple[Doubt, ...]:
+    """What `doubts_of` says of every candidate by itself, those of one kind in one sentence; the worst seed counts.
+
+    >>> rough = Trial(-100.0, 0.3, 50, "full")
+    >>> [doubt.kind for doubt in doubts_of_each({"wide": [rough], "narrow": [Trial(-120.0, 0.0, 50, "full")]})]
+    ['mode']
+    """
+    asked = Question({name: [trial_of(each) for each in of] for name, of in candidates.items()}, by, source, 0.95)
+    return (*_modes(asked), *_draws(asked), *doubts_of_prior(asked))
 
 
 def doubts_about_choice(
@@ -124,7 +132,7 @@ def doubts_about_choice(
     """What speaks against taking the candidate with the largest mean evidence; one entry per training seed each.
 
     Refusals come first; where numbers do not compare, their order is not looked at. What trials do not know is not
-    checked: give `trial_of(expansion, origin_of(…))` for all of it. "First" is by mean over seeds.
+    checked: give `trial_of(found, origin_of(…))` for all of it. "First" is by mean over seeds.
 
     Raises `InputError` for fewer than two candidates, different numbers of seeds, and an evidence that is not finite.
 
@@ -207,28 +215,6 @@ def _draws(asked: Question) -> list[Doubt]:
         "says nothing; use the difference of two evidences, or the validation losses."
     )
     return [Doubt("draws", "warn", tuple(findings), sentence)]
-
-
-def _of_prior(anatomy: Anatomy, subject: str, asked: Question) -> list[Doubt]:
-    findings = anatomy.as_findings(subject, asked.rows, source=asked.source)
-    doubts: list[Doubt] = []
-    decade = anatomy.slope * math.log(10)
-    if abs(decade) > STRONG:
-        sentence = (
-            f"The evidence of {subject} changes at {abs(decade):,.0f} nats for a factor of ten in the prior's "
-            f"precision and wants a {'larger' if decade > 0 else 'smaller'} one, so it says as much of that number as "
-            "of the model; tune the precision by evidence and train again."
-        )
-        doubts.append(Doubt("prior", "warn", findings, sentence))
-    if anatomy.tail > 0.5:
-        sentence = (
-            f"In {subject}, {anatomy.untouched:,} of {anatomy.parameters:,} directions are hardly touched by the rows "
-            f"(less than {TOUCHED:g} of the prior's precision) and make {anatomy.tail:.0%} of the log determinant, "
-            "which then hangs on the prior and on the eigenvalues that are known worst; compare with another structure "
-            "of the curvature, and with validation losses."
-        )
-        doubts.append(Doubt("tail", "warn", findings, sentence))
-    return doubts
 
 
 def _refused(check: Callable[..., object], *asked: object) -> str | None:

@@ -14,14 +14,10 @@ import torch
 from surefoot.density.objective import Posterior
 from surefoot.evidence.anatomy import Anatomy, anatomy_of
 from surefoot.evidence.conditional import DrawnConditional
-from surefoot.evidence.criteria import Criteria
-from surefoot.evidence.laplace.evidence import evidence_of
-from surefoot.evidence.laplace.expand import expand
+from surefoot.evidence.criteria_found import Criteria
 from surefoot.evidence.laplace.expansion import Expansion, Kind, Structure
-from surefoot.evidence.laplace.memory import laplace_memory
 from surefoot.files import digest_json, digest_tensor
 from surefoot.inference.approximate.curvature import Part, parts_of
-from surefoot.memory import available_memory
 from surefoot.networks.network import Parameters, digest_parameters
 from surefoot.rows.digest import identity_digest
 from surefoot.rows.rows import Rows
@@ -29,7 +25,6 @@ from surefoot.rows.rows import Rows
 __all__ = [
     "Origin",
     "Trial",
-    "evidence_by_structure",
     "origin_of",
     "trial_from_json",
     "trial_of",
@@ -53,8 +48,11 @@ class Origin:
 class Trial:
     """evidence, conditional: nats. offset, known_offset: of the points they are expanded around (`Expansion.offset`).
 
-    structure, kind, part: of the curvature. parameters: how many it has. anatomy: the parts of the evidence. drawn:
-    conditional evidence by draws. by_structure: evidence of the same mode by other structures of the curvature.
+    structure, kind, part: of the curvature. parameters: how many it has. anatomy, known_anatomy: the parts of the
+    evidence, and of that of the rows conditioned on. drawn: conditional evidence by draws. by_structure: evidence of
+    the same mode by other structures of the curvature. clusters: independent ones, of all rows; as many as rows where
+    absent. held: a digest of which rows were held out. network: what is the same for candidates that differ in their
+    prior alone.
     """
 
     evidence: float
@@ -70,6 +68,10 @@ class Trial:
     anatomy: Anatomy | None = None
     drawn: DrawnConditional | None = None
     by_structure: Mapping[Structure, float] = field(default_factory=dict[Structure, float])
+    clusters: int | None = None
+    known_anatomy: Anatomy | None = None
+    held: str | None = None
+    network: str | None = None
 
 
 def trial_of(
@@ -80,11 +82,12 @@ def trial_of(
 ) -> Trial:
     """What an expansion (at its own precisions) or criteria tell of a candidate; a trial is returned as it is.
 
-    Criteria keep no expansion, so kind, part and anatomy are not known; their rows are those that were held out, by
-    name, unless `origin` says more. origin: by `origin_of`.
+    Criteria do not know which rows they are of but by the names of those that were held out, unless `origin` says more.
+    origin: by `origin_of`. by_structure: else that of criteria.
 
     >>> from surefoot.density.priors import Gaussian
     >>> from surefoot.density.regression import GaussianNoise
+    >>> from surefoot.evidence.laplace.expand import expand
     >>> from surefoot.networks.build import build_linear
     >>> from surefoot.networks.network import parameters_of
     >>> from surefoot.rows.rows import make_rows
@@ -111,17 +114,24 @@ def trial_of(
             anatomy=anatomy,
             by_structure=others,
         )
-    held = Origin(digest_json(sorted(str(name) for name in found.held_out.ids)))
+    held = digest_json(sorted(str(name) for name in found.held_out.ids))
     return Trial(
         evidence=found.evidence,
         offset=found.offset,
         rows=found.rows,
         structure=found.structure,
+        kind=found.kind,
+        part=found.part,
+        parameters=found.anatomy.parameters,
         conditional=found.conditional,
         known_offset=found.known_offset,
-        origin=held if origin is None else origin,
+        origin=Origin(held) if origin is None else origin,
+        anatomy=found.anatomy,
         drawn=found.drawn,
-        by_structure=others,
+        by_structure=found.by_structure if by_structure is None else by_structure,
+        clusters=found.clusters,
+        known_anatomy=found.known_anatomy,
+        held=held,
     )
 
 
@@ -152,32 +162,6 @@ def origin_of(posterior: Posterior, rows: Rows, mode: Parameters, part: Part = "
     return Origin(of_rows, digest_parameters({name: mode[name] for name in kept}), apart)
 
 
-def evidence_by_structure(
-    posterior: Posterior, rows: Rows, mode: Parameters, *, part: Part = "all", kind: Kind = "ggn"
-) -> dict[Structure, float]:
-    """The evidence of one mode by every structure that fits in memory, the richest first.
-
-    >>> from surefoot.density.likelihoods import categorical
-    >>> from surefoot.density.priors import Gaussian
-    >>> from surefoot.networks.build import build_linear
-    >>> from surefoot.networks.network import parameters_of
-    >>> from surefoot.rows.rows import make_rows
-    >>> posterior = Posterior(build_linear(1, 2, seed=0), categorical, Gaussian(1.0))
-    >>> rows = make_rows(torch.tensor([[-1.0], [2.0]]), torch.tensor([0, 1]))
-    >>> list(evidence_by_structure(posterior, rows, parameters_of(posterior.network)))
-    ['full', 'kron', 'diag']
-    """
-    found: dict[Structure, float] = {}
-    structures: tuple[Structure, ...] = ("full", "kron", "diag")
-    for structure in structures:
-        need = laplace_memory(posterior, rows, structure, part, kind=kind)
-        if need.refused is None and need.bytes <= available_memory():
-            found[structure] = float(
-                evidence_of(expand(posterior, rows, mode, structure=structure, part=part, kind=kind))
-            )
-    return found
-
-
 def trial_to_json(trial: Trial) -> dict[str, Any]:
     """A trial as plain JSON."""
     return asdict(trial)
@@ -190,7 +174,7 @@ def trial_from_json(record: Mapping[str, Any]) -> Trial:
     >>> trial_from_json(trial_to_json(trial)) == trial
     True
     """
-    parts = {"origin": Origin, "anatomy": Anatomy, "drawn": DrawnConditional}
+    parts = {"origin": Origin, "anatomy": Anatomy, "known_anatomy": Anatomy, "drawn": DrawnConditional}
     fields = dict(record)
     for name, of in parts.items():
         if fields[name] is not None:

@@ -1,15 +1,19 @@
-"""Digests of what lies outside of a study's cells: its data, the pictures that a table names, finished models."""
+"""What lies outside of a study's cells, and its digests: data, the pictures that a table names, models, users' code."""
 
 import os
 from pathlib import Path
+from typing import Any
 
+from surefoot.errors import InputError
 from surefoot.files import digest_file, digest_json
+from surefoot.networks.user_code import digest_code
 from surefoot.rows.class_folders import read_class_folders
 from surefoot.rows.features import read_features
 from surefoot.rows.reading import FILES, SPLIT_MEANING
 from surefoot.rows.tables import read_table
+from surefoot.study.architecture import NetworkSpec
 
-__all__ = ["digest_folder", "digest_pictures"]
+__all__ = ["digest_folder", "digest_pictures", "found_in", "network_of"]
 
 
 def digest_folder(folder: Path) -> str:
@@ -33,3 +37,24 @@ def digest_pictures(data: Path, folder: Path) -> str:
     names = sorted({name for column in columns if isinstance(column, list) for name in column})
     found = {name: folder / name for name in names}
     return digest_json({name: digest_file(file) if os.path.isfile(file) else None for name, file in found.items()})
+
+
+def found_in(folder: Path, path: str) -> Path:
+    """A path that a study names; raises `InputError` where nothing lies there."""
+    found = (folder / path).resolve()
+    if not found.exists():
+        raise InputError(f"The study names {path}, which is not in {folder}; paths are relative to the study file.")
+    return found
+
+
+def network_of(network: NetworkSpec, folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """A network as a cell's spec names it, and the digests that belong to it.
+
+    The content of a user's own code enters the address, and so does its place: a saved model is built from there.
+    """
+    spec = network.model_dump(mode="json", exclude_none=True)
+    if network.file is None:
+        return spec, {}
+    file, _, name = network.file.rpartition(":")
+    code = found_in(folder, file)
+    return {**spec, "file": f"{code}:{name}"}, {"code": digest_code(code)}

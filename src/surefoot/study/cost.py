@@ -122,7 +122,8 @@ def candidate_cost(spec: Mapping[str, Any], extent: Extent) -> Cost:
         seconds = both * climb["epochs"] * (whole + rows / climb["batch"] * STEP_SECONDS)
     seconds += both * 3 * rows * operations * extent.classes / EXPANSION_RATE
     seconds += asked["draws"] * (asked["held_out"] * rows * operations / FORWARD_RATE + DRAW_SECONDS)
-    numbers = operations / 2  # weights, where each is used once a row
+    # Weights, where each is used once a row; the plan counts those of a user's own network (`choice/curvatures.py`).
+    numbers = 0.0 if network.file is not None else operations / 2
     if asked["structure"] == "full":
         seconds += both * (rows * extent.classes * numbers**2 + 3 * numbers**3) / EXPANSION_RATE
     row_bytes = 4 * prod(extent.shape) + NAMES_BYTES

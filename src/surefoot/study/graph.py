@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from surefoot.errors import InputError
 from surefoot.files import digest_file, read_json
 from surefoot.networks.user_code import digest_code
 from surefoot.robust.method import learn_role
@@ -21,7 +20,7 @@ from surefoot.rows.roles import Role
 from surefoot.study.cells import Cell, in_order
 from surefoot.study.choice.candidates import Candidates
 from surefoot.study.choice.cells import candidate_cells, ranking_cell
-from surefoot.study.content import digest_folder, digest_pictures
+from surefoot.study.content import digest_folder, digest_pictures, found_in, network_of
 from surefoot.study.mitigations import Bayes, Mitigation, spec_of
 from surefoot.study.numerics import compiler_of_trajectories
 from surefoot.study.shape import Base, RowsSpec, Study
@@ -70,7 +69,7 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
     tried: dict[tuple[str, int], Cell] = {}
     ranking = None
     if study.candidates is not None:
-        tried = candidate_cells(study.candidates, study.seeds, rows, ("fit",), numerics)
+        tried = candidate_cells(study.candidates, study.seeds, rows, ("fit",), folder, numerics)
         ranking = ranking_cell(study.candidates, study.seeds, tried, numerics)
     for base, training in study.base.items():
         for seed in study.seeds:
@@ -198,7 +197,6 @@ def _train_cell(
     numerics: Mapping[str, Any],
     device: str,
 ) -> Cell:
-    """The content of a user's own code enters the address, and so does its place: a saved model is built from there."""
     assert study.network is not None
     settings = study.base[base]
     spec: dict[str, Any] = {}
@@ -207,13 +205,7 @@ def _train_cell(
     first: dict[str, str] = {}
     if settings.upweight is not None:
         first = {"first": train[settings.upweight.mistakes_of, seed].address}
-    network = study.network.model_dump(mode="json", exclude_none=True)
-    digests: dict[str, str] = {}
-    if study.network.file is not None:
-        file, _, name = study.network.file.rpartition(":")
-        code = _found(folder, file)
-        network["file"] = f"{code}:{name}"
-        digests["code"] = digest_code(code)
+    network, digests = network_of(study.network, folder)
     return Cell(
         kind="train",
         title=f"train {base}, seed {seed}",
@@ -245,7 +237,7 @@ def _taken_cell(
 
 def _adopt_cell(base: str, model: str, rows: Cell, folder: Path, numerics: Mapping[str, Any]) -> Cell:
     """A finished model enters the study as if it had been trained, the same for every seed."""
-    place = _found(folder, model)
+    place = found_in(folder, model)
     digests = {"model": digest_folder(place)}
     if (code := code_of(place)) is not None and code.is_file():
         digests["code"] = digest_code(code)
@@ -298,11 +290,11 @@ def rows_cell(rows: RowsSpec, folder: Path, numerics: Mapping[str, Any]) -> Cell
     for kind, given in {"table": rows.table, "features": rows.features, "images": rows.images}.items():
         if given is None:
             continue
-        data = _found(folder, given.path)
+        data = found_in(folder, given.path)
         places["data"] = str(data)
         spec[kind]["path"] = str(data) if kind == "images" else data.name
         if given.images is not None:
-            places["images"] = spec[kind]["images"] = str(_found(folder, given.images))
+            places["images"] = spec[kind]["images"] = str(found_in(folder, given.images))
     digests: dict[str, str] = {}
     if places:
         data = Path(places["data"])
@@ -313,10 +305,3 @@ def rows_cell(rows: RowsSpec, folder: Path, numerics: Mapping[str, Any]) -> Cell
         if pictures is not None:
             digests["images"] = digest_pictures(table if table.is_file() else data, Path(pictures))
     return Cell(kind="rows", title="rows", spec=spec, numerics=numerics, digests=digests, places=places)
-
-
-def _found(folder: Path, path: str) -> Path:
-    found = (folder / path).resolve()
-    if not found.exists():
-        raise InputError(f"The study names {path}, which is not in {folder}; paths are relative to the study file.")
-    return found

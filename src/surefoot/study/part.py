@@ -4,6 +4,8 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from surefoot.study.seeds import LAST_SEED
+
 __all__ = ["Count", "Level", "Name", "NotNegative", "Open", "Part", "Positive", "Seed", "Share"]
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -14,7 +16,7 @@ Open: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
-Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
+Seed: TypeAlias = Annotated[int, Field(ge=0, le=LAST_SEED)]
 
 
 class Part(BaseModel):

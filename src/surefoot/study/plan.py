@@ -17,6 +17,7 @@ from surefoot.files import read_json
 from surefoot.memory import require_memory
 from surefoot.rows.roles import ROLES, Role
 from surefoot.study.cells import Cell, needs
+from surefoot.study.choice.candidates import refuse_own_code
 from surefoot.study.cost import Extent, cost_of
 from surefoot.study.engine.tasks import Task
 from surefoot.study.graph import Graph, code_of, graph_of
@@ -69,8 +70,8 @@ def plan_study(
     workers: processes to use; by default one per core. product: the matrix product path; by default the best of
     this machine. checksums: read every file of finished cells and compare, instead of sizes alone.
 
-    Raises `InputError` for missing files, untrusted code, settings that a method refuses, and cells that need more
-    memory than there is.
+    Raises `InputError` for missing files, untrusted code, settings that a method refuses, cells that need more memory
+    than there is, and candidates whose curvature does not fit or cannot be had.
     """
     if workers is not None and workers < 1:
         raise InputError(f"{workers} workers were asked for; give at least 1.")
@@ -89,6 +90,11 @@ def plan_study(
     check_claims(study, extent)
     check_groups(study, extent)
     tasks = calibrated([_task(cell, study, extent) for cell in cells], store)
+    if study.candidates is not None:
+        from surefoot.study.choice.curvatures import curvatures_of  # heavy, and most studies have no candidates
+
+        needed = curvatures_of([task.cell for task in tasks if task.cell.address not in finished], extent)
+        tasks = [replace(task, memory=task.memory + needed.get(task.cell.address, 0)) for task in tasks]
     left = [task for task in tasks if task.cell.address not in finished]
     for task in left:
         require_memory(task.memory, f"The cell '{task.cell.title}'")
@@ -107,7 +113,9 @@ def plan_study(
 
 
 def refuse_code(study: Study, folder: Path) -> None:
-    """Raise `InputError` when a network, or a finished model, is built by code from a file."""
+    """Raise `InputError` when a network, a candidate's too, or a finished model is built by code from a file."""
+    if study.candidates is not None:
+        refuse_own_code(study.candidates)
     named = [] if study.network is None or study.network.file is None else [f"The network {study.network.file}"]
     for base, settings in study.base.items():
         if settings.model is not None and (code := code_of(folder / settings.model)) is not None:

@@ -152,13 +152,13 @@ def _expected(kind: str, context: Mapping[str, Any], message: str) -> str:
         case "literal_error":
             return f"expected {context['expected']}"
         case "greater_than_equal":
-            return f"expected at least {context['ge']:g}"
+            return f"expected at least {context['ge']:.12g}"
         case "greater_than":
-            return f"expected more than {context['gt']:g}"
+            return f"expected more than {context['gt']:.12g}"
         case "less_than_equal":
-            return f"expected at most {context['le']:g}"
+            return f"expected at most {context['le']:.12g}"
         case "less_than":
-            return f"expected less than {context['lt']:g}"
+            return f"expected less than {context['lt']:.12g}"
         case "float_type":
             return "expected a number"
         case "int_type" | "int_from_float":

@@ -4,8 +4,9 @@ A cell is computed in a temporary sibling; its record, with the checksum of ever
 folder is renamed in one step. So a folder under an address is whole, whatever was killed, and two writers of the
 same address do no harm: the first to finish wins, and both computed the same.
 
-A cell whose work is long and survives a kill (chains) is begun as lasting: what a killed run left of it stays, and the
-next run that needs this very address takes the folder over, by renaming it, and goes on from there.
+A cell whose work is long and survives a kill (chains, the trainings of a candidate) is begun as lasting: what a killed
+run left of it stays, and the next run that needs this very address takes the folder over, by renaming it, and goes on
+from there.
 """
 
 import os

@@ -98,6 +98,7 @@ def expand(
         logit_temperature=float(posterior.logit_temperature),
         offset=float(slope.square_().div_(stiff).mean().sqrt()),
         rows=len(rows),
+        nodes=sums.nodes,
     )
 
 

@@ -2,21 +2,30 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from surefoot.evidence.laplace.spectrum import Nodes
 from surefoot.inference.approximate.curvature import Part
 
-__all__ = ["Expansion", "Kind", "Structure"]
+__all__ = ["Expansion", "Kind", "Structure", "Weighted"]
 
 Structure: TypeAlias = Literal["full", "kron", "diag"]
 """All of the curvature; per tensor a Kronecker product; its diagonal."""
 
 Kind: TypeAlias = Literal["ggn", "fisher"]
 """The generalised Gauss–Newton matrix, or the empirical Fisher matrix (products of gradients): not the same."""
+
+
+class Weighted(NamedTuple):
+    """Eigenvalues of all blocks, how often each counts, and the number of its block."""
+
+    values: Float64[Tensor, "nodes"]
+    weights: Float64[Tensor, "nodes"]
+    blocks: Int64[Tensor, "nodes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +38,9 @@ class Expansion:
 
     noise: σ√T of a `GaussianNoise`, else none; then log_likelihood and curvatures are those of σ = 1, from which
     any σ follows with `misses`, Σ (y − f)², and `numbers`, how many targets were observed.
+
+    nodes: kron: of each tensor, fewer weighted numbers that its curvatures may be replaced by in sums of logarithms
+    (`spectrum.py`), or none.
 
     offset: how far θ* is from being a mode, √(mean of g²/(diag H + λ)) with g the gradient of the log posterior: in
     posterior standard deviations, with all else held fixed. Above some 0.1, the expansion is about another point.
@@ -49,6 +61,7 @@ class Expansion:
     logit_temperature: float
     offset: float
     rows: int
+    nodes: tuple[Nodes | None, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -71,3 +84,19 @@ class Expansion:
     def highest(self) -> float:
         """The largest eigenvalue."""
         return max(float(block.max()) for block in self.eigenvalues)
+
+    @cached_property
+    def weighted(self) -> Weighted | None:
+        """What sums over eigenvalues are taken over, where that is less than all eigenvalues."""
+        if all(own is None for own in self.nodes):
+            return None
+        parts = [
+            Nodes(block, torch.ones_like(block)) if own is None else own
+            for own, block in zip(self.nodes, self.curvatures, strict=True)
+        ]
+        counts = torch.tensor([len(own.values) for own in parts])
+        return Weighted(
+            torch.cat([own.values for own in parts]),
+            torch.cat([own.weights for own in parts]),
+            torch.arange(len(parts)).repeat_interleave(counts),
+        )

@@ -22,11 +22,10 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.evidence.laplace.layers import Layer, Passed, Survey, entering, slopes
 from surefoot.evidence.laplace.roots import Roots
+from surefoot.evidence.laplace.spectrum import Nodes, product_nodes
+from surefoot.evidence.laplace.squares import add_square, eigenvalues_of, empty_square
 
-__all__ = ["Factors", "add_kron", "add_kron_head", "block_of", "check_kron", "empty_factors"]
-
-
-PANELS = 8
+__all__ = ["Block", "Factors", "add_kron", "add_kron_head", "blocks_of", "check_kron", "empty_factors"]
 
 
 class Factors(NamedTuple):
@@ -35,6 +34,14 @@ class Factors(NamedTuple):
     layer: Layer
     entering: Float64[Tensor, "in in"] | None
     leaving: Float64[Tensor, "out out"]
+
+
+class Block(NamedTuple):
+    """Of one tensor: the eigenvalues of its block, nodes for sums of their logarithms, and the block's diagonal."""
+
+    eigenvalues: Float64[Tensor, "numbers"]
+    nodes: Nodes | None
+    diagonal: Float64[Tensor, "numbers"]
 
 
 def check_kron(found: Survey) -> None:
@@ -52,53 +59,64 @@ def empty_factors(layers: Iterable[Layer]) -> tuple[Factors, ...]:
     return tuple(
         Factors(
             layer,
-            None if layer.weight is None else torch.zeros(layer.width, layer.width, dtype=torch.float64),
-            torch.zeros(layer.outputs, layer.outputs, dtype=torch.float64),
+            None if layer.weight is None else empty_square(layer.width),
+            empty_square(layer.outputs),
         )
         for layer in layers
     )
 
 
-def add_kron(factors: Sequence[Factors], outputs: Tensor, passed: Passed, roots: Roots) -> None:
-    """Add what some rows contribute, in as many backward passes as there are columns."""
-    for own in factors:
-        if own.entering is not None:
-            _add_square(own.entering, entering(own.layer, passed.entered[own.layer.name]))
+def add_kron(
+    factors: Sequence[Factors],
+    outputs: Tensor,
+    passed: Passed,
+    roots: Roots,
+    entered: Sequence[Float64[Tensor, "_ _ _"]] | None = None,
+) -> None:
+    """Add what some rows contribute, in as many backward passes as there are columns.
+
+    entered: a of every layer, where somebody has made it; otherwise it is read off `passed`.
+    """
     layers = [own.layer for own in factors]
+    inputs = [entering(layer, passed.entered[layer.name]) for layer in layers] if entered is None else entered
+    for own, activations in zip(factors, inputs, strict=True):
+        if own.entering is not None:
+            add_square(own.entering, activations)
+    room = [outputs.new_empty(len(outputs), own.positions, own.outputs, dtype=torch.float64) for own in layers]
     for number in range(roots.count):
-        for own, slope in zip(factors, slopes(outputs, roots.column(number), passed, layers), strict=True):
-            _add_square(own.leaving, slope)
+        for own, slope in zip(factors, slopes(outputs, roots.column(number), passed, layers, room), strict=True):
+            add_square(own.leaving, slope)
 
 
 def add_kron_head(factors: Factors, features: Float64[Tensor, "rows features"], roots: Roots) -> None:
     """The same of the last layer alone, whose slopes are the columns: no backward pass."""
     if factors.entering is not None:
-        _add_square(factors.entering, features)
+        add_square(factors.entering, features)
     factors.leaving.add_(roots.summed())
 
 
-def block_of(factors: Sequence[Factors], rows: int, *, diagonal: bool) -> dict[str, Float64[Tensor, "numbers"]]:
-    """Of each tensor, the eigenvalues of its block, or its diagonal in the tensor's own order."""
-    found: dict[str, Tensor] = {}
-    for layer, inner, outer in factors:
-        spread = outer.diagonal() if diagonal else torch.linalg.eigvalsh(outer, UPLO="U").clamp_(min=0)
-        if layer.weight is not None and inner is not None:
-            inside = inner.diagonal() if diagonal else torch.linalg.eigvalsh(inner, UPLO="U").clamp_(min=0)
-            found[layer.weight] = torch.outer(spread, inside / (rows * layer.positions)).flatten()
-        if layer.bias is not None:
-            found[layer.bias] = spread.clone()
-    return found
+def blocks_of(factors: list[Factors], rows: int, known: Float64[Tensor, "in"] | None = None) -> dict[str, Block]:
+    """Each tensor's block. The list is used up, so that a factor's memory is free once its eigenvalues are known.
 
-
-def _add_square(total: Float64[Tensor, "size size"], vectors: Float64[Tensor, "*rows size"]) -> None:
-    """Add Σ v vᵀ on and above the diagonal (and a little below): some half of the operations; nothing else is read.
-
-    In float64, though passes may be in float32 and products would be twice as fast there: a sum rounded to float32
-    turns every eigenvalue below some 1e-7 of the largest into noise, and the evidence takes their logarithms.
+    known: the eigenvalues of Σ a aᵀ of the first layer, where they are known already.
     """
-    flat = vectors.flatten(0, -2)
-    size = len(total)
-    step = max(64, size // PANELS)
-    for first in range(0, size, step):
-        panel = slice(first, min(first + step, size))
-        total[panel, first:].addmm_(flat[:, panel].T, flat[:, first:])
+    found: dict[str, Block] = {}
+    while factors:
+        layer, inner, outer = factors.pop(0)
+        across = outer.diagonal().clone()
+        spread = eigenvalues_of(outer)
+        del outer
+        if layer.bias is not None:
+            found[layer.bias] = Block(spread, None, across)
+        if layer.weight is not None and inner is not None:
+            count = rows * layer.positions
+            along = inner.diagonal() / count
+            inside = (eigenvalues_of(inner) if known is None else known) / count
+            del inner
+            found[layer.weight] = Block(
+                torch.outer(spread, inside).flatten(),
+                product_nodes(spread, inside),
+                torch.outer(across, along).flatten(),
+            )
+        known = None
+    return found

@@ -9,13 +9,13 @@ room. Of a convolution, a_t is the patch under position t. Passes are in the pre
 the mode; what is read off them is handed on in float64, so that nothing is ever summed in less.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 from torch.nn.functional import unfold
 
@@ -142,14 +142,20 @@ def watched(layers: Iterable[Layer]) -> Generator[Passed]:
 
 
 def slopes(
-    outputs: Tensor, column: Tensor, passed: Passed, layers: Iterable[Layer]
+    outputs: Tensor,
+    column: Tensor,
+    passed: Passed,
+    layers: Iterable[Layer],
+    room: Sequence[Float64[Tensor, "_ _ _"]] | None = None,
 ) -> list[Float64[Tensor, "rows positions out"]]:
-    """g of every layer, for one column `[rows, outputs]` that is sent back."""
+    """g of every layer, for one column `[rows, outputs]` that is sent back; written into `room` where that is given."""
     asked = list(layers)
     lefts = [passed.left[layer.name] for layer in asked]
     sent = column.to(outputs.dtype).reshape(outputs.shape)
     found = torch.autograd.grad(outputs, lefts, sent, retain_graph=True, materialize_grads=True)
-    return [leaving(layer, slope) for layer, slope in zip(asked, found, strict=True)]
+    if room is None:
+        return [leaving(layer, slope).double() for layer, slope in zip(asked, found, strict=True)]
+    return [place.copy_(leaving(layer, slope)) for layer, slope, place in zip(asked, found, room, strict=True)]
 
 
 def entering(layer: Layer, entered: Tensor) -> Float64[Tensor, "rows positions in"]:
@@ -161,11 +167,11 @@ def entering(layer: Layer, entered: Tensor) -> Float64[Tensor, "rows positions i
     return unfold(entered, module.kernel_size, module.dilation, module.padding, module.stride).mT.double()  # pyright: ignore[reportArgumentType] - pairs, which torch's stubs widen
 
 
-def leaving(layer: Layer, tensor: Tensor) -> Float64[Tensor, "rows positions out"]:
+def leaving(layer: Layer, tensor: Tensor) -> Float[Tensor, "rows positions out"]:
     """What leaves a layer, or its slope, by position."""
     if isinstance(layer.module, nn.Linear):
-        return tensor.reshape(len(tensor), -1, layer.outputs).double()
-    return tensor.flatten(2).mT.double()
+        return tensor.reshape(len(tensor), -1, layer.outputs)
+    return tensor.flatten(2).mT
 
 
 def cast(inputs: Tensor, precision: torch.dtype) -> Tensor:

@@ -14,6 +14,7 @@ from surefoot.study.choice.candidates import Candidates
 from surefoot.study.choice.graph import Question
 from surefoot.study.once.columns import Columns
 from surefoot.study.schema import load_study, sentence_of
+from surefoot.study.seeds import check_seeds
 from surefoot.study.shape import RowsSpec
 
 __all__ = ["SHARES", "USUAL", "asked_of_data", "asked_of_study"]
@@ -93,10 +94,7 @@ def candidates_of(told: Mapping[str, Any]) -> Candidates:
 
 
 def _seeds(given: Sequence[int] | None, usual: Sequence[int]) -> tuple[int, ...]:
-    seeds = tuple(usual if given is None else given)
-    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise InputError(f"The seeds are {', '.join(map(str, seeds)) or 'none'}; give different ones, zero or more.")
-    return seeds
+    return check_seeds(usual if given is None else given)
 
 
 def _refuse_numbers(reading: Reading, data: Path) -> None:

@@ -6,6 +6,7 @@ candidates:
   precisions: [0.1, 1, 10]
   named:                      # … and these
     pictures: {network: {cnn: {channels: [8, 16], hidden: 32}}, precision: 3}
+    own: {network: {file: net.py:Net}, precision: 3}       # runs only with --trust-code
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from surefoot.errors import InputError
 from surefoot.study.architecture import NetworkSpec
 from surefoot.study.part import Count, Name, Open, Part, Positive
 
-__all__ = ["CRITERIA", "MOST", "Candidate", "Candidates", "Criterion", "NamedCandidate"]
+__all__ = ["CRITERIA", "MOST", "Candidate", "Candidates", "Criterion", "NamedCandidate", "refuse_own_code"]
 
 Criterion: TypeAlias = Literal["conditional_evidence", "evidence", "validation_loss_averaged", "validation_loss"]
 CRITERIA: tuple[Criterion, ...] = (
@@ -59,12 +60,6 @@ class NamedCandidate(Part):
     network: NetworkSpec
     precision: Positive = Field(1.0, description="one over the prior's variance, of every weight and bias")
     rate: Positive | None = Field(None, description="peak learning rate of AdamW; L-BFGS if absent")
-
-    @model_validator(mode="after")
-    def _built_in(self) -> "NamedCandidate":
-        if self.network.file is not None:
-            raise ValueError("a candidate's network is code from a file; candidates are built-in networks")
-        return self
 
 
 class Candidates(Part):
@@ -141,6 +136,16 @@ class Candidates(Part):
                 yield {"mlp": {"hidden": [width] * depth}}
 
 
+def refuse_own_code(candidates: Candidates) -> None:
+    """Raise `InputError` when a candidate's network is built by code from a file."""
+    for name, each in candidates.named.items():
+        if each.network.file is not None:
+            raise InputError(
+                f"The network {each.network.file} of the candidate {name} is code from a file, which runs only with "
+                "--trust-code (in Python: trust_code=True)."
+            )
+
+
 def _network_name(network: Mapping[str, Any]) -> str:
     if "linear" in network:
         return "linear"
@@ -152,6 +157,8 @@ def _network_words(network: Mapping[str, Any]) -> str:
     (kind, sizes), *_ = network.items()
     if kind == "linear":
         return "logistic regression"
+    if kind == "file":
+        return f"own network {sizes}"
     if kind == "mlp":
         return f"MLP {', '.join(map(str, sizes['hidden']))}"
     if kind == "cnn":

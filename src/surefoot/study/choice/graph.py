@@ -50,7 +50,7 @@ class ChoiceGraph:
 def choice_graph(question: Question, folder: Path, numerics: Mapping[str, Any]) -> ChoiceGraph:
     """The cells of a question whose paths are relative to `folder`."""
     rows = rows_cell(question.rows, folder, numerics)
-    every = candidate_cells(question.candidates, question.seeds, rows, question.learn, numerics)
+    every = candidate_cells(question.candidates, question.seeds, rows, question.learn, folder, numerics)
     ranking = ranking_cell(question.candidates, question.seeds, every, numerics)
     names = [each.name for each in question.candidates.all()]
     hindsight = Cell(

@@ -30,8 +30,9 @@ def look_back(
 ) -> Hindsight:
     """said: probabilities of "<candidate> <seed>" on the judge rows. chosen: whom to compare with the judge's best.
 
-    Ties for the best go to the earlier candidate.
+    Ties for the best go to the earlier candidate. Those that are not trained have nothing to be judged.
     """
+    ranked = [each for each in ranked if each.trained]
     predictions: dict[str, Predictions] = {}
     accuracies: dict[str, Finding] = {}
     losses: dict[str, Finding] = {}

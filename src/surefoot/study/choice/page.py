@@ -7,39 +7,29 @@ from surefoot.card.markup import Child, Markup, element, together
 from surefoot.card.page import document
 from surefoot.card.plots import symbols
 from surefoot.card.tables import table
-from surefoot.card.words import show_count, show_finding, show_level, show_value
-from surefoot.findings.finding import Finding
+from surefoot.card.words import show_count, show_finding, show_value
 from surefoot.study.choice.candidates import CRITERIA, Criterion
-from surefoot.study.choice.plot import Panel, Point, drawing
-from surefoot.study.choice.record import LOWER, TITLES, UNITS, Choice, Score
+from surefoot.study.choice.doubted import doubts_section, told_of_doubts
+from surefoot.study.choice.panels import PLOT, families_of, panels_of
+from surefoot.study.choice.plot import drawing
+from surefoot.study.choice.record import TITLES, Choice
+from surefoot.study.choice.words import listed, show_behind, show_best, show_score, show_untrained, told_of_plot
 
-__all__ = [
-    "PLOT",
-    "choice_page",
-    "families_of",
-    "panels_of",
-    "show_behind",
-    "show_best",
-    "show_correlation",
-    "show_score",
-    "show_sure",
-    "told_of_plot",
-]
+__all__ = ["choice_page"]
 
-PLOT = "plot.svg"
 SHORT: Mapping[Criterion, str] = {
     "conditional_evidence": "Conditional",
     "evidence": "Evidence",
     "validation_loss_averaged": "Averaged loss",
     "validation_loss": "Validation loss",
 }
-MOST_FAMILIES = 7
 
 
 def choice_page(choice: Choice) -> str:
     """The page, self-contained as a card is."""
     sections: list[tuple[str, str, Markup]] = [
         ("choices", "What each criterion takes", _choices(choice)),
+        ("doubts", "What speaks against it", doubts_section(choice)),
         ("plot", "Does the criterion know what the judge will say?", _plot(choice)),
         ("candidates", "Every candidate", _candidates(choice)),
         ("limits", "What this does not show", _limits(choice)),
@@ -58,99 +48,9 @@ def choice_page(choice: Choice) -> str:
 
 
 NAVIGATION = {
-    "choices": "Choices", "plot": "Plot", "candidates": "Candidates", "limits": "What it does not show",
-    "making": "How it was made",
+    "choices": "Choices", "doubts": "Doubts", "plot": "Plot", "candidates": "Candidates",
+    "limits": "What it does not show", "making": "How it was made",
 }  # fmt: skip
-
-
-def panels_of(choice: Choice) -> list[Panel]:
-    """One panel a criterion."""
-    families = families_of(choice)
-    number = {name: place for place, (_, names) in enumerate(families) for name in names}
-    panels: list[Panel] = []
-    for criterion in CRITERIA:
-        points = [
-            Point(
-                each.candidate.name,
-                score.value,
-                choice.hindsight.accuracies[each.candidate.name],
-                number[each.candidate.name],
-            )
-            for each in choice.ranked
-            if (score := each.scores[criterion]).value is not None
-        ]
-        panels.append(
-            Panel(
-                title=TITLES[criterion],
-                said=show_correlation(choice.hindsight.agreement[criterion], choice.confidence),
-                axis=UNITS[criterion],
-                lower=criterion in LOWER,
-                points=points,
-                chosen=choice.picks[criterion].chosen,
-                missing=len(choice.ranked) - len(points),
-            )
-        )
-    return panels
-
-
-def families_of(choice: Choice) -> list[tuple[str, list[str]]]:
-    """Candidates by network, for the marks: (words, names); one family where there are too many networks."""
-    found: dict[str, list[str]] = {}
-    for each in choice.ranked:
-        found.setdefault(each.candidate.words.partition(";")[0], []).append(each.candidate.name)
-    if len(found) > MOST_FAMILIES:
-        return [("a candidate", [each.candidate.name for each in choice.ranked])]
-    return list(found.items())
-
-
-def told_of_plot(choice: Choice) -> str:
-    """The plot for who cannot see it."""
-    said = [
-        f"{TITLES[name]}: {show_correlation(choice.hindsight.agreement[name], choice.confidence)}" for name in CRITERIA
-    ]
-    return "Each criterion against the accuracy on the judge rows. " + ". ".join(said) + "."
-
-
-def show_correlation(found: Finding | None, confidence: float) -> str:
-    """Spearman's ρ with its interval."""
-    if found is None:
-        return "no rank correlation: too few candidates that differ"
-    said = f"Spearman {_signed(found.value)}"
-    if found.interval is None:
-        return f"{said}, {found.count} candidates: too few for an interval"
-    low, high = (_signed(each) for each in (found.interval.low, found.interval.high))
-    return f"{said} [{low}, {high}], {show_level(confidence)}, {found.count} candidates"
-
-
-def show_best(choice: Choice) -> str:
-    """The judge's best, and how many are as good."""
-    others = choice.hindsight.tied - 1
-    return choice.hindsight.best + (f" (and {others} more as right)" if others else "")
-
-
-def show_behind(choice: Choice, name: str) -> str:
-    """How far a chosen candidate is behind the judge's best."""
-    after = choice.hindsight
-    if after.accuracies[name].value == after.accuracies[after.best].value:
-        return "as right" if name != after.best else "it is the best"
-    return show_finding(after.behind[name])
-
-
-def show_sure(sure: float | None) -> str:
-    """How sure a criterion is of its first."""
-    return "not measured" if sure is None else ">99 %" if sure >= 0.995 else f"{sure:.0%}".replace("%", " %")
-
-
-def show_score(score: Score, criterion: Criterion) -> str:
-    """A criterion's number, or a dash."""
-    if score.value is None:
-        return "–"
-    places = 1 if UNITS[criterion] == "nats" else 4
-    return f"{'−' if score.value < 0 else ''}{abs(score.value):,.{places}f}"
-
-
-def _signed(value: float) -> str:
-    return f"{'−' if value < -0.005 else ''}{abs(value):.2f}"
 
 
 def _header(choice: Choice) -> Markup:
@@ -162,6 +62,8 @@ def _header(choice: Choice) -> Markup:
     said.append(choice.agree)
     if accuracy is not None:
         said.append(f" On the judge rows, read only after that, its accuracy is {show_finding(accuracy)}.")
+    if doubted := told_of_doubts(choice):
+        said += [" ", element("a", {"href": "#doubts"}, doubted)]
     seeds = show_count(len(choice.seeds), "seed")
     learned = f"{show_count(choice.rows['learned'], 'row')} to learn from, {choice.rows['judge']:,} to judge"
     return element(
@@ -200,7 +102,8 @@ def _choices(choice: Choice) -> Markup:
     lead = (
         "Ranks come from the rows that candidates learn from; no judge row enters them. The last two columns were not "
         f"known when the choices were made: the judge’s best, {show_best(choice)}, is the best of "
-        f"{show_count(len(choice.ranked), 'candidate')} by the very rows that measure it, and so flattered."
+        f"{show_count(len(choice.hindsight.accuracies), 'candidate')} by the very rows that measure it, and so "
+        "flattered."
     )
     return together([element("p", {"class": "lead"}, lead), table("What each criterion takes", head, rows, words=True)])
 
@@ -222,11 +125,14 @@ def _candidates(choice: Choice) -> Markup:
     for each in choice.ranked_by(choice.choose_by):
         name, small = each.candidate.name, element("small", {}, f"{each.candidate.words}; {each.parameters:,} numbers")
         cells: list[Child] = [together([name, small])]
+        if not each.trained:
+            rows.append([*cells, *(["not trained"] * len(CRITERIA)), "–", "–"])
+            continue
         for criterion in CRITERIA:
             score = each.scores[criterion]
             rank = _small("no number" if score.value is None else f"rank {score.rank}")
             shown = show_score(score, criterion)
-            cells.append(together([element("b", {}, shown) if score.rank == 1 else shown, rank]))
+            cells.append(together([element("b", {}, shown) if score.rank == 1 and score.value else shown, rank]))
         cells.append(_two_lines(show_finding(choice.hindsight.accuracies[name])))
         cells.append(show_value(choice.hindsight.losses[name].value, "nats"))
         rows.append(cells)
@@ -236,13 +142,28 @@ def _candidates(choice: Choice) -> Markup:
         "together, more is better; losses are nats per held-out row, less is better."
     )
     parts = [element("p", {"class": "lead"}, lead), table("Every candidate", head, rows)]
-    why = [
-        f"{each.candidate.name}, {TITLES[name].lower()}: no number, for {score.refused}."
-        for each in choice.ranked
-        for name, score in each.scores.items()
-        if score.refused
+    return together(
+        [
+            *parts,
+            *_notes("Not trained, and so in no comparison", show_untrained(choice), opened=True),
+            *_notes("Why there is no number", _missing(choice)),
+        ]
+    )
+
+
+def _missing(choice: Choice) -> list[str]:
+    """Each reason once, with whom it is of; that of a candidate which is not trained is told by itself."""
+    of: dict[tuple[Criterion, str], list[str]] = {}
+    trained = [each for each in choice.ranked if each.trained]
+    for each in trained:
+        for criterion, score in each.scores.items():
+            if score.refused:
+                of.setdefault((criterion, score.refused.rstrip(".")), []).append(each.candidate.name)
+    return [
+        f"{listed(names) if len(names) < len(trained) else 'All'}, {TITLES[criterion].lower()}: no number, for "
+        f"{reason}."
+        for (criterion, reason), names in of.items()
     ]
-    return together([*parts, *_notes("Why there is no number", why), *_notes("Noted", _noted(choice))])
 
 
 def _small(text: str) -> Markup:
@@ -259,24 +180,12 @@ def _two_lines(shown: str) -> Markup:
     return together([_unbroken(value), *([_small(f"[{bounds}")] if opened else [])])
 
 
-def _noted(choice: Choice) -> list[str]:
-    """Each note once, with whom it is of."""
-    of: dict[str, list[str]] = {}
-    for each in choice.ranked:
-        for note in each.notes:
-            of.setdefault(note, []).append(each.candidate.name)
-    return [f"{', '.join(names) if len(names) < len(choice.ranked) else 'All'}: {note}" for note, names in of.items()]
-
-
-def _notes(title: str, lines: Sequence[str]) -> list[Markup]:
+def _notes(title: str, lines: Sequence[str], *, opened: bool = False) -> list[Markup]:
     if not lines:
         return []
     items = [element("li", {}, line) for line in lines]
-    return [
-        element(
-            "details", {}, element("summary", {}, f"{title} ({len(lines)})"), element("ul", {"class": "notes"}, *items)
-        )
-    ]
+    summary = element("summary", {}, f"{title} ({len(lines)})")
+    return [element("details", {"open": "" if opened else None}, summary, element("ul", {"class": "notes"}, *items))]
 
 
 def _limits(choice: Choice) -> Markup:
@@ -287,7 +196,8 @@ def _making(choice: Choice) -> Markup:
     facts: list[Markup] = []
     for name, value in choice.record.items():
         if isinstance(value, str | int | float):
-            facts += [element("dt", {}, name.replace("_", " ").capitalize()), element("dd", {}, str(value))]
+            lines = [element("div", {}, line) for line in str(value).splitlines()]
+            facts += [element("dt", {}, name.replace("_", " ").capitalize()), element("dd", {}, *lines)]
     models = [element("li", {}, f"{name}: ", element("code", {}, place)) for name, place in choice.models.items()]
     return together(
         [

@@ -1,33 +1,23 @@
-"""What a choice will take, before it runs: cells, seconds, memory; and whether every curvature fits."""
+"""What a choice will take, before it runs: cells, seconds, memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from surefoot.density.likelihoods import categorical
-from surefoot.density.objective import Posterior
-from surefoot.density.priors import Gaussian
 from surefoot.errors import InputError
-from surefoot.evidence.laplace.expansion import Structure
-from surefoot.evidence.laplace.memory import laplace_memory
-from surefoot.memory import available_memory, human_bytes, require_memory
-from surefoot.networks.spec import network_from_spec
-from surefoot.rows.rows import make_rows
+from surefoot.memory import require_memory
 from surefoot.study.cells import Cell
+from surefoot.study.choice.candidates import refuse_own_code
+from surefoot.study.choice.curvatures import curvatures_of
 from surefoot.study.choice.graph import ChoiceGraph, Question, choice_graph
 from surefoot.study.cost import Extent, cost_of
 from surefoot.study.engine.tasks import Task
 from surefoot.study.numerics import numerics_of, product_of_this_machine
 from surefoot.study.plan import calibrated, cores, extent_of, wall_time
 from surefoot.study.store import Store
-from surefoot.study.work.candidate import sized
 
-__all__ = ["ChoicePlan", "curvature_bytes", "plan_choice"]
-
-CHEAPER: Mapping[str, Structure | None] = {"full": "kron", "kron": "diag", "diag": None}
+__all__ = ["ChoicePlan", "plan_choice"]
 
 
 @dataclass(frozen=True)
@@ -55,15 +45,23 @@ class ChoicePlan:
 
 
 def plan_choice(
-    question: Question, folder: Path, store: Store, *, workers: int | None = None, product: str | None = None
+    question: Question,
+    folder: Path,
+    store: Store,
+    *,
+    workers: int | None = None,
+    product: str | None = None,
+    trust_code: bool = False,
 ) -> ChoicePlan:
     """Plan on the finished cells of `store`; writes nothing.
 
-    Raises `InputError` for missing files, rows that lack a role or are too few, and where a curvature does not fit in
-    memory, with the next cheaper structure that does.
+    Raises `InputError` for missing files, untrusted code, rows that lack a role or are too few, and for whatever
+    `curvatures_of` refuses.
     """
     if workers is not None and workers < 1:
         raise InputError(f"{workers} workers were asked for; give at least 1.")
+    if not trust_code:
+        refuse_own_code(question.candidates)
     numerics = numerics_of(product or product_of_this_machine())
     graph = choice_graph(question, folder, numerics)
     cells = graph.cells()
@@ -72,8 +70,7 @@ def plan_choice(
     extent = extent_of(question.rows, graph.rows, store)
     _check_rows(question, extent)
     tasks = calibrated([_task(cell, extent) for cell in cells], store)
-    left = [task for task in tasks if task.cell.address not in finished]
-    curvatures = _curvatures(question, [task.cell for task in left], extent)
+    curvatures = curvatures_of([task.cell for task in tasks if task.cell.address not in finished], extent)
     tasks = [replace(task, memory=task.memory + curvatures.get(task.cell.address, 0)) for task in tasks]
     left = [task for task in tasks if task.cell.address not in finished]
     for task in left:
@@ -91,18 +88,6 @@ def plan_choice(
         extent=extent,
         numerics=numerics,
     )
-
-
-def curvature_bytes(spec: Mapping[str, Any], extent: Extent, structure: Structure) -> int:
-    """Bytes of one expansion of the candidate that this cell's spec names."""
-    network = network_from_spec(sized(spec["network"], extent.shape, extent.classes), 0)
-    count = sum(extent.rows.get(role, 0) for role in spec["learn"])
-    rows = make_rows(
-        torch.zeros(1, *extent.shape).expand(count, *extent.shape),
-        torch.zeros(count, dtype=torch.int64),
-        classes=[str(number) for number in range(extent.classes)],
-    )
-    return laplace_memory(Posterior(network, categorical, Gaussian(1.0)), rows, structure).bytes
 
 
 def _task(cell: Cell, extent: Extent) -> Task:
@@ -125,34 +110,3 @@ def _check_rows(question: Question, extent: Extent) -> None:
             f"{count} rows are to be learned from and {held:.0f} of them held out, for {extent.classes} classes: too "
             "few to tell candidates apart; give more rows, or another share to hold out."
         )
-
-
-def _curvatures(question: Question, cells: list[Cell], extent: Extent) -> dict[str, int]:
-    """Bytes of every candidate's expansion; candidates of one network need the same."""
-    known: dict[str, int] = {}
-    found: dict[str, int] = {}
-    structure = question.candidates.structure
-    free = available_memory()
-    for cell in cells:
-        if cell.kind != "candidate":
-            continue
-        key = repr(cell.spec["network"])
-        if key not in known:
-            known[key] = curvature_bytes(cell.spec, extent, structure)
-            if known[key] > free:
-                raise InputError(_too_large(cell, extent, structure, known[key], free))
-        found[cell.address] = known[key]
-    return found
-
-
-def _too_large(cell: Cell, extent: Extent, structure: Structure, needed: int, free: int) -> str:
-    told = (
-        f"The {structure} curvature of the {cell.title.partition(',')[0]} needs about {human_bytes(needed)} of memory "
-        f"and {human_bytes(free)} are available; "
-    )
-    cheaper = CHEAPER[structure]
-    while cheaper is not None:
-        if (bytes_ := curvature_bytes(cell.spec, extent, cheaper)) <= free:
-            return f"{told}use the structure {cheaper}, which needs {human_bytes(bytes_)}, or smaller networks."
-        cheaper = CHEAPER[cheaper]
-    return f"{told}use smaller networks."

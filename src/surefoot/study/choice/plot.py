@@ -59,7 +59,8 @@ class Point:
 class Panel:
     """One criterion. axis: what runs along it; lower: whether less is better. chosen: the name of its first.
 
-    said: of how its ranks and the judge's agree. missing: candidates that it says nothing of.
+    said: of how its ranks and the judge's agree. missing: candidates that it says nothing of; untrained: those of whom
+    nobody says anything.
     """
 
     title: str
@@ -69,6 +70,7 @@ class Panel:
     points: Sequence[Point]
     chosen: str
     missing: int = 0
+    untrained: int = 0
 
 
 def drawing(panels: Sequence[Panel], families: Sequence[str], told: str) -> Markup:
@@ -150,7 +152,11 @@ def _panel(panel: Panel, upright: Scale) -> list[Markup]:
         if point.name == panel.chosen:
             parts.append(element("circle", {"cx": x, "cy": y, "r": 9, "class": "ring"}))
     beyond = sum(value < floor for value in values)
-    notes = [f"{beyond} further left" if beyond else "", f"{panel.missing} without a number" if panel.missing else ""]
+    notes = [
+        f"{beyond} further left" if beyond else "",
+        f"{panel.missing} without a number" if panel.missing else "",
+        f"{panel.untrained} not trained" if panel.untrained else "",
+    ]
     if any(notes):
         place = {"x": LEFT + 6, "y": TOP + high - 6}
         parts.append(element("text", place, "← " + "; ".join(note for note in notes if note)))

@@ -4,10 +4,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from surefoot.evidence.doubt import Doubted, Severity
 from surefoot.findings.finding import Finding, finding_to_json
 from surefoot.study.choice.candidates import CRITERIA, Candidate, Criterion
 
-__all__ = ["LOWER", "TITLES", "UNITS", "Choice", "Hindsight", "Pick", "Ranked", "Score", "choice_to_json"]
+__all__ = [
+    "LOWER",
+    "TITLES",
+    "UNITS",
+    "Choice",
+    "ChoiceDoubt",
+    "Hindsight",
+    "Pick",
+    "Ranked",
+    "Score",
+    "choice_to_json",
+]
 
 TITLES: Mapping[Criterion, str] = {
     "conditional_evidence": "Conditional evidence",
@@ -27,22 +39,40 @@ LOWER = frozenset[Criterion]({"validation_loss_averaged", "validation_loss"})
 
 @dataclass(frozen=True)
 class Score:
-    """One candidate by one criterion. value: mean over seeds; None where it is refused, and why. rank: from 1."""
+    """One candidate by one criterion. value: mean over seeds; None where it is refused, and why. rank: from 1, None
+    where the candidate is not trained."""
 
     value: float | None
     per_seed: tuple[float, ...]
-    rank: int
+    rank: int | None
     refused: str = ""
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A candidate with its place by every criterion."""
+    """A candidate with its place by every criterion. untrained: why it counts as not trained; "" where it is."""
 
     candidate: Candidate
     parameters: int
     scores: Mapping[Criterion, Score]
-    notes: tuple[str, ...]
+    untrained: str = ""
+
+    @property
+    def trained(self) -> bool:
+        """With every seed."""
+        return not self.untrained
+
+
+@dataclass(frozen=True)
+class ChoiceDoubt:
+    """What speaks against a choice. about: the criteria that it is about; kind, severity, findings, sentence: as of an
+    `evidence.doubt.Doubt`."""
+
+    about: tuple[Criterion, ...]
+    kind: Doubted
+    severity: Severity
+    findings: tuple[Finding, ...]
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -58,9 +88,9 @@ class Pick:
 
 @dataclass(frozen=True)
 class Hindsight:
-    """What nobody knew when the choices were made. accuracies, losses: on the judge rows, by candidate. best: by
-    accuracy, of which there are `tied`. behind: accuracy of each chosen minus that of the best, paired. agreement: rank
-    correlations.
+    """What nobody knew when the choices were made. accuracies, losses: on the judge rows, by candidate that is trained.
+    best: by accuracy, of which there are `tied`. behind: accuracy of each chosen minus that of the best, paired.
+    agreement: rank correlations.
     """
 
     accuracies: Mapping[str, Finding]
@@ -73,7 +103,8 @@ class Hindsight:
 
 @dataclass(frozen=True)
 class Choice:
-    """A finished choice. picks: by criterion. agree: a sentence. rows: learned from, held out (by seed) and judged.
+    """A finished choice. picks: by criterion. doubts: refusals first. agree: a sentence. rows: learned from, held out
+    (by seed) and judged.
 
     models: where each chosen candidate lies, relative to the folder, one a seed. told: what must be known with it.
     """
@@ -82,6 +113,7 @@ class Choice:
     choose_by: Criterion
     ranked: tuple[Ranked, ...]
     picks: Mapping[Criterion, Pick]
+    doubts: tuple[ChoiceDoubt, ...]
     agree: str
     hindsight: Hindsight
     rows: Mapping[str, int]
@@ -97,8 +129,14 @@ class Choice:
         return self.picks[self.choose_by].chosen
 
     def ranked_by(self, criterion: Criterion) -> tuple[Ranked, ...]:
-        """The candidates, the criterion's first first."""
-        return tuple(sorted(self.ranked, key=lambda each: each.scores[criterion].rank))
+        """The candidates, the criterion's first first, and those that are not trained last."""
+        last = len(self.ranked) + 1
+        return tuple(sorted(self.ranked, key=lambda each: each.scores[criterion].rank or last))
+
+    @property
+    def untrained(self) -> tuple[Ranked, ...]:
+        """The candidates that are not trained."""
+        return tuple(each for each in self.ranked if not each.trained)
 
 
 def choice_to_json(choice: Choice) -> dict[str, Any]:
@@ -113,18 +151,21 @@ def choice_to_json(choice: Choice) -> dict[str, Any]:
         "candidates": [
             {
                 **asdict(each),
-                "accuracy": finding_to_json(after.accuracies[each.candidate.name]),
-                "nll": finding_to_json(after.losses[each.candidate.name]),
+                "trained": each.trained,
+                "accuracy": _to_json(after.accuracies.get(each.candidate.name)),
+                "nll": _to_json(after.losses.get(each.candidate.name)),
             }
             for each in choice.ranked
+        ],
+        "doubts": [
+            {**asdict(each), "findings": [finding_to_json(finding) for finding in each.findings]}
+            for each in choice.doubts
         ],
         "hindsight": {
             "best": after.best,
             "tied": after.tied,
             "behind": {name: finding_to_json(each) for name, each in after.behind.items()},
-            "rank_correlation": {
-                name: None if each is None else finding_to_json(each) for name, each in after.agreement.items()
-            },
+            "rank_correlation": {name: _to_json(each) for name, each in after.agreement.items()},
         },
         "rows": dict(choice.rows),
         "seeds": list(choice.seeds),
@@ -133,3 +174,7 @@ def choice_to_json(choice: Choice) -> dict[str, Any]:
         "told": list(choice.told),
         "record": dict(choice.record),
     }
+
+
+def _to_json(finding: Finding | None) -> dict[str, Any] | None:
+    return None if finding is None else finding_to_json(finding)

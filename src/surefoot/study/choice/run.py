@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from surefoot.card.ledger import LEDGER, Ledger
+from surefoot.card.ledger import LEDGER, ChoiceRow, Ledger
 from surefoot.card.words import show_count, show_seconds
 from surefoot.errors import InputError
 from surefoot.files import digest_json, read_json, read_tensors, write_json, write_text
+from surefoot.findings.finding import finding_from_json
 from surefoot.memory import human_bytes
 from surefoot.networks.weights import ModelRecord, load_model, save_model
 from surefoot.progress import Progress, silent
@@ -22,18 +23,21 @@ from surefoot.rows.copies import about_repeats
 from surefoot.study.choice.candidates import CRITERIA, Criterion
 from surefoot.study.choice.graph import Question, choice_graph
 from surefoot.study.choice.hindsight import look_back
-from surefoot.study.choice.page import PLOT, choice_page, families_of, panels_of, told_of_plot
+from surefoot.study.choice.page import choice_page
+from surefoot.study.choice.panels import PLOT, families_of, panels_of
 from surefoot.study.choice.plan import ChoicePlan, plan_choice
 from surefoot.study.choice.plot import standalone
-from surefoot.study.choice.record import TITLES, Choice, Pick, Ranked, Score, choice_to_json
+from surefoot.study.choice.record import TITLES, Choice, ChoiceDoubt, Pick, Ranked, Score, choice_to_json
+from surefoot.study.choice.words import listed, told_of_plot
 from surefoot.study.engine import in_process
 from surefoot.study.engine import workers as worker_processes
 from surefoot.study.once.marks import marks_of_rows
 from surefoot.study.seen import inputs_of
 from surefoot.study.store import Store, open_store
 from surefoot.study.stored import GROUPS, load_rows, save_seen
+from surefoot.study.work.ranking import nobody
 
-__all__ = ["CHOICES", "Chosen", "choose", "ranked_of", "show_agreement"]
+__all__ = ["CHOICES", "Chosen", "choose", "doubts_from", "ranked_of", "show_agreement"]
 
 CHOICES = "choices"
 MODELS = "models"
@@ -62,6 +66,7 @@ def choose(
     engine: Engine = "workers",
     workers: int | None = None,
     product: str | None = None,
+    trust_code: bool = False,
     command: str = "",
     say: Callable[[str], None] = _nothing,
     progress: Progress = silent,
@@ -75,7 +80,7 @@ def choose(
     """
     began = time.perf_counter()
     store = open_store(out)
-    plan = plan_choice(question, folder, store, workers=workers, product=product)
+    plan = plan_choice(question, folder, store, workers=workers, product=product, trust_code=trust_code)
     say(told_before(plan))
     for address in plan.damaged:
         store.remove(address)
@@ -86,17 +91,14 @@ def choose(
     ranked = ranked_of(question, ranking)
     by = question.candidates.choose_by
     if not picks[by].chosen:
-        reason = ranked[0].scores[by].refused
-        raise InputError(
-            f"No candidate has a number by {TITLES[by].lower()} (the first: {reason}); choose by another criterion, or "
-            "train otherwise."
-        )
+        raise InputError(f"{nobody(ranking, by)}; choose by another criterion, or train otherwise.")
     place = out / CHOICES / digest_json(_identity(plan))[:12]
     summary: Any = read_json(store.path(plan.graph.rows.address) / "summary.json")
     judge = load_rows(store.path(plan.graph.rows.address) / "judge")
     created = datetime.now(UTC).isoformat(timespec="seconds")
     judged = str(summary["roles"]["judge"]["identity"])
-    used = Ledger(out / LEDGER).note_use(judged, place.name, created, marks_of_rows(judge))
+    ledger = Ledger(out / LEDGER)
+    used = ledger.note_use(judged, place.name, created, marks_of_rows(judge))
     said = read_tensors(store.path(plan.graph.hindsight.address) / "probabilities.safetensors")
     taken = [pick.chosen for pick in picks.values() if pick.chosen]
     models = _write_models(plan, store, taken, place)
@@ -105,11 +107,12 @@ def choose(
         choose_by=by,
         ranked=ranked,
         picks=picks,
+        doubts=doubts_from(ranking),
         agree=show_agreement(picks, by),
         hindsight=look_back(judge, said, ranked, taken, question.seeds, question.confidence),
         rows={
             "learned": int(ranking["candidates"][0]["rows"]),
-            "held_out": int(ranking["candidates"][0]["held_out"]),
+            "held_out": max(int(each["held_out"]) for each in ranking["candidates"]),
             "judge": len(judge),
         },
         seeds=question.seeds,
@@ -131,6 +134,8 @@ def choose(
     names = [name for name, _ in families_of(choice)]
     write_text(place / PLOT, standalone(panels_of(choice), names, told_of_plot(choice)))
     write_text(place / "page.html", choice_page(choice))
+    accuracy = choice.hindsight.accuracies[choice.chosen].value
+    ledger.record_choice(ChoiceRow(place.name, choice.name, by, choice.chosen, accuracy, str(place), created, judged))
     return Chosen(choice, place, place / models[choice.chosen] / f"seed-{question.seeds[0]}", plan.count_finished())
 
 
@@ -161,9 +166,23 @@ def ranked_of(question: Question, ranking: Mapping[str, Any]) -> tuple[Ranked, .
                 for name in CRITERIA
                 if (score := each["scores"][name])
             },
-            notes=tuple(each["notes"]),
+            untrained=each["untrained"],
         )
         for each in ranking["candidates"]
+    )
+
+
+def doubts_from(ranking: Mapping[str, Any]) -> tuple[ChoiceDoubt, ...]:
+    """What a ranking cell left of doubts."""
+    return tuple(
+        ChoiceDoubt(
+            about=tuple(each["about"]),
+            kind=each["kind"],
+            severity=each["severity"],
+            findings=tuple(finding_from_json(finding) for finding in each["findings"]),
+            sentence=each["sentence"],
+        )
+        for each in ranking["doubts"]
     )
 
 
@@ -174,16 +193,12 @@ def show_agreement(picks: Mapping[Criterion, Pick], by: Criterion) -> str:
     same = [TITLES[name].lower() for name in others if picks[name].chosen == own]
     if len(same) == len(others):
         return "All four criteria take it."
-    parts = [f"{_listed(same)} {'takes' if len(same) == 1 else 'take'} the same"] if same else []
+    parts = [f"{listed(same)} {'takes' if len(same) == 1 else 'take'} the same"] if same else []
     for taken in dict.fromkeys(picks[name].chosen for name in others if picks[name].chosen != own):
         who = [TITLES[name].lower() for name in others if picks[name].chosen == taken]
-        parts.append(f"{_listed(who)} {'takes' if len(who) == 1 else 'take'} {taken or 'nobody'}")
+        parts.append(f"{listed(who)} {'takes' if len(who) == 1 else 'take'} {taken or 'nobody'}")
     said = "; ".join(parts)
     return f"The criteria disagree: {said}." if not same else f"{said[:1].upper()}{said[1:]}."
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _compute(plan: ChoicePlan, store: Store, engine: Engine, progress: Progress) -> None:
@@ -197,13 +212,17 @@ def _compute(plan: ChoicePlan, store: Store, engine: Engine, progress: Progress)
 
 
 def _refuse_changed(plan: ChoicePlan, store: Store, folder: Path) -> None:
-    """Raise where the data was edited meanwhile, after taking away what this run computed of it."""
-    if not plan.left() or choice_graph(plan.question, folder, plan.numerics).rows.address == plan.graph.rows.address:
+    """Raise where data or code was edited meanwhile, after taking away what this run computed of it."""
+    if not plan.left():
+        return
+    now = choice_graph(plan.question, folder, plan.numerics)
+    if now.hindsight.address == plan.graph.hindsight.address:
         return
     for task in plan.left():
         store.remove(task.cell.address)
+    changed = "data" if now.rows.address != plan.graph.rows.address else "user's code"
     raise InputError(
-        "The data changed while candidates were trained on it; what was computed meanwhile was taken away: run the "
+        f"The {changed} changed while candidates were trained; what was computed meanwhile was taken away: run the "
         "choice again."
     )
 
@@ -231,7 +250,7 @@ def _write_models(plan: ChoicePlan, store: Store, taken: list[str], place: Path)
     for name in dict.fromkeys(taken):
         for seed in plan.question.seeds:
             cell = plan.graph.candidates[name, seed]
-            saved = load_model(store.path(cell.address) / "model")
+            saved = load_model(store.path(cell.address) / "model", trust_code=True)
             out = place / MODELS / name / f"seed-{seed}"
             told = {**saved.record.provenance, "candidate": name, "cell": cell.address, GROUPS: groups}
             own = saved.record

@@ -1,44 +1,49 @@
-"""The work of a candidate: its criteria from the rows that it learns from, and the network trained on all of them.
-
-And of those who come after it: `rank_candidates` fixes what each criterion takes, from what candidates left;
-`judge_candidates` alone reads judge rows, and is given the finished ranking, so that it cannot come earlier.
-"""
+"""The work of a candidate: its criteria from the rows that it learns from, and the network trained on all of them."""
 
 import math
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Posterior
 from surefoot.density.priors import Gaussian
 from surefoot.errors import InputError
-from surefoot.evidence.criteria import Criteria, CriteriaSettings, criteria_of
-from surefoot.evidence.doubts import FAR, NEAR
+from surefoot.evidence.criteria import ALL_ROWS, CriteriaSettings, StructureOrAuto, criteria_of
+from surefoot.evidence.criteria_found import Criteria
+from surefoot.evidence.doubts import FAR
+from surefoot.evidence.laplace.expansion import Structure
 from surefoot.evidence.parts import part_rows
-from surefoot.files import read_json, write_json, write_tensors
+from surefoot.evidence.trials import origin_of, trial_of
+from surefoot.files import digest_json, write_json, write_tensors
 from surefoot.findings.finding import finding_to_json
 from surefoot.inference.ascend import ascend
 from surefoot.inference.settings import Ascend
-from surefoot.networks.network import Network, Parameters, forward, head_of, parameters_of
+from surefoot.networks.network import Network, Parameters, head_of, parameters_of
 from surefoot.networks.spec import network_from_spec
-from surefoot.networks.weights import ModelRecord, load_model, save_model
+from surefoot.networks.weights import ModelRecord, save_model
 from surefoot.progress import Progress
 from surefoot.robust.head import LinearHead
-from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Rows, concatenate
 from surefoot.study.choice.candidates import CRITERIA, Criterion
-from surefoot.study.stored import COLUMNS, load_encoder, load_rows, load_seen, save_head, save_seen
-from surefoot.study.work.ranking import HELD_OUT, rank_folders
+from surefoot.study.stored import COLUMNS, load_encoder, load_rows, save_head, save_seen
+from surefoot.study.work.doubting import trial_record
+from surefoot.study.work.ranking import HELD_OUT
 
-__all__ = ["judge_candidates", "rank_candidates", "sized", "take_candidate", "told_of", "try_candidate"]
+__all__ = ["learned", "sized", "told_of", "try_candidate"]
 
-BATCH = 512
+SMALL = 1000
+"""Parameters up to which other structures of the curvature cost little beside the training."""
+LOST = "training ended in numbers that are not finite; give a smaller rate"
+UNFINISHED = "unfinished"
+"""The folder of both trainings' checkpoints, from which a killed candidate goes on; it is gone in the end."""
 ROUGH = "the expansions are of other points than modes, or too rough here"
 
 
@@ -46,6 +51,7 @@ def try_candidate(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path
     """Leaves criteria.json, held_out.safetensors, model/, head/ and seen.json.
 
     Where the criteria are refused, or training missed a mode, the reason stands in their place and the model stays.
+    Where training itself ran away there is no model, and `trained` is false, with the reason.
 
     Numbers are standardised over the rows that criteria condition on, so that one precision means the same whatever
     their units and nothing of what is held out is in it; the model that is left has this folded into its first layer.
@@ -56,28 +62,34 @@ def try_candidate(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path
     scale = _scale_of(_known(rows, settings.share, seed), spec["network"])
     rows = rows if scale is None else rows.with_inputs((rows.inputs[:] - scale.centre) / scale.spread)
     named = sized(spec["network"], tuple(rows.inputs[:1].shape[1:]), len(rows.classes))
-    network = network_from_spec(named, seed)
+    network = network_from_spec(named, seed, trust_code=True)
     posterior = Posterior(network, categorical, Gaussian(spec["precision"]))
     climb = Ascend(**spec["climb"])
     start = parameters_of(network)
     told: dict[str, Any] = {"parameters": sum(each.numel() for each in start.values()), "rows": len(rows)}
-    try:
-        found = criteria_of(posterior, rows, start, seed, climb, settings, progress)
-    except InputError as error:
-        told |= {"values": {}, "refused": dict.fromkeys(CRITERIA, str(error)), "notes": [], "findings": []}
-        parameters = _trained(posterior, rows, start, seed, climb, progress)
+    settings = replace(settings, others=_beside(settings.structure, told["parameters"]))
+    unfinished = out / UNFINISHED
+    found, parameters, refused, untrained = _tried(posterior, rows, start, seed, climb, settings, progress, unfinished)
+    told |= {"trained": not untrained, "untrained": untrained}
+    if found is None:
+        told |= {"values": {}, "refused": dict.fromkeys(CRITERIA, refused), "findings": [], "trial": None}
     else:
-        told |= told_of(found)
+        # Nothing frozen is learnt here: it is as the network's code left it.
+        trial = trial_of(found, origin_of(posterior, rows, found.mode, apart=True))
+        told |= {**told_of(found), "trial": trial_record(replace(trial, network=digest_json(spec["network"])))}
         kept = found.held_out
         write_tensors(
             out / HELD_OUT,
             {"averaged": kept.bma_losses, "mode": kept.map_losses, "clusters": kept.clusters.contiguous()},
         )
         told["held_out"] = kept.ids.tolist()
-        parameters = found.mode
+    write_json(out / "criteria.json", told)
+    save_seen(rows.origins(), out)
+    if untrained:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        return
     if scale is not None:
         parameters = _folded(parameters, first_layer(network), scale)
-    write_json(out / "criteria.json", told)
     provenance: dict[str, Any] = {"seed": seed, "precision": spec["precision"], "training": spec["climb"]}
     if (encoder := load_encoder(inputs[spec["learn"][0]])) is not None:
         provenance[COLUMNS] = encoder.to_json()
@@ -85,52 +97,7 @@ def try_candidate(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path
     save_model(out / "model", parameters, ModelRecord(named, network.head, rows.classes, shape, provenance))
     own = head_of(network, parameters)
     save_head(LinearHead(own.weight, own.bias), out / "head")
-    save_seen(rows.origins(), out)
-
-
-def rank_candidates(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
-    """Leaves ranking.json: every candidate's place by every criterion, and what each takes."""
-    write_json(out / "ranking.json", rank_folders(spec, inputs))
-    progress("ranking", 1, 1)
-
-
-def take_candidate(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
-    """The candidate that the criterion takes; leaves what a training leaves, and taken.json: its name and findings."""
-    ranking = read_json(inputs["ranking"] / "ranking.json")
-    pick = ranking["picks"][spec["candidate"]]
-    name = pick["chosen"]
-    if not name:
-        raise InputError(
-            f"No candidate has a number by {spec['candidate']}; choose by another criterion, or train otherwise."
-        )
-    for part in ("model", "head"):
-        shutil.copytree(inputs[f"candidate {name}"] / part, out / part)
-    seen = frozenset[str]().union(*(load_seen(inputs[f"candidate {each}"]) for each in spec["names"]))
-    save_seen(seen, out)
-    others = {each: found["chosen"] for each, found in ranking["picks"].items() if each != spec["candidate"]}
-    told = [f"{each.replace('_', ' ')} takes {'the same' if other == name else other or 'nobody'}"
-            for each, other in others.items()]  # fmt: skip
-    words = f"Chosen by {spec['candidate'].replace('_', ' ')} among {len(spec['names'])} candidates: {name}."
-    write_json(out / "notes.json", [f"{words} {pick['words']} {_sentence('; '.join(told))}"])
-    own = read_json(inputs[f"candidate {name}"] / "criteria.json")
-    chances = [each for each in ranking["findings"] if each["subject"] == name]
-    write_json(out / "taken.json", {"name": name, "findings": [*own["findings"], *chances]})
-    progress("taking", 1, 1)
-
-
-def judge_candidates(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
-    """Leaves probabilities.safetensors: of each candidate and seed on the judge rows, after the ranking."""
-    if not (inputs["ranking"] / "ranking.json").is_file():
-        raise InputError("The choices are not made yet, and judge rows are read after them; run the choice again.")
-    judge = load_rows(inputs["judge"])
-    said: dict[str, torch.Tensor] = {}
-    for number, name in enumerate(spec["candidates"]):
-        for seed in spec["seeds"]:
-            folder = inputs[f"{name} {seed}"]
-            refuse_seen(judge, load_seen(folder), f"the candidate {name}")
-            said[f"{name} {seed}"] = _probabilities(folder, judge)
-        progress("judging", number + 1, len(spec["candidates"]))
-    write_tensors(out / "probabilities.safetensors", said)
+    shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def sized(network: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> Mapping[str, Any]:
@@ -192,7 +159,7 @@ def _folded(parameters: Parameters, layer: str, scale: Scale) -> Parameters:
 
 
 def told_of(found: Criteria) -> dict[str, Any]:
-    """What a ranking needs of one candidate's criteria, as plain JSON."""
+    """The numbers of one candidate's criteria as plain JSON, or why there are none."""
     values: dict[Criterion, float] = {
         "conditional_evidence": found.conditional,
         "evidence": found.evidence,
@@ -205,22 +172,22 @@ def told_of(found: Criteria) -> dict[str, Any]:
     for name in ("conditional_evidence", "evidence"):
         if values[name] > 0:
             refused[name] = f"it is {values[name]:+.1f} nats, and no probability of classes is above 0: {ROUGH}"
-    notes: list[str] = []
-    far = max(found.offset, found.known_offset)
-    if found.offset > FAR:
-        refused["evidence"] = _missed(found.offset)
-    if far > FAR:
-        refused["conditional_evidence"] = _missed(far)
-    elif far > NEAR:
-        notes.append(f"Training ended {far:.2f} posterior standard deviations from a mode: evidences are rough.")
-    if (doubt := found.drawn.doubt) is not None:
-        notes.append(f"Conditional evidence by draws, {found.drawn.value:,.1f} nats, is not used: {doubt}.")
+    offsets = [math.inf if math.isnan(each) else each for each in (found.offset, found.known_offset)]
+    if offsets[0] > FAR:
+        refused["evidence"] = _missed(offsets[0])
+    if max(offsets) > FAR:
+        refused["conditional_evidence"] = _missed(max(offsets))
     return {
         "values": {name: value for name, value in values.items() if name not in refused},
         "refused": refused,
-        "notes": notes,
-        "findings": [finding_to_json(each) for each in found.as_findings("candidate")],
+        "findings": [finding_to_json(each) for each in found.as_findings("candidate") if math.isfinite(each.value)],
     }
+
+
+def _beside(structure: StructureOrAuto, parameters: int) -> tuple[Structure, ...]:
+    """Other structures by which the evidence is computed too, to see whether they agree: those that cost little."""
+    small: tuple[Structure, ...] = ("full", "kron", "diag") if parameters <= SMALL else ("diag",)
+    return tuple(each for each in small if each != structure)
 
 
 def _missed(offset: float) -> str:
@@ -230,25 +197,45 @@ def _missed(offset: float) -> str:
     )
 
 
-def _trained(
-    posterior: Posterior, rows: Rows, start: Parameters, seed: int, climb: Ascend, progress: Progress
-) -> Parameters:
-    """The network all the same, for whoever wants to look at it; its start where training runs away."""
+class _Tried(NamedTuple):
+    """refused: why there are no criteria. untrained: why there is no model either."""
+
+    found: Criteria | None
+    parameters: Parameters
+    refused: str
+    untrained: str
+
+
+def _tried(
+    posterior: Posterior,
+    rows: Rows,
+    start: Parameters,
+    seed: int,
+    climb: Ascend,
+    settings: CriteriaSettings,
+    progress: Progress,
+    folder: Path,
+) -> _Tried:
+    """Criteria; where they are refused the network all the same, for whoever wants to look at it."""
     try:
-        return ascend(posterior, rows, start, seed, climb, progress=progress).point()
-    except InputError:
-        return start
+        found = criteria_of(posterior, rows, start, seed, climb, settings, progress, folder)
+        if _finite(found.mode):
+            return _Tried(found, found.mode, "", "")
+        return _Tried(None, start, LOST, LOST)
+    except InputError as error:
+        if isinstance(error.__cause__, OSError | SafetensorError):  # a full disk is nothing that the candidate is
+            raise
+        refused = str(error)
+    try:
+        file = folder / ALL_ROWS
+        parameters = ascend(posterior, rows, start, seed, climb, checkpoint=file, progress=progress).point()
+    except InputError as error:
+        if isinstance(error.__cause__, OSError | SafetensorError):
+            raise
+        return _Tried(None, start, refused, str(error))
+    lost = "" if _finite(parameters) else LOST
+    return _Tried(None, parameters, refused, lost)
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
-
-
-def _probabilities(folder: Path, judge: Rows) -> torch.Tensor:
-    saved = load_model(folder / "model")
-    with torch.no_grad():
-        outputs = [
-            forward(saved.network, saved.parameters, judge.inputs[first : first + BATCH])
-            for first in range(0, len(judge), BATCH)
-        ]
-    return torch.cat(outputs).float().softmax(dim=1)
+def _finite(parameters: Parameters) -> bool:
+    return all(bool(each.isfinite().all()) for each in parameters.values())

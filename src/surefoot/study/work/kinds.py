@@ -40,11 +40,12 @@ from surefoot.study.stored import (
     save_rows,
     save_seen,
 )
-from surefoot.study.work.candidate import judge_candidates, rank_candidates, sized, take_candidate, try_candidate
+from surefoot.study.work.candidate import sized, try_candidate
 from surefoot.study.work.emphasis import emphasise
 from surefoot.study.work.repair import repair
 from surefoot.study.work.rows import make_roles
 from surefoot.study.work.sample import sample
+from surefoot.study.work.taking import judge_candidates, rank_candidates, take_candidate
 
 __all__ = ["Work", "work_of"]
 

@@ -17,14 +17,14 @@ from surefoot.study.store import Store
 
 __all__ = ["perform"]
 
-LASTING = ("sample",)
+LASTING = ("sample", "candidate")
 """Kinds of cells that may run for days and go on where they were killed."""
 
 
 def perform(cell: Cell, store: Store, *, estimate: float = 0.0, progress: Progress = silent) -> float:
     """Compute `cell` into the store with one thread; seconds that it took.
 
-    Raises whatever the work raises; nothing is left behind then, but for draws that a later run can go on from.
+    Raises whatever the work raises; nothing is left behind then, but for what a later run can go on from.
     """
     # Work is imported here, not above: a worker that waits, and `surefoot plan`, need none of it.
     from surefoot.networks.product import product_in_use, use_product

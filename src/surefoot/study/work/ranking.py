@@ -16,12 +16,15 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from surefoot.evidence.doubt import Doubt
+from surefoot.evidence.trials import trial_from_json
 from surefoot.files import read_json, read_tensors
 from surefoot.findings.finding import Finding, finding_to_json
 from surefoot.findings.ranks import chance_of_best, resampled_means
 from surefoot.study.choice.candidates import CRITERIA, Criterion
+from surefoot.study.work.doubting import doubts_about, doubts_to_json
 
-__all__ = ["HELD_OUT", "LOSSES", "rank_folders"]
+__all__ = ["HELD_OUT", "LOSSES", "nobody", "rank_folders"]
 
 LOSSES: Mapping[Criterion, str] = {"validation_loss_averaged": "averaged", "validation_loss": "mode"}
 """Criteria of which less is better, and where the loss of each held-out row lies."""
@@ -30,51 +33,95 @@ RESAMPLES = 2000
 
 
 def rank_folders(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> dict[str, Any]:
-    """What the candidates' cells left, ranked: `candidates`, `picks` and `findings` as plain JSON.
+    """What the candidates' cells left, ranked: `candidates`, `picks`, `doubts` and `findings` as plain JSON.
 
-    A candidate that has no number by a criterion, in any seed, comes after all that have one. Ties go to the earlier.
+    A candidate that has no number by a criterion, in any seed, comes after all that have one; one that is not trained,
+    with any seed, has no rank. Ties go to the earlier. By a criterion that a doubt refuses nobody has a number.
     """
     names, seeds = list[str](spec["candidates"]), list[int](spec["seeds"])
     left = {name: [read_json(inputs[f"{name} {seed}"] / "criteria.json") for seed in seeds] for name in names}
     every: dict[str, dict[str, Any]] = {name: {"name": name, **_about(left[name], seeds)} for name in names}
     picks: dict[str, Any] = {}
+    doubts: dict[Criterion, list[Doubt]] = {}
     findings: list[dict[str, Any]] = []
     for criterion in CRITERIA:
         values = {name: [each["values"].get(criterion) for each in left[name]] for name in names}
-        having = [name for name in names if None not in values[name]]
+        having = [name for name in names if every[name]["trained"] and None not in values[name]]
+        doubts[criterion] = (
+            []
+            if criterion in LOSSES
+            else doubts_about(
+                criterion, {name: [trial_from_json(each["trial"]) for each in left[name]] for name in having}
+            )
+        )
+        refusal = next((each.sentence for each in doubts[criterion] if each.severity == "refuse"), "")
+        having = [] if refusal else having
         means: dict[str, float] = {name: sum(values[name]) / len(seeds) for name in having}
         sign = 1.0 if criterion in LOSSES else -1.0
         order = [name for _, _, name in sorted((sign * means[name], names.index(name), name) for name in having)]
-        order += [name for name in names if name not in means]
-        for place, name in enumerate(order, 1):
+        order += [name for name in names if name not in means and every[name]["trained"]]
+        places = {name: place for place, name in enumerate(order, 1)}
+        for name in names:
             known = name in means
             every[name]["scores"][criterion] = {
                 "value": means.get(name),
                 "per_seed": values[name] if known else [],
-                "rank": place,
-                "refused": "" if known else _why(left[name], seeds, criterion),
+                "rank": places.get(name),
+                "refused": "" if known else refusal or _why(every[name], left[name], seeds, criterion),
             }
         folders = {name: [inputs[f"{name} {seed}"] for seed in seeds] for name in having}
         picks[criterion], found = _pick(criterion, order, means, {name: values[name] for name in having}, folders)
+        if refusal:
+            picks[criterion]["words"] = f"Refused: {refusal}"
         findings += [finding_to_json(each) for each in found]
-    return {"candidates": list(every.values()), "picks": picks, "findings": findings}
-
-
-def _about(each_seed: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
-    notes = {
-        note if len(seeds) == 1 else f"Seed {seed}: {note}": None
-        for seed, each in zip(seeds, each_seed, strict=True)
-        for note in each["notes"]
-    }
-    first = each_seed[0]
-    held = len(first["held_out"]) if "held_out" in first else 0
     return {
-        "parameters": first["parameters"], "rows": first["rows"], "held_out": held, "notes": list(notes), "scores": {},
+        "candidates": list(every.values()), "picks": picks, "doubts": doubts_to_json(doubts), "findings": findings,
     }  # fmt: skip
 
 
-def _why(each_seed: Sequence[Mapping[str, Any]], seeds: Sequence[int], criterion: Criterion) -> str:
+def nobody(ranking: Mapping[str, Any], criterion: Criterion) -> str:
+    """Why a criterion takes nobody, without a full stop."""
+    by = criterion.replace("_", " ")
+    for doubt in ranking["doubts"]:
+        if doubt["severity"] == "refuse" and criterion in doubt["about"]:
+            return f"Nobody is taken by {by}, whose numbers do not compare here: {doubt['sentence'].rstrip('.')}"
+    first = ranking["candidates"][0]
+    return f"No candidate has a number by {by} ({first['name']}: {first['scores'][criterion]['refused']})"
+
+
+def _about(each_seed: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
+    failed = {seed: each["untrained"] for seed, each in zip(seeds, each_seed, strict=True) if not each["trained"]}
+    first = each_seed[0]
+    return {
+        "parameters": first["parameters"],
+        "rows": first["rows"],
+        "held_out": max(len(each.get("held_out", ())) for each in each_seed),
+        "trained": not failed,
+        "untrained": _failed(failed, len(seeds)),
+        "scores": {},
+    }
+
+
+def _failed(failed: Mapping[int, str], seeds: int) -> str:
+    """Why a candidate counts as not trained, and with which seeds; the first one's reason stands for the others'."""
+    if not failed:
+        return ""
+    reason = next(iter(failed.values()))
+    if seeds == 1:
+        return reason
+    numbers = [str(seed) for seed in failed]
+    told = numbers[0] if len(numbers) == 1 else f"{', '.join(numbers[:-1])} and {numbers[-1]}"
+    if len(failed) == seeds:
+        return f"not with any of {seeds} seeds: {reason}"
+    return f"not with {'seed' if len(numbers) == 1 else 'seeds'} {told} of {seeds}: {reason}"
+
+
+def _why(
+    about: Mapping[str, Any], each_seed: Sequence[Mapping[str, Any]], seeds: Sequence[int], criterion: Criterion
+) -> str:
     """Why there is no number: the first seed's reason."""
+    if not about["trained"]:
+        return f"it is not trained ({about['untrained'].rstrip('.')})"
     for seed, each in zip(seeds, each_seed, strict=True):
         if criterion in each["refused"]:
             return f"{each['refused'][criterion].rstrip('.')}{'' if len(seeds) == 1 else f' (seed {seed})'}"
@@ -169,4 +216,5 @@ def _rows(criterion: Criterion, folders: Sequence[Path], seed: int) -> Float64[T
 
 def _share(share: float) -> str:
     """No count of resamples says that something is certain."""
-    return ">99 %" if share >= 0.995 else "<1 %" if share < 0.005 else f"{share:.0%}".replace("%", " %")
+    shown = ">99%" if share >= 0.995 else "<1%" if share < 0.005 else f"{share:.0%}"
+    return shown.replace("%", "\N{NO-BREAK SPACE}%")
