@@ -94,6 +94,15 @@ def test_features_that_are_zero_everywhere_do_no_harm_and_dependent_ones_are_ref
     assert moved(torch.tensor([1.0, 2.0]).double(), math.nan) == math.inf
 
 
+@pytest.mark.parametrize("cosine", [0.0, 0.999])
+def test_trust_ends_where_the_bound_passes_a_hundredth_of_a_nat(cosine: float) -> None:
+    square = torch.tensor([[1.0, cosine], [cosine, 1.0]], dtype=torch.float64)
+    edge = 0.00991 if cosine == 0.0 else 0.01
+    inverse = torch.linalg.inv(square).norm().item()
+    assert trusted(Seen(square, 0.98 * edge / inverse)) is not None
+    assert trusted(Seen(square, 1.02 * edge / inverse)) is None
+
+
 def expanded(inputs: Tensor) -> Expansion:
     network = build_linear(inputs.shape[1], 4, seed=0)
     rows = make_rows(inputs, torch.arange(len(inputs)) % 4)

@@ -4,7 +4,7 @@
 
 θ* a mode of the posterior, Λ the prior's precisions, J_i = ∂z_i/∂θ, Λ_i = −∂²ℓ/∂z². Only the first and the last term
 depend on rows: they are made here, and `evidence_of` does the rest in O(P) for any precisions and noise. Passes through
-the network are in the precision of the mode, sums over rows and eigenvalues in float64.
+the network are in the precision of the mode, eigenvalues and sums over rows in float64 (but for `squares.py`).
 
 H is the generalised Gauss–Newton matrix (`kind="ggn"`), or Σ of products of gradients of the log likelihood
 (`kind="fisher"`), which is another matrix wherever the model is wrong or rows are fitted well; numbers of the two do

@@ -36,7 +36,7 @@ __all__ = [
     "step_of",
 ]
 
-BATCH_BYTES = 8 * 2**20  # what the rows of a batch may hold; half of it for a last layer, where more gains nothing
+BATCH_BYTES = 8 * 2**20  # what the rows of a batch may hold: larger ones leave the cache and are slower
 EIGENVALUES = 2.7  # operations, in units of n³ of a product's speed, of the eigenvalues of an n × n matrix
 STRUCTURES: tuple[Structure, ...] = ("full", "kron", "diag")
 PARTS: tuple[Part, ...] = ("all", "head")
@@ -161,8 +161,7 @@ def asked(
 
 def step_of(wanted: Asked) -> int:
     """Rows in a batch."""
-    room = BATCH_BYTES // 2 if wanted.part == "head" else BATCH_BYTES
-    return max(1, min(wanted.rows, room // _row_bytes(wanted)))
+    return max(1, min(wanted.rows, BATCH_BYTES // _row_bytes(wanted)))
 
 
 def need_of(wanted: Asked, pace: float) -> Need:

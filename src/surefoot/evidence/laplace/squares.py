@@ -43,7 +43,10 @@ __all__ = [
 ]
 
 PANELS = 8
-PIECE, FLUSH = 64, 8192  # rows of a product, whose rounding grows with them; rows that are summed in float32
+PIECE, FLUSH = (
+    128,
+    8192,
+)  # the fewest rows of a product, whose rounding grows with them; rows that are summed in float32
 PROBES, ALPHA = 16, 4.0
 TOLERATED = 0.01  # nats, for each of the numbers that a block's eigenvalues are multiplied by
 
@@ -106,7 +109,9 @@ def add_fast(fast: Fast, features: Float32[Tensor, "rows size"], exact: Float64[
     """Add rows, given in both precisions."""
     if fast.waiting and fast.waiting + len(features) > FLUSH:
         _flush(fast)
-    for piece in (features - fast.centre).split(PIECE):
+        for own in _panels(len(fast.recent)):
+            fast.recent[own, own.start :].zero_()
+    for piece in (features - fast.centre).chunk(max(1, len(features) // PIECE)):
         add_square(fast.recent, piece)
     fast.apart.add_(exact.sum(dim=0)).sub_(fast.centre, alpha=len(features))
     fast.probed.addmm_(fast.probes @ exact.T, exact)
@@ -170,11 +175,14 @@ def eigenvalues_of(square: Float64[Tensor, "size size"]) -> Float64[Tensor, "siz
 
 
 def _flush(fast: Fast) -> None:
+    """Move what was summed in float32 to float64."""
     if fast.flushed is None:
-        fast.flushed = empty_square(len(fast.recent))
-    for own in _panels(len(fast.recent)):
-        fast.flushed[own, own.start :] += fast.recent[own, own.start :]
-        fast.recent[own, own.start :] = 0.0
+        fast.flushed = torch.empty(fast.recent.shape, dtype=torch.float64)
+        for own in _panels(len(fast.recent)):
+            fast.flushed[own, own.start :].copy_(fast.recent[own, own.start :])
+    else:
+        for own in _panels(len(fast.recent)):
+            fast.flushed[own, own.start :] += fast.recent[own, own.start :]
     fast.waiting = 0
 
 
