@@ -43,10 +43,8 @@ __all__ = [
 ]
 
 PANELS = 8
-PIECE, FLUSH = (
-    128,
-    8192,
-)  # the fewest rows of a product, whose rounding grows with them; rows that are summed in float32
+PIECE = 128  # the fewest rows of a product, whose rounding grows with them
+FLUSH = 8192  # rows that are summed in float32
 PROBES, ALPHA = 16, 4.0
 TOLERATED = 0.01  # nats, for each of the numbers that a block's eigenvalues are multiplied by
 
