@@ -272,6 +272,11 @@ def test_the_parts_of_both_evidences_are_kept_and_other_structures_are_asked_for
     assert found.anatomy.fit == pytest.approx(stats.norm(scale=noise).logpdf(misses.numpy()).sum(), abs=1e-6)
     for moved, factor in ((found.anatomy.lower, 0.1), (found.anatomy.higher, 10.0)):
         assert moved == pytest.approx(evidence_of(expansion, precision * factor, noise=noise).item(), abs=1e-6)
+    known = part_rows(rows, 0.8, 0).known
+    part = expand(posterior, known, ascend(posterior, known, start, 0, CLIMB).point(), structure="full")
+    given = tune(part, ("precision", "noise"), optimiser="lbfgs") if tuned else None
+    at = (PRECISION, NOISE) if given is None else (float(given.precisions[0]), given.noise)
+    assert found.known_anatomy.evidence == pytest.approx(evidence_of(part, at[0], noise=at[1]).item(), abs=1e-6)
     if not tuned:
         assert found.evidence - found.known_anatomy.evidence == pytest.approx(found.conditional, abs=1e-9)
     assert set(found.by_structure) == {"kron", "diag"}

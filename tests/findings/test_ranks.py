@@ -234,14 +234,32 @@ def test_paired_ends_tell_apart_what_two_intervals_do_not() -> None:
 
 def test_a_difference_of_equals_is_nothing_and_of_perfect_orders_is_not_certain() -> None:
     first, _, judge = triples(12, (0.5, 0.5), 0.2, 2)
-    assert (differ(first, first, judge).value, *ends(differ(first, first, judge))) == (0, 0, 0)
-    few = torch.arange(6.0)
-    worse = torch.tensor([0.0, 2.0, 1.0, 3.0, 5.0, 4.0])
+    same = differ(first, first.exp(), judge)
+    assert (same.value, same.interval) == (0, None)
+    assert "alike" in same.unit
+    few = torch.arange(10.0)
+    worse = torch.tensor([0.0, 2.0, 1.0, 3.0, 5.0, 4.0, 7.0, 6.0, 8.0, 9.0])
     low, high = ends(differ(few.exp(), worse, few))
-    assert low < -0.1
+    assert low < 0 < high
     assert high < 1
     assert ends(differ(worse, few.exp(), few)) == pytest.approx((-high, -low), abs=0.1)
-    assert ends(differ(-few, worse, few)) == pytest.approx((-2, -1), abs=0.9)
+
+
+def test_a_perfect_order_leaves_its_own_side_open() -> None:
+    """By as much as its own interval does, though every resample has it perfect too.
+
+    The other is off by two neighbours, so that resamples of the difference go no farther than the value: without
+    what is added the end would be zero or the value's own.
+    """
+    few = torch.arange(12.0)
+    near = few.clone()
+    near[[5, 6]] = near[[6, 5]]
+    open_by = 1 - ends(correlate(few.exp(), few))[0]
+    assert open_by > 0.01
+    for first, second, below in ((few, near, True), (-few, -near, False), (near, few, False), (-near, -few, True)):
+        found = differ(first, second, few)
+        low, high = ends(found)
+        assert (found.value - low if below else high - found.value) >= open_by - 1e-12
 
 
 def test_seeds_of_a_difference_are_paired() -> None:
@@ -254,7 +272,7 @@ def test_seeds_of_a_difference_are_paired() -> None:
     assert differ(noisy, second, first).per_seed == pytest.approx(
         [reference(column, first, "spearman") - reference(second, first, "spearman") for column in noisy.T]
     )
-    assert differ(first[:4], second[:4], judge[:4]).interval is None
+    assert differ(first[:9], second[:9], judge[:9]).interval is None
     with pytest.raises(InputError, match="2 seeds on one side and 3"):
         differ(noisy[:, :2], noisy, first)
 

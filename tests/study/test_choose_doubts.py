@@ -172,7 +172,7 @@ def test_what_is_not_trained_is_shown_as_that(lost: Chosen) -> None:
 
 def test_where_nobody_is_trained_there_is_one_clear_sentence(folder: Path, tmp_path: Path) -> None:
     question = asked(folder, **{**RUN_AWAY, "rates": [1e29, 1e30]})
-    with pytest.raises(InputError, match=r"\(linear-p1-r1e29: it is not trained \(The training loss"):
+    with pytest.raises(InputError, match=r"^No candidate could be trained \(linear-p1-r1e29, The training loss"):
         run(question, folder, tmp_path)
 
 

@@ -73,6 +73,16 @@ def three():
     return Net(classes=3)
 
 
+class Noisy(Net):
+    def forward(self, x):
+        return super().forward(x) + torch.randn(len(x), 2)
+
+
+class Together(Net):
+    def forward(self, x):
+        return super().forward(x - x.mean(0))
+
+
 def normed():
     return nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
 """
@@ -230,6 +240,8 @@ def test_code_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
         ("wide", r"candidate mine could not take a row of shape \[2\] \(RuntimeError: .*mend .*net\.py:wide"),
         ("three", "candidate mine: it has 3 outputs and the rows have 2 classes"),
         ("normed", "candidate mine: The network has batch normalisation"),
+        ("Noisy", "candidate mine: it gives other numbers for the same rows each time"),
+        ("Together", "candidate mine: its numbers for a row hang on which rows come with it"),
         ("absent", 'defines no "absent"'),
     ],
 )

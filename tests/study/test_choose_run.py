@@ -1,6 +1,7 @@
 """Choosing from a file of rows: judge rows have no part in it, finished candidates are used again, models open."""
 
 import csv
+import hashlib
 import json
 import os
 import signal
@@ -38,6 +39,7 @@ from surefoot.study.once.measure import look
 from surefoot.study.store import Store
 from surefoot.study.stored import load_rows, load_seen
 from surefoot.study.work.candidate import told_of
+from surefoot.study.work.taking import judge_candidates
 
 GRID = {"widths": [3], "depths": [0, 1], "precisions": [0.3, 3.0], "rounds": 3, "draws": 3}
 """Four candidates."""
@@ -220,6 +222,56 @@ def test_a_killed_choice_goes_on(tmp_path: Path) -> None:
     assert left.items() <= now.items(), "nothing that was finished was computed again"
     assert len(now) == 1 + 4 + 2
     assert (tmp_path / told["model"] / "model.safetensors").is_file()
+
+
+def test_code_in_somebody_elses_runs_is_not_run(tmp_path: Path) -> None:
+    """A finished cell's model is made to name code, with all checksums right; nobody asked for that code."""
+    write_rows(tmp_path / "rows.csv")
+    question = asked(tmp_path / "rows.csv")
+    first = run(question, tmp_path, tmp_path / "runs")
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"open({str(tmp_path / 'RAN')!r}, 'w').close()\nNet = None\n")
+    for cell in cells(question, tmp_path).candidates.values():
+        place = tmp_path / "runs" / "cells" / cell.address
+        model = json.loads((place / "model" / "record.json").read_text())
+        model["spec"] = {"file": f"{evil}:Net"}
+        (place / "model" / "record.json").write_text(json.dumps(model))
+        record = json.loads((place / "record.json").read_text())
+        written = (place / "model" / "record.json").read_bytes()
+        record["files"]["model/record.json"] = {"size": len(written), "sha256": hashlib.sha256(written).hexdigest()}
+        (place / "record.json").chmod(0o644)
+        (place / "record.json").write_text(json.dumps(record))
+    again = run(replace(question, confidence=0.9), tmp_path, tmp_path / "runs")
+    assert not (tmp_path / "RAN").exists()
+    assert again.reused == 0
+    assert again.choice.chosen == first.choice.chosen
+
+
+def test_judge_rows_that_a_candidate_learned_from_are_refused(folder: Path, chosen: Chosen, tmp_path: Path) -> None:
+    """The last guard: the cells' own inputs never let it come to this."""
+    del chosen
+    graph = cells(asked(folder / "rows.csv", (0, 1)), folder)
+    store = folder / "runs" / "cells"
+    inputs = {f"{name} {seed}": store / cell.address for (name, seed), cell in graph.candidates.items()}
+    learned = store / graph.rows.address / "fit"
+    spec = dict(graph.hindsight.spec)
+    with pytest.raises(InputError, match="already seen by the candidate"):
+        judge_candidates(
+            spec, {**inputs, "ranking": store / graph.ranking.address, "judge": learned}, tmp_path, lambda *_: None
+        )
+
+
+def test_a_candidate_without_an_evidence_keeps_its_loss(tmp_path: Path) -> None:
+    """Draws of a prior that is next to none are no numbers; the mode is one, and has a validation loss."""
+    write_rows(tmp_path / "rows.csv")
+    found = run(asked(tmp_path / "rows.csv", precisions=[1e-300, 3.0]), tmp_path, tmp_path / "runs").choice
+    every = {each.candidate.name: each for each in found.ranked}
+    bare = [each for name, each in every.items() if "1e-300" in name and each.scores["evidence"].value is None]
+    assert bare
+    for each in bare:
+        assert each.trained
+        assert each.scores["validation_loss"].value is not None
+        assert each.scores["evidence"].refused
 
 
 def test_a_candidate_that_misses_its_mode_has_no_evidence_and_the_others_go_on(folder: Path, tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
+from jaxtyping import Float64, Int
+from torch import Tensor
+
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Posterior
 from surefoot.density.regression import GaussianNoise
@@ -43,9 +46,9 @@ from surefoot.inference.ascend import Ascend, ascend
 from surefoot.inference.draws import Draws
 from surefoot.networks.network import Parameters
 from surefoot.progress import Progress, silent
-from surefoot.rows.rows import Rows
+from surefoot.rows.rows import Names, Rows
 
-__all__ = ["ALL_ROWS", "KNOWN_ROWS", "CriteriaSettings", "StructureOrAuto", "criteria_of"]
+__all__ = ["ALL_ROWS", "KNOWN_ROWS", "CriteriaSettings", "ModeLosses", "StructureOrAuto", "criteria_of", "mode_losses"]
 
 KNOWN_ROWS, ALL_ROWS = "known.safetensors", "all.safetensors"
 """Checkpoints of the training on the rows that are conditioned on, and of that on all of them."""
@@ -178,6 +181,34 @@ def criteria_of(
         mode=mode,
         by_structure=others,
     )
+
+
+class ModeLosses(NamedTuple):
+    """The held-out rows and what the mode of the others says of each, in nats."""
+
+    ids: Names
+    clusters: Int[Tensor, "rows ways"]
+    losses: Float64[Tensor, "rows"]
+
+
+def mode_losses(
+    posterior: Posterior,
+    rows: Rows,
+    start: Parameters,
+    seed: int,
+    climb: Ascend,
+    settings: CriteriaSettings,
+    progress: Progress = silent,
+    folder: Path | None = None,
+) -> ModeLosses:
+    """The `map_losses` of `criteria_of` alone: without a curvature or draws, and so wherever there is a mode.
+
+    Raises `InputError` for whatever `ascend` refuses, and where rows cannot be parted.
+    """
+    known, later = part_rows(rows, settings.share, seed)
+    file = None if folder is None else folder / KNOWN_ROWS
+    first = ascend(posterior, known, start, seed, climb, checkpoint=file, save_seconds=SAVE_SECONDS, progress=progress)
+    return ModeLosses(later.ids, later.clusters, -likelihoods_of(posterior, later, first)[0])
 
 
 def _held_out(

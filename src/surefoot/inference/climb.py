@@ -182,9 +182,15 @@ def climb_epoch(optimiser: torch.optim.Optimizer, feed: Feed, loss: Loss, epoch:
         bad = int((~taken.isfinite()).nonzero()[0])
         raise InputError(
             f"The training loss became {taken[bad].item()} at step {epoch * per_epoch + bad + 1} (epoch {epoch + 1}); "
-            f"try a rate below {settings.rate:g}, and check that all inputs are finite."
+            f"{_mend(settings)}, and check that all inputs are finite."
         )
     return taken
+
+
+def _mend(settings: Ascend) -> str:
+    if settings.optimiser == "lbfgs":  # which finds its steps itself
+        return "try another start or a less extreme prior"
+    return f"try a rate below {settings.rate:g}"
 
 
 def _gradient(optimiser: torch.optim.Optimizer, loss: Loss, batch: Batch) -> Tensor:

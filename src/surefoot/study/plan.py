@@ -24,6 +24,7 @@ from surefoot.study.graph import Graph, code_of, graph_of
 from surefoot.study.numerics import numerics_of, product_of_this_machine, require_device
 from surefoot.study.shape import RowsSpec, Study
 from surefoot.study.store import Store
+from surefoot.study.trusted import damage_of
 
 __all__ = ["Plan", "calibrated", "claims_of", "cores", "extent_of", "plan_study", "wall_time"]
 
@@ -83,7 +84,8 @@ def plan_study(
     graph = graph_of(study, folder, numerics, device=device)
     check_settings(graph)
     cells = graph.cells()
-    damage = {cell.address: store.damage(cell.address, checksums=checksums) for cell in cells}
+    models = [folder / base.model for base in study.base.values() if base.model is not None]
+    damage = damage_of(cells, store, checksums=checksums, models=models)
     finished = frozenset(address for address, reason in damage.items() if reason is None)
     extent = extent_of(study.rows, graph.rows, store)
     check_roles(study, extent)

@@ -13,7 +13,7 @@ from surefoot.evidence.laplace.checks import check_posterior
 from surefoot.evidence.laplace.expansion import Structure
 from surefoot.evidence.laplace.memory import Need, laplace_memory
 from surefoot.memory import available_memory, human_bytes
-from surefoot.networks.network import Network, head_of, parameters_of
+from surefoot.networks.network import Network, forward, head_of, parameters_of
 from surefoot.networks.spec import network_from_spec
 from surefoot.rows.rows import Rows, make_rows
 from surefoot.study.cells import Cell
@@ -22,6 +22,7 @@ from surefoot.study.work.candidate import sized
 
 __all__ = ["curvature_bytes", "curvatures_of"]
 
+TRIED = 4
 CHEAPER: Mapping[Structure, Structure | None] = {"full": "kron", "kron": "diag", "diag": None}
 
 
@@ -64,7 +65,8 @@ def _checked(cell: Cell, extent: Extent, free: int) -> int:
     try:
         check_posterior(_posterior(asked.network), "all")
         if own is not None:
-            _check_outputs(name, asked, extent)
+            _check_outputs(asked, extent)
+            _check_function(asked, extent)
         need = _need(asked, structure)
     except InputError as error:
         raise InputError(f"Of the {name}: {error}") from None
@@ -85,10 +87,26 @@ def _checked(cell: Cell, extent: Extent, free: int) -> int:
     return need.bytes + (4 * cell.spec["criteria"]["draws"] * need.parameters if own is not None else 0)
 
 
-def _check_outputs(name: str, asked: _Asked, extent: Extent) -> None:
+def _check_outputs(asked: _Asked, extent: Extent) -> None:
     leaving = len(head_of(asked.network, parameters_of(asked.network)).weight)
     if leaving != extent.classes:
         raise InputError(f"it has {leaving} outputs and the rows have {extent.classes} classes; give it one a class.")
+
+
+def _check_function(asked: _Asked, extent: Extent) -> None:
+    """Raise where a row's numbers are not the row's alone, or others each time: rows' likelihoods multiply."""
+    inputs = torch.randn(TRIED, *extent.shape, generator=torch.Generator().manual_seed(0))
+    parameters = parameters_of(asked.network)
+    with torch.no_grad():
+        once, again = (forward(asked.network, parameters, inputs) for _ in range(2))
+        alone = torch.cat([forward(asked.network, parameters, row[None]) for row in inputs])
+    if not torch.equal(once, again):
+        raise InputError("it gives other numbers for the same rows each time; take what is random out of it.")
+    if not torch.allclose(once, alone, rtol=1e-3, atol=1e-4 * float(once.abs().max())):
+        raise InputError(
+            "its numbers for a row hang on which rows come with it, so that rows have no likelihoods of their own; let "
+            "each row be computed by itself."
+        )
 
 
 def _network_of(spec: Mapping[str, Any], extent: Extent) -> Network:

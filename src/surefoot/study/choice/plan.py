@@ -16,6 +16,7 @@ from surefoot.study.engine.tasks import Task
 from surefoot.study.numerics import numerics_of, product_of_this_machine
 from surefoot.study.plan import calibrated, cores, extent_of, wall_time
 from surefoot.study.store import Store
+from surefoot.study.trusted import damage_of
 
 __all__ = ["ChoicePlan", "plan_choice"]
 
@@ -65,7 +66,7 @@ def plan_choice(
     numerics = numerics_of(product or product_of_this_machine())
     graph = choice_graph(question, folder, numerics)
     cells = graph.cells()
-    damage = {cell.address: store.damage(cell.address, checksums=True) for cell in cells}
+    damage = damage_of(cells, store, checksums=True)
     finished = frozenset(address for address, reason in damage.items() if reason is None)
     extent = extent_of(question.rows, graph.rows, store)
     _check_rows(question, extent)

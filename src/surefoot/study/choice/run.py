@@ -91,7 +91,7 @@ def choose(
     ranked = ranked_of(question, ranking)
     by = question.candidates.choose_by
     if not picks[by].chosen:
-        raise InputError(f"{nobody(ranking, by)}; choose by another criterion, or train otherwise.")
+        raise InputError(nobody(ranking, by))
     place = out / CHOICES / digest_json(_identity(plan))[:12]
     summary: Any = read_json(store.path(plan.graph.rows.address) / "summary.json")
     judge = load_rows(store.path(plan.graph.rows.address) / "judge")

@@ -16,7 +16,7 @@ from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Posterior
 from surefoot.density.priors import Gaussian
 from surefoot.errors import InputError
-from surefoot.evidence.criteria import ALL_ROWS, CriteriaSettings, StructureOrAuto, criteria_of
+from surefoot.evidence.criteria import ALL_ROWS, CriteriaSettings, StructureOrAuto, criteria_of, mode_losses
 from surefoot.evidence.criteria_found import Criteria
 from surefoot.evidence.doubts import FAR
 from surefoot.evidence.laplace.expansion import Structure
@@ -41,7 +41,7 @@ __all__ = ["learned", "sized", "told_of", "try_candidate"]
 
 SMALL = 1000
 """Parameters up to which other structures of the curvature cost little beside the training."""
-LOST = "training ended in numbers that are not finite; give a smaller rate"
+LOST = "training ended in numbers that are not finite; give a smaller rate, or a precision nearer to 1"
 UNFINISHED = "unfinished"
 """The folder of both trainings' checkpoints, from which a killed candidate goes on; it is gone in the end."""
 ROUGH = "the expansions are of other points than modes, or too rough here"
@@ -73,6 +73,9 @@ def try_candidate(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path
     told |= {"trained": not untrained, "untrained": untrained}
     if found is None:
         told |= {"values": {}, "refused": dict.fromkeys(CRITERIA, refused), "findings": [], "trial": None}
+        if not untrained:
+            told |= _plain_loss(posterior, rows, start, seed, climb, settings, progress, out)
+            told["refused"] = {name: refused for name in CRITERIA if name not in told["values"]}
     else:
         # Nothing frozen is learnt here: it is as the network's code left it.
         trial = trial_of(found, origin_of(posterior, rows, found.mode, apart=True))
@@ -98,6 +101,30 @@ def try_candidate(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path
     own = head_of(network, parameters)
     save_head(LinearHead(own.weight, own.bias), out / "head")
     shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _plain_loss(
+    posterior: Posterior,
+    rows: Rows,
+    start: Parameters,
+    seed: int,
+    climb: Ascend,
+    settings: CriteriaSettings,
+    progress: Progress,
+    out: Path,
+) -> dict[str, Any]:
+    """The validation loss, which needs no expansion and no draws, of a candidate whose other criteria are refused."""
+    try:
+        held = mode_losses(posterior, rows, start, seed, climb, settings, progress, out / UNFINISHED)
+    except InputError as error:
+        if isinstance(error.__cause__, OSError | SafetensorError):
+            raise
+        return {}
+    loss = float(held.losses.mean())
+    if not math.isfinite(loss):
+        return {}
+    write_tensors(out / HELD_OUT, {"mode": held.losses, "clusters": held.clusters.contiguous()})
+    return {"values": {"validation_loss": loss}, "held_out": held.ids.tolist()}
 
 
 def sized(network: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> Mapping[str, Any]:

@@ -29,6 +29,7 @@ __all__ = ["HELD_OUT", "LOSSES", "nobody", "rank_folders"]
 LOSSES: Mapping[Criterion, str] = {"validation_loss_averaged": "averaged", "validation_loss": "mode"}
 """Criteria of which less is better, and where the loss of each held-out row lies."""
 HELD_OUT = "held_out.safetensors"
+OTHERWISE = "choose by another criterion, or train otherwise."
 RESAMPLES = 2000
 
 
@@ -80,13 +81,18 @@ def rank_folders(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> dict[st
 
 
 def nobody(ranking: Mapping[str, Any], criterion: Criterion) -> str:
-    """Why a criterion takes nobody, without a full stop."""
+    """Why a criterion takes nobody, and what to do."""
     by = criterion.replace("_", " ")
     for doubt in ranking["doubts"]:
         if doubt["severity"] == "refuse" and criterion in doubt["about"]:
-            return f"Nobody is taken by {by}, whose numbers do not compare here: {doubt['sentence'].rstrip('.')}"
+            reason = doubt["sentence"].rstrip(".")
+            return f"Nobody is taken by {by}, whose numbers do not compare here: {reason}; {OTHERWISE}"
     first = ranking["candidates"][0]
-    return f"No candidate has a number by {by} ({first['name']}: {first['scores'][criterion]['refused']})"
+    if not any(each["trained"] for each in ranking["candidates"]):
+        told = f"{first['name']}, {first['untrained'].rstrip('.')}"
+        return f"No candidate could be trained ({told}); give smaller rates, or precisions nearer to 1."
+    refused = first["scores"][criterion]["refused"]
+    return f"No candidate has a number by {by} ({first['name']}: {refused}); {OTHERWISE}"
 
 
 def _about(each_seed: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:

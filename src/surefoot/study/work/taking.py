@@ -38,7 +38,7 @@ def take_candidate(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Pat
     pick = ranking["picks"][spec["candidate"]]
     name = pick["chosen"]
     if not name:
-        raise InputError(f"{nobody(ranking, spec['candidate'])}; choose by another criterion, or train otherwise.")
+        raise InputError(nobody(ranking, spec["candidate"]))
     own = read_json(inputs[f"candidate {name}"] / "criteria.json")
     if not own["trained"]:
         raise InputError(
