@@ -25,7 +25,7 @@ FLOORS: dict[str, float] = {
     "inference": 4,
     "robust": 5,
     "evidence": 5,
-    "supervise": 5,
+    "supervise": 5.2,
     "flex": 5,
     "text": 5,
     "bayes": 5.5,

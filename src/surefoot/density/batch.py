@@ -11,12 +11,16 @@ __all__ = ["Batch", "whole"]
 
 
 class Batch(NamedTuple):
-    """Inputs `[rows, …]`, targets (see `Rows`), weights, and the membership matrix of the groups."""
+    """Inputs `[rows, …]`, targets (see `Rows`), weights, and the membership matrix of the groups.
+
+    done: the share of a run's steps that came before this batch, for scores that change as a run goes on (`Paced`).
+    """
 
     inputs: Tensor
     targets: Tensor
     weights: Float[Tensor, "rows"]
     members: Bool[Tensor, "rows groups"]
+    done: float = 1.0
 
 
 def whole(rows: Rows) -> Batch:

@@ -29,13 +29,25 @@ from surefoot.errors import InputError
 from surefoot.networks.network import Network, Parameters, forward
 from surefoot.rows.rows import Rows
 
-__all__ = ["Fixed", "Objective", "Posterior", "Regulariser", "Score", "fixed_views", "trainable"]
+__all__ = ["Fixed", "Objective", "Paced", "Posterior", "Regulariser", "Score", "fixed_views", "trainable"]
 
 Score: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """(outputs, targets) → one number per row, larger is better; a likelihood gives log probabilities in nats."""
 
 Regulariser: TypeAlias = Callable[[Parameters], Tensor]
 """Trainable parameters → a scalar that is added; a prior's bound `log_density` is one."""
+
+
+@dataclass(frozen=True)
+class Paced:
+    """A score that changes as a run goes on: (outputs, targets, share of the steps that are done) → one number a row.
+
+    >>> later = Paced(lambda outputs, targets, done: done * outputs[:, 0])
+    >>> later.score(torch.ones(2, 1), torch.zeros(2), 0.25).tolist()
+    [0.25, 0.25]
+    """
+
+    score: Callable[[Tensor, Tensor, float], Tensor]
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,7 @@ class Objective:
     """
 
     network: Network
-    score: Score
+    score: Score | Paced
     pool: Pool
     regulariser: Regulariser | None = None
 
@@ -57,7 +69,11 @@ class Objective:
 
     def value_of(self, outputs: Tensor, parameters: Parameters, batch: Batch) -> Float[Tensor, ""]:
         """The same from outputs that are already computed; the batch's inputs are not read."""
-        pooled = self.pool(self.score(outputs, batch.targets), batch.weights, batch.members)
+        if isinstance(self.score, Paced):
+            scores = self.score.score(outputs, batch.targets, batch.done)
+        else:
+            scores = self.score(outputs, batch.targets)
+        pooled = self.pool(scores, batch.weights, batch.members)
         if self.regulariser is None:
             return pooled
         return pooled + self.regulariser(trainable(self.network, parameters))

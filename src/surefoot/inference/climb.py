@@ -168,7 +168,8 @@ def climb_epoch(optimiser: torch.optim.Optimizer, feed: Feed, loss: Loss, epoch:
     per_epoch = len(feed.sizes())
     losses: list[Tensor] = []
     with _own_randomness(feed.seed, epoch, feed.device):
-        for place, batch in enumerate(feed.batches(epoch)):
+        for place, fed in enumerate(feed.batches(epoch)):
+            batch = fed._replace(done=(epoch * per_epoch + place) / (settings.epochs * per_epoch))
             if settings.optimiser == "lbfgs":
                 losses.append(
                     torch.tensor(optimiser.step(lambda batch=batch: _gradient(optimiser, loss, batch).item()))

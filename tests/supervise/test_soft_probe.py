@@ -1,0 +1,126 @@
+"""The soft-label head: optimum against independent references, stationarity, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from surefoot.errors import InputError
+from surefoot.supervise import soft_probe as module
+from surefoot.supervise.soft_probe import fit_soft_probe
+
+
+def some(rows: int, size: int, classes: int, seed: int = 0, sharp: float = 2.0) -> tuple[Tensor, Tensor]:
+    """Correlated, off-centre features on unlike scales, and labels that hang on them."""
+    generator = torch.Generator().manual_seed(seed)
+    mix = torch.randn(size, size, generator=generator, dtype=torch.float64)
+    features = torch.randn(rows, size, generator=generator, dtype=torch.float64) @ mix + 3
+    features *= torch.logspace(-2, 2, size, dtype=torch.float64)
+    truth = torch.randn(size, classes, generator=generator, dtype=torch.float64)
+    standard = (features - features.mean(0)) / features.std(0)
+    noise = torch.randn(rows, classes, generator=generator, dtype=torch.float64)
+    return features, (sharp * (standard @ truth / size**0.5 + noise)).softmax(dim=1)
+
+
+def objective(probe: module.SoftProbe, x: Tensor, y: Tensor, penalty: float) -> Tensor:
+    """Of standardised features, by autograd's leave."""
+    spread = x.std(dim=0, correction=0)
+    weight = (probe.head.weight.double() * spread).requires_grad_()
+    bias = (probe.head.bias.double() + probe.head.weight.double() @ x.mean(dim=0)).requires_grad_()
+    logits = ((x - x.mean(dim=0)) / spread) @ weight.T + bias
+    value = -(y * logits.log_softmax(dim=1)).sum(dim=1).mean() + 0.5 * penalty * weight.square().sum()
+    value.backward()
+    assert weight.grad is not None
+    assert bias.grad is not None
+    return torch.cat([weight.grad.flatten(), bias.grad]).abs().max()
+
+
+@pytest.mark.parametrize(("rows", "size", "classes"), [(300, 5, 2), (400, 12, 7), (900, 30, 40)])
+@pytest.mark.parametrize("penalty", [1e-3, 0.1])
+def test_the_gradient_vanishes(rows: int, size: int, classes: int, penalty: float) -> None:
+    x, y = some(rows, size, classes)
+    probe = fit_soft_probe(x, y, penalty, tolerance=1e-14)
+    assert objective(probe, x, y, penalty).item() < 1e-6
+    assert probe.left <= 1e-14
+
+
+def test_it_is_scikit_learns_optimum_of_weighted_copies() -> None:
+    """A row for each class with the class's probability as its weight; C = 1/(n λ) on standardised features."""
+    x, y = some(200, 6, 3)
+    probe = fit_soft_probe(x, y, 0.01, tolerance=1e-13)
+    spread = x.std(dim=0, correction=0)
+    standard = ((x - x.mean(dim=0)) / spread).numpy()
+    copies = np.repeat(standard, 3, axis=0)
+    peer = LogisticRegression(C=1 / (200 * 0.01), tol=1e-10, max_iter=5000)
+    peer.fit(copies, np.tile(np.arange(3), 200), sample_weight=y.numpy().flatten())
+    assert np.allclose((probe.head.weight * spread).numpy(), peer.coef_, atol=2e-5)
+    assert np.allclose(probe.head.probabilities(x).numpy(), peer.predict_proba(standard), atol=1e-6)
+
+
+def test_float32_ends_where_float64_does() -> None:
+    x, y = some(500, 10, 5)
+    exact, single = (
+        fit_soft_probe(x.to(kind), y.to(kind), 1e-3, tolerance=1e-9) for kind in (torch.float64, torch.float32)
+    )
+    assert single.loss == pytest.approx(exact.loss, abs=1e-5)
+    assert torch.allclose(single.head.probabilities(x.float()).double(), exact.head.probabilities(x), atol=2e-3)
+
+
+def test_a_beginning_on_a_part_of_the_rows_changes_nothing_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = some(900, 8, 4)
+    plain = fit_soft_probe(x, y, 1e-3, tolerance=1e-13)
+    monkeypatch.setattr(module, "FIRST", 50)  # two parts before the whole
+    parts = fit_soft_probe(x, y, 1e-3, tolerance=1e-13)
+    assert torch.allclose(plain.head.probabilities(x), parts.head.probabilities(x), atol=1e-6)
+
+
+def test_it_stops_at_a_loss() -> None:
+    x, y = some(600, 20, 10)
+    best = fit_soft_probe(x, y, tolerance=1e-10)
+    level = best.loss + 0.02
+    early = fit_soft_probe(x, y, tolerance=1e-10, until=level)
+    assert best.loss < early.loss <= level
+    assert early.steps < best.steps
+
+
+def test_without_features_that_say_anything_it_is_the_mean_label() -> None:
+    generator = torch.Generator().manual_seed(3)
+    y = torch.rand(50, 3, generator=generator, dtype=torch.float64)
+    y /= y.sum(dim=1, keepdim=True)
+    x = torch.ones(50, 2, dtype=torch.float64)
+    probe = fit_soft_probe(x, y, 0.1, tolerance=1e-14)
+    assert torch.allclose(probe.head.probabilities(x[:1])[0], y.mean(dim=0), atol=1e-6)
+    assert bool(probe.head.weight.isfinite().all())
+
+
+def test_the_scale_of_features_does_not_matter() -> None:
+    x, y = some(300, 5, 4)
+    one = fit_soft_probe(x, y, 0.05, tolerance=1e-13)
+    other = fit_soft_probe(x * torch.tensor([1e3, 1e-3, 7.0, 1.0, 50.0]) - 12, y, 0.05, tolerance=1e-13)
+    assert one.loss == pytest.approx(other.loss, abs=1e-9)
+
+
+def test_separable_certain_labels_end() -> None:
+    x = torch.linspace(-1, 1, 40, dtype=torch.float64)[:, None]
+    y = torch.stack([(x[:, 0] < 0).double(), (x[:, 0] >= 0).double()], dim=1)
+    probe = fit_soft_probe(x, y, tolerance=1e-6)
+    assert probe.loss < 1e-2
+    assert bool((probe.head.logits(x).argmax(1) == y.argmax(1)).all())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x, y: (x, torch.cat([2 * y[:1], y[1:]])), "1 rows of labels are no distribution .first: row 0"),
+        (lambda x, y: (x, y.index_fill(0, torch.tensor([2]), float("nan"))), "first: row 2"),
+        (lambda x, y: (x.index_fill(0, torch.tensor([1]), float("inf")), y), "not finite in 1 rows"),
+        (lambda x, y: (x[:-1], y), "39 rows of features and 40 of labels"),
+    ],
+)
+def test_what_is_refused(change: object, said: str) -> None:
+    x, y = some(40, 3, 2)
+    with pytest.raises(InputError, match=said):
+        fit_soft_probe(*change(x, y))  # type: ignore[operator]
+    with pytest.raises(InputError, match="penalty is -1"):
+        fit_soft_probe(x, y, -1.0)

@@ -1,0 +1,184 @@
+"""Agreement by whether the supervisor is right, simulated mistakes, neighbours, courses, equivalent sizes."""
+
+import math
+
+import pytest
+import torch
+
+from surefoot.errors import InputError
+from surefoot.findings.predictions import Predictions, predictions_for
+from surefoot.inference.settings import Ascend
+from surefoot.networks.build import build_linear
+from surefoot.rows.rows import Rows, make_rows
+from surefoot.supervise import neighbours as module
+from surefoot.supervise.course import Course, teach_watched
+from surefoot.supervise.disagreement import disagreement, supervisor_agreement
+from surefoot.supervise.equivalent import equivalent_size
+from surefoot.supervise.labels import weak_labels
+from surefoot.supervise.neighbours import filtered, nearest, relabelled, trust
+from surefoot.supervise.simulate import simulated_labels
+from surefoot.supervise.student import Learner, teach
+
+
+def rows_of(count: int, seed: int = 0) -> Rows:
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.randint(2, (count,), generator=generator)
+    return make_rows(torch.arange(count, dtype=torch.float32)[:, None], targets, classes=("no", "yes"))
+
+
+def said(rows: Rows, *classes: torch.Tensor, sure: float = 0.9) -> Predictions:
+    one_hot = torch.nn.functional.one_hot(torch.stack(classes), 2).double()
+    return predictions_for(rows, one_hot * sure + (1 - one_hot) * (1 - sure))
+
+
+def flipped(rows: Rows, share: float, seed: int) -> torch.Tensor:
+    wrong = torch.rand(len(rows), generator=torch.Generator().manual_seed(seed)) < share
+    return torch.where(wrong, 1 - rows.targets, rows.targets)
+
+
+def test_by_hand_for_seeds_with_other_supervisors() -> None:
+    rows = rows_of(300)
+    weak = [flipped(rows, 0.3, 1), flipped(rows, 0.2, 2)]
+    student = [flipped(rows, 0.1, 3), flipped(rows, 0.15, 4)]
+    found = {each.name: each for each in disagreement(said(rows, *weak), said(rows, *student), source="judge")}
+    wants: dict[str, list[float]] = {name: [] for name in found}
+    for w, s in zip(weak, student, strict=True):
+        same, right = w == s, w == rows.targets
+        wants["supervisor_agreement"].append(same.double().mean().item())
+        wants["agreement_with_right_labels"].append(same[right].double().mean().item())
+        wants["agreement_with_wrong_labels"].append(same[~right].double().mean().item())
+        own = (s == rows.targets)[~same].double()
+        wants["right_in_disagreement"].append(own.mean().item())
+        wants["overconfidence_in_disagreement"].append(0.9 - own.mean().item())
+    for name, want in wants.items():
+        assert found[name].per_seed == pytest.approx(want)
+        assert found[name].value == pytest.approx(sum(want) / 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_interval_of_agreement_with_wrong_labels_covers(seeds: int) -> None:
+    """The student repeats a mistake with chance .35; 600 draws of 250 rows, a true .95 is below .92 once in 500."""
+    covered = 0
+    for draw in range(600):
+        rows = rows_of(250, seed=draw)
+        generator = torch.Generator().manual_seed(10_000 + draw)
+        weak, student = [], []
+        for seed in range(seeds):
+            w = flipped(rows, 0.3, 7 * draw + seed)
+            chance = torch.where(w == rows.targets, 0.9, 0.35)
+            keep = torch.rand(250, generator=generator) < chance
+            weak.append(w)
+            student.append(torch.where(keep, w, 1 - w))
+        found = {each.name: each for each in disagreement(said(rows, *weak), said(rows, *student), source="judge")}
+        interval = found["agreement_with_wrong_labels"].interval
+        assert interval is not None
+        covered += interval.low <= 0.35 <= interval.high
+    assert covered / 600 > 0.92
+
+
+def test_a_supervisor_without_mistakes_has_none_to_repeat() -> None:
+    rows = rows_of(40)
+    names = [each.name for each in disagreement(said(rows, rows.targets), said(rows, rows.targets), source="judge")]
+    assert names == ["supervisor_agreement", "agreement_with_right_labels"]
+
+
+def test_agreement_reads_no_truth() -> None:
+    rows = rows_of(40)
+    other = rows.with_targets(1 - rows.targets)
+    weak, student = flipped(rows, 0.3, 1), flipped(rows, 0.2, 2)
+    one = supervisor_agreement(said(rows, weak), said(rows, student), source="judge")
+    assert one == supervisor_agreement(said(other, weak), said(other, student), source="judge")
+    with pytest.raises(InputError, match="different rows"):
+        supervisor_agreement(said(rows, weak), said(rows_of(41), torch.zeros(41).long()), source="judge")
+
+
+@pytest.mark.parametrize("structure", ["even", "hard", "easy", "copied"])
+@pytest.mark.parametrize("accuracy", [0.0, 0.35, 0.8, 1.0])
+def test_simulated_labels_have_their_accuracy(structure: str, accuracy: float) -> None:
+    generator = torch.Generator().manual_seed(5)
+    targets = torch.randint(3, (101,), generator=generator)
+    reference = torch.randn(101, 3, generator=generator).mul(2).softmax(dim=1)
+    labels = simulated_labels(targets, 3, accuracy, structure, 0, reference=reference)
+    assert int((labels == targets).sum()) == int(accuracy * 101 + 0.5)
+    assert set(labels.tolist()) <= {0, 1, 2}
+
+
+def test_which_rows_are_wrong() -> None:
+    generator = torch.Generator().manual_seed(6)
+    targets = torch.randint(3, (400,), generator=generator)
+    reference = torch.randn(400, 3, generator=generator).mul(2).softmax(dim=1)
+    truth = reference.gather(1, targets[:, None])[:, 0]
+    mistaken = reference.argmax(dim=1) != targets
+    wrong = {
+        name: simulated_labels(targets, 3, 0.9, name, 0, reference=reference) != targets
+        for name in ("hard", "easy", "copied")
+    }
+    assert truth[wrong["hard"]].max() < truth[~wrong["hard"]].min()
+    assert truth[wrong["easy"]].min() > truth[~wrong["easy"]].max()
+    assert bool(mistaken[wrong["copied"]].all())
+    few = simulated_labels(targets, 3, 0.05, "copied", 0, reference=reference)
+    assert bool((few != targets)[mistaken].all())
+    assert torch.equal(few[mistaken], reference.argmax(dim=1)[mistaken])
+    with pytest.raises(InputError, match="need a reference"):
+        simulated_labels(targets, 3, 0.9, "hard", 0)
+
+
+def test_neighbours_are_those_of_all_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK_NUMBERS", 500)  # several blocks
+    points = torch.randn(90, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 100
+    found = nearest(points, 4)
+    apart = torch.cdist(points, points).fill_diagonal_(math.inf)
+    want = apart.sort(dim=1)
+    assert torch.equal(found.rows, want.indices[:, :4])
+    assert torch.allclose(found.distances, want.values[:, :4], atol=1e-9)
+
+
+def test_a_wrong_label_does_not_vote_for_itself() -> None:
+    """Two clouds; one row of the first has the second's label."""
+    points = torch.cat([torch.linspace(0, 1, 10), torch.linspace(50, 51, 10)])[:, None]
+    labels = torch.tensor([[1.0, 0.0]] * 10 + [[0.0, 1.0]] * 10)
+    labels[3] = torch.tensor([0.0, 1.0])
+    weak = weak_labels(make_rows(points, torch.tensor([0] * 10 + [1] * 10)), labels, seen=frozenset({"w"}), by="w")
+    near = nearest(points, 3)
+    assert relabelled(weak, near).rows.targets[3].tolist() == [1.0, 0.0]
+    assert trust(weak, near)[3].item() == pytest.approx(0.0)
+    kept = filtered(weak, near, 0.9)
+    assert "row 3" not in kept.rows.ids.tolist()
+    assert len(kept.rows) == 18
+    assert kept.seen == frozenset({"w"})
+    with pytest.raises(InputError, match="k is 20"):
+        nearest(points, 20)
+
+
+def test_a_course_ends_with_the_last_epoch_and_changes_nothing() -> None:
+    rows = rows_of(60)
+    watched = make_rows(torch.arange(60.0, 80.0)[:, None], torch.arange(20) % 2, ids=rows_of(200).ids[60:80],
+                        sources=rows_of(200).sources[60:80])  # fmt: skip
+    probabilities = torch.rand(60, 1, generator=torch.Generator().manual_seed(0))
+    weak = weak_labels(rows, torch.cat([probabilities, 1 - probabilities], dim=1), seen=frozenset(), by="w")
+    learner = Learner("s", build_linear(1, 2, seed=0), Ascend(epochs=5, batch=8, rate=0.01))
+    draws, course = teach_watched(learner, weak, watched, torch.zeros(20).long(), 0)
+    plain = teach(learner, weak, 0)
+    assert all(torch.equal(draws.point()[name], plain.point()[name]) for name in plain.point())
+    assert course.last == 5
+    assert watched.origins() < draws.seen
+    with pytest.raises(InputError, match="watch others"):
+        teach_watched(learner, weak, rows.take(torch.arange(3)), torch.zeros(3).long(), 0)
+
+
+def test_words_of_a_course() -> None:
+    course = Course(truth=(0.6, 0.7, 0.65), agreement=(0.8, 0.9, 0.95))
+    assert (course.best, course.chosen, course.last) == (2, 3, 3)
+    assert "epoch 2 (70.0%)" in course.words
+    assert "last: epoch 3 (65.0%)" in course.words
+
+
+def test_equivalent_sizes() -> None:
+    sizes, accuracies = [1.0, 10.0, 100.0, 1000.0], [0.5, 0.7, 0.66, 0.9]  # the third is worse than the second
+    assert equivalent_size(sizes, accuracies, 0.59).size == pytest.approx(10**0.5)
+    assert equivalent_size(sizes, accuracies, 0.79).size == pytest.approx(100 * 10**0.5, rel=1e-6)
+    assert equivalent_size(sizes[::-1], accuracies[::-1], 0.59).size == pytest.approx(10**0.5)
+    assert equivalent_size(sizes, accuracies, 0.4).beyond == "−"
+    with pytest.raises(InputError, match="two different sizes"):
+        equivalent_size([1.0, 1.0], [0.5, 0.6], 0.5)
