@@ -17,7 +17,7 @@ from surefoot.study.seeds import LAST_SEED
 
 COMMANDS = {"discover", "export", "features", "probe", "choose",
     "card", "demo", "diff", "doctor", "gate", "history", "init", "look", "plan", "predict", "repair", "rows", "run",
-    "sample", "schema", "view",
+    "sample", "schema", "teach", "view",
 }  # fmt: skip
 
 

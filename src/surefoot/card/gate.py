@@ -49,6 +49,9 @@ def reread(card: Card) -> Card:
     labels = {subject.name: subject.label for subject in card.subjects}
     again: list[Judged] = []
     for judged in card.claims:
+        if judged.finding is None and judged.status == "undecided":
+            again.append(judged)  # there was nothing to measure, and its sentence says why
+            continue
         findings: tuple[Finding, ...] = ()
         if judged.finding is not None:
             _refuse_forged(judged.finding, measured, card.title)

@@ -27,6 +27,7 @@ from surefoot.cli import (
     repairing,
     sampling,
     studies,
+    teaching,
     view,
 )
 from surefoot.errors import InputError
@@ -65,6 +66,7 @@ app.command("discover", rich_help_panel=ONE_STEP)(discovering.discover)
 app.command("features", rich_help_panel=ONE_STEP)(features.features)
 app.command("repair", rich_help_panel=ONE_STEP)(repairing.repair)
 app.command("choose", rich_help_panel=ONE_STEP)(choosing.choose)
+app.command("teach", rich_help_panel=ONE_STEP)(teaching.teach)
 app.command("sample", rich_help_panel=ONE_STEP)(sampling.sample)
 app.command("probe", rich_help_panel=ONE_STEP)(probing.probe)
 app.command("predict", rich_help_panel=ONE_STEP)(measuring.predict)
@@ -91,6 +93,7 @@ EXAMPLES = {
     "rows": "data.csv",
     "run": "study.yaml",
     "sample": "runs/my-run/model data.csv",
+    "teach": "data.csv --weak labels.csv",
 }
 """What stands behind a command that needs something."""
 
@@ -175,7 +178,7 @@ def _command_of(given: Sequence[str]) -> str:
 
 
 def _stopped(given: Sequence[str]) -> str:
-    if given and given[0] in {"run", "demo", "choose"}:
+    if given and given[0] in {"run", "demo", "choose", "teach"}:
         return (
             "stopped. Everything that was finished is kept; to go on from there, give the same command again: "
             f"surefoot {shlex.join(given)}"

@@ -84,6 +84,7 @@ class _Wanted:
     text: tuple[str, ...] = ()
     coded: bool = False
     encoder: Encoder | None = None
+    partly: bool = False
 
 
 def read_rows(
@@ -105,6 +106,7 @@ def read_rows(
     text: Sequence[str] = (),
     coded: bool = False,
     encoder: Encoder | None = None,
+    partly: bool = False,
 ) -> Reading:
     """Read a table (`.csv`, `.parquet`), features (`.npz`, `.safetensors`), or a folder of images.
 
@@ -118,6 +120,7 @@ def read_rows(
     images: the folder of the files that a column names; `image_size` (height, width) resizes them.
     split_meaning: when given, every split must be in it. classes: the classes in order, when some may be absent.
     labelled: without it, a file that has no labels is read too; every row is then of the class `UNLABELLED`.
+    partly: a row whose label is an empty cell is read too, as of that class.
 
     coded: of a table of single columns, words among them, the inputs are codes, for `fit_encoder`. encoder: one that
     was fitted; the features of a table are what it makes of its columns.
@@ -144,7 +147,7 @@ def read_rows(
     wanted = _Wanted(
         target, tuple(attributes), split, cluster, source, id_column, tuple(features or ()),
         None if classes is None else tuple(classes), full_crossing, images, image_size, labelled, tuple(text),
-        coded and not is_features, None if is_features else encoder,
+        coded and not is_features, None if is_features else encoder, partly,
     )  # fmt: skip
     reading = _read(table, wanted, path.parent, file)
     if split_meaning is not None and reading.split is not None:
@@ -238,7 +241,7 @@ def _read(table: Table, wanted: _Wanted, folder: Path, file: Path | None = None)
         sources = [f"{content}:row:{row}" for row in range(len(inputs))]
     rows = rows_from_arrays(
         inputs,
-        [UNLABELLED] * len(inputs) if target is None else _labels(table, target),
+        [UNLABELLED] * len(inputs) if target is None else _labels(table, target, wanted.partly),
         classes=(UNLABELLED,) if target is None else wanted.classes or table.lists.get("classes"),
         attributes=None if target is None else {n: attribute_texts(table, n) for n in grouping.attributes} or None,
         groups=_groups(table, grouping),
@@ -313,9 +316,11 @@ def _matrix(table: Table, names: Sequence[str]) -> tuple[Inputs, tuple[str, ...]
     return torch.from_numpy(np.concatenate(flat, axis=1)), tuple(labels)
 
 
-def _labels(table: Table, name: str) -> Sequence[str] | NDArray[Any]:
+def _labels(table: Table, name: str, partly: bool) -> Sequence[str] | NDArray[Any]:
     values = column(table, name)
-    return values if not isinstance(values, list) and values.ndim == 2 else texts(table, name)
+    if not isinstance(values, list) and values.ndim == 2:
+        return values
+    return [each or UNLABELLED for each in texts(table, name)] if partly else texts(table, name)
 
 
 def _groups(table: Table, grouping: Grouping) -> Groups | Sequence[str] | None:

@@ -31,6 +31,7 @@ __all__ = [
 CPU_INFO = Path("/proc/cpuinfo")
 COMPUTING = (
     "files.py", "rows", "findings", "networks", "density", "inference", "robust", "bayes", "evidence",
+    "supervise",
     "study/architecture.py", "study/choice/candidates.py", "study/mitigations.py",
     "study/numerics.py", "study/seen.py", "study/stored.py", "study/work",
 )  # fmt: skip

@@ -32,6 +32,7 @@ class Columns:
         labelled: bool = True,
         coded: bool = False,
         encoder: Encoder | None = None,
+        partly: bool = False,
     ) -> Reading:
         """The rows of a file or folder, by these columns; see `read_rows` for what else can be said."""
         return read_rows(
@@ -49,6 +50,7 @@ class Columns:
             text=self.text,
             coded=coded,
             encoder=encoder,
+            partly=partly,
         )
 
 
