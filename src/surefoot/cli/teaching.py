@@ -35,6 +35,7 @@ from surefoot.cli.options import (
     comma_separated,
 )
 from surefoot.errors import InputError
+from surefoot.study.seeds import LAST_SEED
 
 if TYPE_CHECKING:
     from surefoot.study.once.teach import KeptStudent
@@ -124,7 +125,7 @@ def teach(
     split_seed: Annotated[
         int,
         typer.Option(
-            "--split-seed", min=0, max=2**31, help="The seed by which judge rows are drawn, where no split says."
+            "--split-seed", min=0, max=LAST_SEED, help="The seed by which judge rows are drawn, where no split says."
         ),
     ] = 0,
     out: OutOption = Path("runs"),

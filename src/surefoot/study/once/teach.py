@@ -50,6 +50,7 @@ from surefoot.study.once.teach_card import (
     refuse_without_truth,
 )
 from surefoot.study.once.teach_words import limits_of, notes_of
+from surefoot.study.seeds import check_seeds
 from surefoot.study.seen import inputs_of
 from surefoot.study.stored import COLUMNS, GROUPS, save_seen
 
@@ -112,7 +113,7 @@ def teach_student(
     began = time.perf_counter()
     check_level(confidence, "The card")
     lesson = lesson_of(student, loss, epochs, batch, rate)
-    starts = _seeds(seeds)[: 1 if lesson.settings is None else None]
+    starts = check_seeds(seeds)[: 1 if lesson.settings is None else None]
     made = [parse_claim(claim, STUDENT, confidence) for claim in claims]
     for claim in made:
         check_claim(claim, seeds=len(starts))
@@ -218,13 +219,6 @@ def _refuse_told_answers(columns: Columns, reading: Reading) -> None:
                 f"The column {name} is both a feature and the true label, which every student would then read off; "
                 "leave it out of the features."
             )
-
-
-def _seeds(given: Sequence[int]) -> tuple[int, ...]:
-    seeds = tuple(given)
-    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise InputError(f"The seeds are {', '.join(map(str, seeds)) or 'none'}; give different ones, zero or more.")
-    return seeds
 
 
 def _leave(folder: Path, parameters: Parameters, arm: Arm, seed: int, taught: Taught) -> None:
