@@ -27,7 +27,7 @@ from surefoot.evidence.laplace.tune import tune
 from surefoot.evidence.laplace_draws import draw_expansion
 from surefoot.evidence.parts import part_rows
 from surefoot.evidence.structures import richest_structure
-from surefoot.findings.ranks import chance_of_best, resampled_means
+from surefoot.findings.resampled import chance_of_best, resampled_means
 from surefoot.inference.ascend import Ascend, ascend
 from surefoot.networks.build import build_linear, build_mlp
 from surefoot.networks.network import Network, Parameters, parameters_of

@@ -25,7 +25,7 @@ class HeldOut:
     """The held-out rows and what each cost, in nats: of the averaged prediction, of one draw at random, of the mode.
 
     least: what a loss cannot be below: 0 for classes, −∞ for densities. Candidates whose `ids` agree were held out the
-    same rows, and can be compared row by row (`findings.ranks.resampled_means`).
+    same rows, and can be compared row by row (`findings.resampled.resampled_means`).
     """
 
     ids: Names

@@ -69,12 +69,13 @@ def try_candidate(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path
     told: dict[str, Any] = {"parameters": sum(each.numel() for each in start.values()), "rows": len(rows)}
     settings = replace(settings, others=_beside(settings.structure, told["parameters"]))
     unfinished = out / UNFINISHED
-    found, parameters, refused, untrained = _tried(posterior, rows, start, seed, climb, settings, progress, unfinished)
+    training = _Training(posterior, rows, start, seed, climb)
+    found, parameters, refused, untrained = _tried(training, settings, progress, unfinished)
     told |= {"trained": not untrained, "untrained": untrained}
     if found is None:
         told |= {"values": {}, "refused": dict.fromkeys(CRITERIA, refused), "findings": [], "trial": None}
         if not untrained:
-            told |= _plain_loss(posterior, rows, start, seed, climb, settings, progress, out)
+            told |= _plain_loss(training, settings, progress, out)
             told["refused"] = {name: refused for name in CRITERIA if name not in told["values"]}
     else:
         # Nothing frozen is learnt here: it is as the network's code left it.
@@ -103,19 +104,20 @@ def try_candidate(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path
     shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _plain_loss(
-    posterior: Posterior,
-    rows: Rows,
-    start: Parameters,
-    seed: int,
-    climb: Ascend,
-    settings: CriteriaSettings,
-    progress: Progress,
-    out: Path,
-) -> dict[str, Any]:
+class _Training(NamedTuple):
+    """What `criteria_of`, `mode_losses` and `ascend` begin with."""
+
+    posterior: Posterior
+    rows: Rows
+    start: Parameters
+    seed: int
+    climb: Ascend
+
+
+def _plain_loss(training: _Training, settings: CriteriaSettings, progress: Progress, out: Path) -> dict[str, Any]:
     """The validation loss, which needs no expansion and no draws, of a candidate whose other criteria are refused."""
     try:
-        held = mode_losses(posterior, rows, start, seed, climb, settings, progress, out / UNFINISHED)
+        held = mode_losses(*training, settings, progress, out / UNFINISHED)
     except InputError as error:
         if isinstance(error.__cause__, OSError | SafetensorError):
             raise
@@ -233,33 +235,24 @@ class _Tried(NamedTuple):
     untrained: str
 
 
-def _tried(
-    posterior: Posterior,
-    rows: Rows,
-    start: Parameters,
-    seed: int,
-    climb: Ascend,
-    settings: CriteriaSettings,
-    progress: Progress,
-    folder: Path,
-) -> _Tried:
+def _tried(training: _Training, settings: CriteriaSettings, progress: Progress, folder: Path) -> _Tried:
     """Criteria; where they are refused the network all the same, for whoever wants to look at it."""
     try:
-        found = criteria_of(posterior, rows, start, seed, climb, settings, progress, folder)
+        found = criteria_of(*training, settings, progress, folder)
         if _finite(found.mode):
             return _Tried(found, found.mode, "", "")
-        return _Tried(None, start, LOST, LOST)
+        return _Tried(None, training.start, LOST, LOST)
     except InputError as error:
         if isinstance(error.__cause__, OSError | SafetensorError):  # a full disk is nothing that the candidate is
             raise
         refused = str(error)
     try:
         file = folder / ALL_ROWS
-        parameters = ascend(posterior, rows, start, seed, climb, checkpoint=file, progress=progress).point()
+        parameters = ascend(*training, checkpoint=file, progress=progress).point()
     except InputError as error:
         if isinstance(error.__cause__, OSError | SafetensorError):
             raise
-        return _Tried(None, start, refused, str(error))
+        return _Tried(None, training.start, refused, str(error))
     lost = "" if _finite(parameters) else LOST
     return _Tried(None, parameters, refused, lost)
 

@@ -20,7 +20,7 @@ from surefoot.evidence.doubt import Doubt
 from surefoot.evidence.trials import trial_from_json
 from surefoot.files import read_json, read_tensors
 from surefoot.findings.finding import Finding, finding_to_json
-from surefoot.findings.ranks import chance_of_best, resampled_means
+from surefoot.findings.resampled import chance_of_best, resampled_means
 from surefoot.study.choice.candidates import CRITERIA, Criterion
 from surefoot.study.work.doubting import doubts_about, doubts_to_json
 

@@ -13,17 +13,14 @@ import torch
 
 from surefoot.errors import InputError
 from surefoot.files import read_json, write_json, write_tensors
-from surefoot.networks.network import forward
 from surefoot.networks.weights import load_model
 from surefoot.progress import Progress
 from surefoot.rows.roles import refuse_seen
-from surefoot.rows.rows import Rows
 from surefoot.study.stored import load_rows, load_seen, save_seen
 from surefoot.study.work.ranking import nobody, rank_folders
+from surefoot.supervise.student import said_of
 
 __all__ = ["judge_candidates", "rank_candidates", "take_candidate"]
-
-BATCH = 512
 
 
 def rank_candidates(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
@@ -82,20 +79,11 @@ def judge_candidates(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: P
         for seed in spec["seeds"] if trained[name] else []:
             folder = inputs[f"{name} {seed}"]
             refuse_seen(judge, load_seen(folder), f"the candidate {name}")
-            said[f"{name} {seed}"] = _probabilities(folder, judge)
+            saved = load_model(folder / "model", trust_code=True)
+            said[f"{name} {seed}"] = said_of(saved.network, saved.parameters, judge.inputs)
         progress("judging", number + 1, len(spec["candidates"]))
     write_tensors(out / "probabilities.safetensors", said)
 
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _probabilities(folder: Path, judge: Rows) -> torch.Tensor:
-    saved = load_model(folder / "model", trust_code=True)
-    with torch.no_grad():
-        outputs = [
-            forward(saved.network, saved.parameters, judge.inputs[first : first + BATCH])
-            for first in range(0, len(judge), BATCH)
-        ]
-    return torch.cat(outputs).float().softmax(dim=1)
