@@ -29,7 +29,6 @@ Source: Burns et al. (2023), "Weak-to-strong generalization", §4 (chess), §4.3
 language models and puzzles of games that people played.
 """
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -39,9 +38,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from weak_tables import DOCS, picture, plain, record_of, rounded, tables, told, with_blocks
+from weak_tables import asked, picture, plain, publish, record_of, rounded, tables, told
 
-from surefoot.files import digest_json, read_json, read_tensors, write_json, write_tensors, write_text
+from surefoot.files import digest_json, read_json, read_tensors, write_json, write_tensors
 from surefoot.findings.compare import compare
 from surefoot.findings.predictions import Predictions, predictions_for
 from surefoot.inference.settings import Ascend
@@ -55,7 +54,7 @@ from surefoot.rows.chess.puzzles import Puzzle, mate_puzzles
 from surefoot.rows.chess.tokens import TOKENS, mirror, move_of_class, puzzle_rows
 from surefoot.rows.rows import Rows
 from surefoot.supervise.gap import recovered_gap
-from surefoot.supervise.labels import WeakLabels, halve, weak_labels
+from surefoot.supervise.labels import WeakLabels, halve, true_labels, weak_labels
 from surefoot.supervise.losses import Confidence, CrossEntropy, WeakLoss
 from surefoot.supervise.pairs import Grid, Said, Size, teach_pairs
 from surefoot.supervise.student import Learner, bootstrap, said_of, teach
@@ -187,7 +186,7 @@ def chains(chess: Chess, rows: Rows, judge: Rows, seeds: int, folder: Path) -> d
             place = folder / f"chain by {name}, seed {seed}.safetensors"
             if not place.exists():
                 parts = halve(rows, seed)
-                weak = chess(0, truth_of(parts.weak), CrossEntropy(), seed, parts.student, judge)
+                weak = chess(0, true_labels(parts.weak), CrossEntropy(), seed, parts.student, judge)
                 labels = weak_labels(
                     parts.student, weak.labelled, seen=parts.weak.origins(), by=settings.models[0][0]
                 )  # fmt: skip
@@ -225,9 +224,9 @@ def knowing(
             parts = halve(rows, seed)
             plain_learner = chess.learner(largest, recipes(settings)[BASELINE], rows.classes, seed)
             start = teach(plain_learner, rules, seed).point()
-            weak = chess(0, truth_of(parts.weak), CrossEntropy(), seed, parts.student, judge)
+            weak = chess(0, true_labels(parts.weak), CrossEntropy(), seed, parts.student, judge)
             labels = weak_labels(parts.student, weak.labelled, seen=parts.weak.origins(), by=settings.models[0][0])
-            taught = {"ceiling": (truth_of(parts.student), recipes(settings)[BASELINE])}
+            taught = {"ceiling": (true_labels(parts.student), recipes(settings)[BASELINE])}
             taught |= {name: (labels, how) for name, how in recipes(settings).items()}
             answers: dict[str, Tensor] = {}
             for name, (given, how) in taught.items():
@@ -267,11 +266,6 @@ def knowing_table(record: Mapping[str, Any]) -> str:
             f"{100 * each['ceiling']:.1f} | {told(each['gained'], 100, 1, '+')} | {told(each['recovered'])} |"
         )
     return "\n".join(lines)
-
-
-def truth_of(rows: Rows) -> WeakLabels:
-    one_hot = torch.nn.functional.one_hot(rows.targets, len(rows.classes)).float()
-    return WeakLabels(rows.with_targets(one_hot), frozenset(), "truth")
 
 
 def chains_record(grid: Grid, last: Mapping[str, Predictions]) -> list[dict[str, Any]]:
@@ -346,26 +340,12 @@ def tell(stage: str, done: int, total: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small networks on few puzzles; seconds")
-    parser.add_argument("--seeds", type=int, help="seeds (3; with --quick 1)")
-    parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "weak_chess", help="where answers are kept")
-    parser.add_argument("--publish", action="store_true", help="write this setting's tables, its data and picture")
-    chosen = parser.parse_args()
-    if chosen.quick and chosen.publish:
-        parser.error("--quick says nothing that should be published; leave out one of the two")
-    torch.set_num_threads(1)
-    settings = QUICK if chosen.quick else Settings()
-    seeds = chosen.seeds or (1 if chosen.quick else 3)
-    record = study(settings, seeds, chosen.folder)
+    chosen = asked(__doc__, seeds=3, quick_seeds=1, folder=ROOT / "runs" / "weak_chess")
+    record = study(QUICK if chosen.quick else Settings(), chosen.seeds, chosen.folder)
     blocks, drawn = blocks_of(record), picture(record, TITLE, "confidence .5")
     print("\n\n".join(blocks))
     if chosen.publish:
-        page = DOCS / "weak-chess.md"
-        changed = with_blocks(page.read_text(encoding="utf-8"), "chess", blocks)
-        write_json(DOCS / "data/weak-chess.json", record)
-        write_text(DOCS / "images/weak-chess.svg", drawn)
-        write_text(page, changed)
+        publish("chess", record, blocks, drawn, page="weak-chess.md")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ Source: Burns et al. (2023), "Weak-to-strong generalization" (imitation of a sup
 concept is to the student); the worlds, and their closed form, are ours.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -29,7 +28,7 @@ from typing import Any, TypeAlias, get_args
 import torch
 from curves import Axis, Line, Panel, chart
 from torch import Tensor
-from weak_tables import COLOURS, GREY, plain, publish, rounded, told
+from weak_tables import COLOURS, GREY, asked, plain, publish, rounded, told
 
 from surefoot.findings.predictions import Predictions, predictions_for
 from surefoot.inference.ascend import Ascend
@@ -203,15 +202,8 @@ def _measured(weak: Predictions, student: Predictions, ceiling: Predictions, nam
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few rows; seconds")
-    parser.add_argument("--seeds", type=int, help="seeds (5; with --quick 2)")
-    parser.add_argument("--publish", action="store_true", help="write this setting's tables, its data and picture")
-    chosen = parser.parse_args()
-    if chosen.quick and chosen.publish:
-        parser.error("--quick says nothing that should be published; leave out one of the two")
-    torch.set_num_threads(1)
-    record = study(QUICK if chosen.quick else Settings(), chosen.seeds or (2 if chosen.quick else 5))
+    chosen = asked(__doc__, seeds=5, quick_seeds=2)
+    record = study(QUICK if chosen.quick else Settings(), chosen.seeds)
     blocks = tables(record)
     print("\n\n".join(blocks))
     if chosen.publish:

@@ -5,12 +5,14 @@ stand in docs/weak-to-strong.md between `<!-- numbers: <setting> -->` and `<!-- 
 each such place. Tables and picture are made of the record alone, so that a test can make them again.
 """
 
+import argparse
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any, TypeAlias
 
+import torch
 from curves import Axis, Line, Panel, chart
 
 from surefoot.files import write_json, write_text
@@ -22,6 +24,7 @@ __all__ = [
     "COLOURS",
     "DOCS",
     "GREY",
+    "asked",
     "picture",
     "plain",
     "publish",
@@ -37,7 +40,7 @@ Record: TypeAlias = dict[str, Any]
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 GREY = "#6b7280"
 COLOURS = ("#2a0a52", "#0067b0", "#00785a", "#c98a00", "#b3450a", "#c0267e", "#1fa3a3", "#7a5cff")
-SHARE = Axis("gap recovered", -0.5, 1.25, (-0.5, 0, 0.5, 1))
+SHARE = Axis("gap recovered (below −½: at the edge)", -0.5, 1.25, (-0.5, 0, 0.5, 1))
 """What lies beyond is drawn at the edge."""
 
 
@@ -115,13 +118,31 @@ def with_blocks(page: str, setting: str, blocks: Sequence[str]) -> str:
     return re.sub(pattern, lambda _: f"{start}\n\n{next(left)}\n\n{end}", page, flags=re.DOTALL)
 
 
-def publish(setting: str, record: Mapping[str, Any], blocks: Sequence[str], drawn: str) -> None:
-    """Write a setting's record and picture, and its blocks into the page."""
-    page = DOCS / "weak-to-strong.md"
-    changed = with_blocks(page.read_text(encoding="utf-8"), setting, blocks)
+def asked(doc: str | None, *, seeds: int, quick_seeds: int, folder: Path | None = None) -> argparse.Namespace:
+    """What a study was asked for: quick, seeds, publish, and where there is one the folder; torch has one thread."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="everything in small; seconds")
+    parser.add_argument("--seeds", type=int, help=f"seeds ({seeds}; with --quick {quick_seeds})")
+    if folder is not None:
+        parser.add_argument("--folder", type=Path, default=folder, help="where answers are kept")
+    parser.add_argument("--publish", action="store_true", help="write this setting's tables, its data and picture")
+    chosen = parser.parse_args()
+    if chosen.quick and chosen.publish:
+        parser.error("--quick says nothing that should be published; leave out one of the two")
+    chosen.seeds = chosen.seeds or (quick_seeds if chosen.quick else seeds)
+    torch.set_num_threads(1)
+    return chosen
+
+
+def publish(
+    setting: str, record: Mapping[str, Any], blocks: Sequence[str], drawn: str, *, page: str = "weak-to-strong.md"
+) -> None:
+    """Write a setting's record and picture, and its blocks into a page."""
+    place = DOCS / page
+    changed = with_blocks(place.read_text(encoding="utf-8"), setting, blocks)
     write_json(DOCS / "data" / f"weak-{setting}.json", record)
     write_text(DOCS / "images" / f"weak-{setting}.svg", drawn)
-    write_text(page, changed)
+    write_text(place, changed)
 
 
 def told(found: Mapping[str, Any] | None, scale: float = 1.0, digits: int = 2, sign: str = "") -> str:

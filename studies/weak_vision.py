@@ -26,7 +26,6 @@ Source: Burns et al. (2023), "Weak-to-strong generalization", §4 (all pairs), a
 Gidaris et al. (2018), "Unsupervised representation learning by predicting image rotations". They have ImageNet.
 """
 
-import argparse
 import sys
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, field
@@ -35,7 +34,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
-from weak_tables import picture, publish, record_of, tables
+from weak_tables import asked, picture, publish, record_of, tables
 
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Objective
@@ -220,18 +219,10 @@ def study(settings: Settings, seeds: int, folder: Path) -> Grid:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small networks on few rows; seconds")
-    parser.add_argument("--seeds", type=int, help="seeds (5; with --quick 2)")
-    parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "weak_vision", help="where answers are kept")
-    parser.add_argument("--publish", action="store_true", help="write this setting's tables, its data and picture")
-    chosen = parser.parse_args()
-    if chosen.quick and chosen.publish:
-        parser.error("--quick says nothing that should be published; leave out one of the two")
-    torch.set_num_threads(1)
+    chosen = asked(__doc__, seeds=5, quick_seeds=2, folder=ROOT / "runs" / "weak_vision")
     settings = QUICK if chosen.quick else Settings()
-    seeds = chosen.seeds or (2 if chosen.quick else 5)
-    record = record_of(study(settings, seeds, chosen.folder), asdict(settings), seeds, baseline=BASELINE)
+    grid = study(settings, chosen.seeds, chosen.folder)
+    record = record_of(grid, asdict(settings), chosen.seeds, baseline=BASELINE)
     blocks, drawn = tables(record), picture(record, TITLE, "confidence .75")
     print("\n\n".join(blocks))
     if chosen.publish:

@@ -9,6 +9,7 @@ from surefoot.cli.console import command_line, note, print_json, progress_bars, 
 from surefoot.cli.options import (
     ClusterOption,
     ConfidenceOption,
+    FeaturesOption,
     GroupsOption,
     IdOption,
     ImagesOption,
@@ -51,10 +52,7 @@ def choose(
     source: SourceOption = None,
     id_column: IdOption = None,
     images: ImagesOption = None,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option("--features", metavar="COLUMNS", help="The columns that are features; else all that are left."),
-    ] = None,
+    columns: FeaturesOption = None,
     widths: Annotated[
         str | None,
         typer.Option("--widths", metavar="16,64", help="Units of hidden layers.", rich_help_panel=CANDIDATES),

@@ -19,6 +19,7 @@ __all__ = [
     "ConfidenceOption",
     "DataArgument",
     "DeviceOption",
+    "FeaturesOption",
     "GroupsOption",
     "IdOption",
     "ImagesOption",
@@ -59,6 +60,10 @@ TrustOption: TypeAlias = Annotated[
 ]
 TargetOption: TypeAlias = Annotated[
     str | None, typer.Option("--target", metavar="COLUMN", help="The column of class labels.")
+]
+FeaturesOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--features", metavar="COLUMNS", help="The columns that are features; else all that are left."),
 ]
 GroupsOption: TypeAlias = Annotated[
     list[str] | None,

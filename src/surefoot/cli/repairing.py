@@ -12,6 +12,7 @@ from surefoot.cli.options import (
     ClusterOption,
     ConfidenceOption,
     DeviceOption,
+    FeaturesOption,
     GroupsOption,
     IdOption,
     ImagesOption,
@@ -68,10 +69,7 @@ def repair(
     ] = None,
     device: DeviceOption = "cpu",
     trust_code: TrustOption = False,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option("--features", metavar="COLUMNS", help="The columns that are features; else all that are left."),
-    ] = None,
+    columns: FeaturesOption = None,
     methods: Annotated[
         list[str] | None,
         typer.Option(

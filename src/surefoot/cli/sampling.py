@@ -10,6 +10,7 @@ from surefoot.cli.options import (
     ClaimsOption,
     ClusterOption,
     ConfidenceOption,
+    FeaturesOption,
     GroupsOption,
     IdOption,
     ImagesOption,
@@ -49,10 +50,7 @@ def sample(
     source: SourceOption = None,
     id_column: IdOption = None,
     images: ImagesOption = None,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option("--features", metavar="COLUMNS", help="The columns that are features; else all that are left."),
-    ] = None,
+    columns: FeaturesOption = None,
     trust_code: TrustOption = False,
     part: Annotated[
         str, typer.Option("--part", help="head: the last layer. network: all of a small network.")

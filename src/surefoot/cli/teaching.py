@@ -20,6 +20,7 @@ from surefoot.cli.options import (
     ClaimsOption,
     ClusterOption,
     ConfidenceOption,
+    FeaturesOption,
     GroupsOption,
     IdOption,
     ImagesOption,
@@ -91,10 +92,7 @@ def teach(
     source: SourceOption = None,
     id_column: IdOption = None,
     images: ImagesOption = None,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option("--features", metavar="COLUMNS", help="The columns that are features; else all that are left."),
-    ] = None,
+    columns: FeaturesOption = None,
     student: Annotated[
         str,
         typer.Option("--student", metavar="NAME", help="linear, mlp:64, mlp:64,64 or cnn.", rich_help_panel=STUDENT),

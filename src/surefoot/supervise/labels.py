@@ -22,9 +22,11 @@ from surefoot.findings.predictions import ROUNDING
 from surefoot.rows.assign import assign_roles
 from surefoot.rows.rows import Rows
 
-__all__ = ["Halves", "WeakLabels", "halve", "weak_labels"]
+__all__ = ["TRUTH", "Halves", "WeakLabels", "halve", "true_labels", "weak_labels"]
 
 MOST_NAMED = 3
+TRUTH = "truth"
+"""Whose the true labels are."""
 
 
 class Halves(NamedTuple):
@@ -108,3 +110,15 @@ def weak_labels(
         )
     soft = probabilities.double() / sums[:, None]
     return WeakLabels(rows.with_targets(soft.to(torch.float32)), seen, by)
+
+
+def true_labels(rows: Rows) -> WeakLabels:
+    """The truth as if it were somebody's: certain labels that nobody had to be trained for.
+
+    >>> from surefoot.rows.rows import make_rows
+    >>> labels = true_labels(make_rows(torch.zeros(2, 1), torch.tensor([1, 0])))
+    >>> labels.rows.targets.tolist(), labels.by
+    ([[0.0, 1.0], [1.0, 0.0]], 'truth')
+    """
+    certain = torch.nn.functional.one_hot(rows.targets, len(rows.classes)).float()
+    return WeakLabels(rows.with_targets(certain), frozenset(), TRUTH)

@@ -34,7 +34,7 @@ class Neighbours(NamedTuple):
 
 
 def nearest(features: Float[Tensor, "rows features"], k: int, *, progress: Progress = silent) -> Neighbours:
-    """The k nearest others of every row; of equally near ones the earlier.
+    """The k nearest others of every row.
 
     Raises `InputError` for fewer than k others, and features that are not finite.
 
@@ -57,11 +57,7 @@ def nearest(features: Float[Tensor, "rows features"], k: int, *, progress: Progr
         own = torch.arange(part.start, part.stop)
         apart[own - first, own] = torch.inf
         near = apart.topk(k, dim=1, largest=False)
-        order = (near.values.clamp(min=0), near.indices)
-        sort = torch.argsort(order[1], dim=1, stable=True)
-        by_place = (order[0].gather(1, sort), order[1].gather(1, sort))
-        sort = torch.argsort(by_place[0], dim=1, stable=True)
-        rows[part], distances[part] = by_place[1].gather(1, sort), by_place[0].gather(1, sort).sqrt()
+        rows[part], distances[part] = near.indices, near.values.clamp(min=0).sqrt()
         progress("comparing", part.stop, count)
     return Neighbours(rows, distances)
 

@@ -30,12 +30,10 @@ from surefoot.rows.rows import Rows
 from surefoot.supervise.disagreement import disagreement
 from surefoot.supervise.equivalent import Equivalent, equivalent_size
 from surefoot.supervise.gap import Recovered, recovered_gap
-from surefoot.supervise.labels import Halves, WeakLabels, halve, weak_labels
+from surefoot.supervise.labels import Halves, WeakLabels, halve, true_labels, weak_labels
 from surefoot.supervise.losses import CrossEntropy, WeakLoss
 
 __all__ = ["Grid", "Pair", "Said", "Size", "Taught", "teach_pairs"]
-
-TRUTH = "truth"
 
 
 class Size(NamedTuple):
@@ -150,15 +148,15 @@ def teach_pairs(
     for seed in seeds:
         parts = halve(rows, seed)
         for size in range(len(sizes)):
-            own = work.run(size, _truth(parts.weak), CrossEntropy(), seed, parts, f"supervisor {sizes[size].name}")
+            called = sizes[size].name
+            own = work.run(size, true_labels(parts.weak), CrossEntropy(), seed, parts, f"supervisor {called}")
+            best = work.run(size, true_labels(parts.student), CrossEntropy(), seed, parts, f"ceiling {called}")
             supervisors[size].append(own.judge)
-            best = work.run(size, _truth(parts.student), CrossEntropy(), seed, parts, f"ceiling {sizes[size].name}")
             ceilings[size].append(best.judge)
-            seen = parts.weak.origins()
-            labels = weak_labels(parts.student, own.labelled, seen=seen, by=sizes[size].name)
+            labels = weak_labels(parts.student, own.labelled, seen=parts.weak.origins(), by=called)
             for strong in range(size, len(sizes)):
                 for name, loss in losses.items():
-                    told = f"{sizes[size].name} to {sizes[strong].name} by {name}"
+                    told = f"{called} to {sizes[strong].name} by {name}"
                     students[size, strong, name].append(work.run(strong, labels, loss, seed, parts, told).judge)
     return Grid(
         tuple(sizes),
@@ -195,11 +193,6 @@ class _Work:
         self.done.append(told)
         self.progress("teaching", len(self.done), self.total)
         return said
-
-
-def _truth(rows: Rows) -> WeakLabels:
-    one_hot = torch.nn.functional.one_hot(rows.targets, len(rows.classes)).float()
-    return WeakLabels(rows.with_targets(one_hot), frozenset(), TRUTH)
 
 
 def _accuracy(predictions: Predictions) -> float:

@@ -3,7 +3,8 @@
     minimise over (W, b)   (1/n) Σ_i CE(y_i, softmax(W x_i + b)) + ½ λ ‖W‖²          CE(y, p) = −Σ_k y_k log p_k
 
 by L-BFGS in coordinates in which the problem is nearly round. The Hessian of class k's weights is about d_k S + λ with
-S the features' second moments and d_k the mean of p_k (1 − p_k), so every direction is first divided by that. A step
+S the features' second moments and d_k the mean of p_k (1 − p_k), up to a factor that the last step tells; so every
+direction is first divided by that. A step
 costs two products of n × features × classes: the direction's logits, from which the line search reads the objective at
 any length without touching a feature, and the gradient. The first steps are of a part of the rows.
 

@@ -77,8 +77,9 @@ def taught_rows(reading: Reading, opinions: Opinions, seen: frozenset[str], seed
     # Weights are all one here: they carry each row's place through what follows, and are put back.
     placed = rows.with_targets(torch.where(known, rows.targets, 0))
     placed = replace(placed, weights=torch.arange(len(rows), dtype=torch.float64))
-    parted = _by_split if reading.split is not None else _drawn
-    roles, notes, drawn = parted(replace(reading, rows=placed), labelled, known, own, seed)
+    given = replace(reading, rows=placed)
+    split = reading.split is not None
+    roles, notes, drawn = _by_split(given, labelled, known, own) if split else _drawn(given, labelled, known, own, seed)
     encoder, alike = None, tuple[str, ...]()
     if reading.coded is not None:
         roles, encoder, alike = encode_roles(roles, reading.coded, drawn)
@@ -161,10 +162,8 @@ def _by_split(
     labelled: Bool[Tensor, "rows"],
     known: Bool[Tensor, "rows"],
     own: Bool[Tensor, "rows"],
-    seed: int,
 ) -> tuple[Roles, tuple[str, ...], frozenset[Role]]:
     """The file's test rows judge, all its other rows with labels are taught."""
-    del seed
     assert reading.split is not None
     strange = sorted(set(reading.split) - set(SPLIT_MEANING))
     if strange:

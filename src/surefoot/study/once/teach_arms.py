@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from surefoot.card.words import show_count
 from surefoot.networks.network import Parameters
 from surefoot.networks.spec import network_from_spec
@@ -16,7 +14,7 @@ from surefoot.progress import Progress
 from surefoot.study.once.students import SHORT, Lesson, taught_in
 from surefoot.study.once.taught_rows import Taught
 from surefoot.study.once.teach_card import CEILING, SHORT_BASELINE, STUDENT
-from surefoot.supervise.labels import WeakLabels, weak_labels
+from surefoot.supervise.labels import WeakLabels, true_labels
 
 __all__ = ["Arm", "arms_of", "opened_as", "record_of", "told_before", "trained"]
 
@@ -45,11 +43,7 @@ def arms_of(lesson: Lesson, taught: Taught) -> tuple[dict[str, Arm], str]:
             "was taught have no true label, so how much of the gap it recovered is unknown."
         )
     best = Lesson(lesson.student, "cross_entropy", settings)
-    sure = torch.nn.functional.one_hot(taught.truth.targets, len(taught.truth.classes)).float()
-    arms[CEILING] = Arm(
-        f"ceiling ({best.words}, true labels)", best,
-        weak_labels(taught.truth, sure, seen=frozenset(), by="the truth"),
-    )  # fmt: skip
+    arms[CEILING] = Arm(f"ceiling ({best.words}, true labels)", best, true_labels(taught.truth))
     return arms, ""
 
 
