@@ -11,10 +11,13 @@ A race is a folder `bench/races/<name>/` with
 - `race.json`: peer (its name and version as users know it), threads, rounds, tolerance, what the tolerance
   compares, and the cases: {name, flops or bytes of one run, parameters};
 - `ours.py` and `peer.py`, each with `prepare(parameters) -> work` and `work() -> {name: array}`: the answer.
-  Preparing is not timed; the work is.
+  Preparing is not timed; the work is. Work may return a function of no argument in place of the answer, which is called
+  after the clock has stopped: what measures how good a result is need not be part of the race.
   A race of the same work against another peer names that race under `"ours"`, and has no `ours.py`;
 - `requirements.txt` (optional): the peer's own environment, built on first use in `bench/.venv-<name>`.
   Without it the peer runs on the project's interpreter.
+
+A case may have `rounds` of its own.
 
 A case whose peer would take too long may say `"scaled": {"ran": 3, "of": 30}`: the peer does 3 of 30 equal parts of the
 work and its time is multiplied by 10; the line then says so.
@@ -144,7 +147,7 @@ def run_race(race: Path) -> list[dict[str, Any]]:
         differences: list[float] = []
         with tempfile.TemporaryDirectory() as folder:
             left, right = Path(folder) / "ours.npz", Path(folder) / "theirs.npz"
-            for turn in range(int(plan["rounds"]) + 1):
+            for turn in range(int(case.get("rounds", plan["rounds"])) + 1):
                 order = [("ours", ours, left), ("theirs", theirs, right)]
                 for name, side, answer in order if turn % 2 == 0 else reversed(order):
                     taken = side.run(answer)

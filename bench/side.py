@@ -31,7 +31,7 @@ def main(script: Path, parameters: str, threads: int) -> None:
         start = time.perf_counter()
         answer = work()
         seconds = time.perf_counter() - start
-        np.savez(line.strip(), **answer)
+        np.savez(line.strip(), **(answer() if callable(answer) else answer))
         print(seconds, flush=True)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.supervise import soft_probe as module
 from surefoot.supervise.soft_probe import fit_soft_probe
+from surefoot.supervise.soft_rows import look, soft_rows
 
 
 def some(rows: int, size: int, classes: int, seed: int = 0, sharp: float = 2.0) -> tuple[Tensor, Tensor]:
@@ -67,14 +68,6 @@ def test_float32_ends_where_float64_does() -> None:
     assert torch.allclose(single.head.probabilities(x.float()).double(), exact.head.probabilities(x), atol=2e-3)
 
 
-def test_a_beginning_on_a_part_of_the_rows_changes_nothing_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, y = some(900, 8, 4)
-    plain = fit_soft_probe(x, y, 1e-3, tolerance=1e-13)
-    monkeypatch.setattr(module, "FIRST", 50)  # two parts before the whole
-    parts = fit_soft_probe(x, y, 1e-3, tolerance=1e-13)
-    assert torch.allclose(plain.head.probabilities(x), parts.head.probabilities(x), atol=1e-6)
-
-
 def test_it_stops_at_a_loss() -> None:
     x, y = some(600, 20, 10)
     best = fit_soft_probe(x, y, tolerance=1e-10)
@@ -124,3 +117,58 @@ def test_what_is_refused(change: object, said: str) -> None:
         fit_soft_probe(*change(x, y))  # type: ignore[operator]
     with pytest.raises(InputError, match="penalty is -1"):
         fit_soft_probe(x, y, -1.0)
+
+
+def test_rounded_products_end_where_exact_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products of bfloat16 first, as on a large problem and a machine that is fast at them."""
+    x, y = some(700, 12, 6, sharp=1.0)
+    x, y = x.float(), y.float()
+    exact = fit_soft_probe(x, y, 1e-3, tolerance=1e-7)
+    monkeypatch.setattr(module, "LARGE", 0.0)
+    monkeypatch.setattr(module, "bfloat16_is_fast", lambda: True)
+    rounded = fit_soft_probe(x, y, 1e-3, tolerance=1e-7)
+    assert torch.allclose(rounded.head.probabilities(x), exact.head.probabilities(x), atol=2e-3)
+    assert rounded.loss == pytest.approx(exact.loss, abs=1e-5)
+    early = fit_soft_probe(x, y, 1e-3, until=exact.loss + 0.01)
+    real = float(-(y.double() * early.head.logits(x).double().log_softmax(dim=1)).sum(dim=1).mean())
+    assert exact.loss < real <= exact.loss + 0.01
+    assert early.loss == pytest.approx(real, abs=module.ROUNDING)
+
+
+def test_many_classes_begin_near_the_end() -> None:
+    """Least squares, scaled class by class, leaves little of what no weights would leave."""
+    x, y = some(4000, 20, 60)
+    best = fit_soft_probe(x, y, 1e-4, tolerance=1e-9)
+    start = fit_soft_probe(x, y, 1e-4, most_steps=0)
+    mean = y.mean(dim=0)
+    nothing = float(-(mean * mean.log()).sum())
+    assert start.steps == 0
+    assert start.loss - best.loss < 0.05 * (nothing - best.loss)
+
+
+def test_what_is_read_from_rows_is_what_they_are() -> None:
+    """C, second moments, logits and slopes of blocks against plain products of standardised features."""
+    x, y = some(2300, 7, 5)
+    mean, scale = x.mean(dim=0), x.std(dim=0, correction=0)
+    rows = soft_rows(x, y, mean, scale, torch.float64)
+    standard = (x - mean) / scale
+    assert torch.allclose(rows.cross, y.T @ standard / 2300, atol=1e-12)
+    assert torch.allclose(rows.moments(), standard.T @ standard / 2300, atol=1e-12)
+    assert torch.allclose(rows.logits(rows.cross), standard @ rows.cross.T, atol=1e-12)
+    assert torch.allclose(rows.crossed(y**2), (y**2).T @ standard / 2300, atol=1e-12)
+
+
+def test_a_look_is_what_autograd_sees() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, way = torch.randn(2, 30, 4, generator=generator, dtype=torch.float64)
+    mass = torch.empty_like(logits)
+    seen = look(logits, mass, way, 0.3)
+    length = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    value = (logits + length * way).logsumexp(dim=1).mean()
+    (slope,) = torch.autograd.grad(value, length, create_graph=True)
+    (curve,) = torch.autograd.grad(slope, length)
+    said = (logits + 0.3 * way).softmax(dim=1)
+    assert torch.allclose(mass, said)
+    assert torch.allclose(seen.said, said.mean(dim=0))
+    assert torch.allclose(seen.spread, (said - said**2).mean(dim=0))
+    assert [seen.value, seen.slope, seen.curve] == pytest.approx([each.item() for each in (value, slope, curve)])

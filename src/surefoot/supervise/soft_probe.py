@@ -2,14 +2,13 @@
 
     minimise over (W, b)   (1/n) Σ_i CE(y_i, softmax(W x_i + b)) + ½ λ ‖W‖²          CE(y, p) = −Σ_k y_k log p_k
 
-by L-BFGS in coordinates in which the problem is nearly round. The Hessian of class k's weights is about d_k S + λ with
-S the features' second moments and d_k the mean of p_k (1 − p_k), up to a factor that the last step tells; so every
-direction is first divided by that. A step
-costs two products of n × features × classes: the direction's logits, from which the line search reads the objective at
-any length without touching a feature, and the gradient. The first steps are of a part of the rows.
+by L-BFGS, from least squares scaled class by class (`soft_start`), in coordinates in which the problem is nearly
+round. The Hessian of class k's weights is about d_k S + λ with S the features' second moments and d_k the mean of
+p_k (1 − p_k), up to a factor that the last step tells; so every direction is first divided by that. A step costs two
+products of n × features × classes: the direction's logits, from which the line search reads the objective at any length
+without touching a feature, and the slope. Labels are read once (`soft_rows`).
 
-Products are in the features' own precision (float32 is plenty: the labels are a model's opinion), sums over rows in
-float64.
+Large problems begin with products of bfloat16 where a machine is fast at them, and end in the features' own precision.
 
 Sources: Böhning (1992), Ann. Inst. Stat. Math. 44, for the curvature of softmax regression as a Kronecker product (his
 bound ½ in place of our d_k, which for a thousand classes is five hundred times too long a ruler); Nocedal & Wright
@@ -18,7 +17,7 @@ bound ½ in place of our d_k, which for a thousand classes is five hundred times
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -28,17 +27,21 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.progress import Progress, silent
 from surefoot.robust.head import LinearHead, fold_scaler
+from surefoot.supervise.soft_rows import FEW, SoftRows, bfloat16_is_fast, blocks, look, soft_rows
+from surefoot.supervise.soft_start import Ruler, first_point, ruler_of
 
 __all__ = ["SoftProbe", "fit_soft_probe"]
 
 MEMORY = 10
-BLOCK = 2_000_000
-"""Logits that are worked on at a time."""
-FIRST = 4_000
-"""Rows below which no step is of a part of them."""
 ROUGH = 1e-3
+"""What may be left, in nats a row, where products of bfloat16 end."""
+ROUNDING = 5e-4
+"""How far the loss from such products may be from the rows', in nats."""
+LARGE = 1e10
+"""rows × features × classes above which a problem begins with them."""
 SEARCH = 12
-SLOPE = 0.1
+SLOPE = 0.4
+"""The share of a direction's first slope at which the line search is content."""
 
 
 class SoftProbe(NamedTuple):
@@ -63,7 +66,8 @@ def fit_soft_probe(
     """Fit until the objective can fall by `tolerance` nats a row at most (half the squared Newton decrement, about).
 
     labels: distributions, one a row. penalty: λ ≥ 0 of standardised features, in nats a row; the bias is free. until:
-    stop as soon as the mean cross-entropy of the rows is no more.
+    stop as soon as the mean cross-entropy of the rows is no more; a large problem may then end before its products are
+    exact, and its loss is told to some 10⁻⁴ nats, and the rows' own is no more than `until` all the same.
 
     Raises `InputError` for labels that are no distributions and features that are not finite, naming the first row.
 
@@ -73,230 +77,189 @@ def fit_soft_probe(
     >>> bool((probe.head.probabilities(x[:2]) - y[:2]).abs().max() < 1e-4)
     True
     """
-    _check(features, labels, penalty)
-    rows = len(features)
-    mean, scale = _standards(features)
-    problem = _Problem(features, labels, mean, scale, penalty)
-    point = _start(problem)
-    taken = 0
-    for part in _parts(rows):
-        point, _, steps = _descend(problem.part(part), point, max(tolerance, ROUGH), most_steps - taken, None, progress)
-        taken += steps
-    point, left, steps = _descend(problem, point, tolerance, most_steps - taken, until, progress)
-    taken += steps
-    loss = problem.loss(point)
-    head = LinearHead(point[:, :-1].clone(), point[:, -1].clone())
-    return SoftProbe(fold_scaler(head, mean, scale), loss, left, taken)
+    spread, mean = _check(features, labels, penalty)
+    scale = torch.where(spread > 1e-6 * mean.abs().clamp(min=1e-6), spread, torch.ones_like(spread))
+    large = features.dtype == torch.float32 and features.numel() * labels.shape[1] > LARGE
+    rough = large and features.device.type == "cpu" and bfloat16_is_fast()
+    kind = torch.bfloat16 if rough else features.dtype
+    rows = soft_rows(features, labels, mean, scale, kind)
+    ruler = ruler_of(rows, penalty)
+    start = first_point(rows, ruler)
+    fit = _Fit(rows, ruler, torch.cat([start.weight, start.bias[:, None]], dim=1), start.value)
+    if not fit.reached(until):
+        fit.stand(start.logits())
+        del start
+        _descend(fit, max(tolerance, ROUGH) if rough else tolerance, most_steps, until, progress)
+    if rough and not fit.reached(until):
+        fit.rows = soft_rows(features, labels, mean, scale, features.dtype)
+        fit.stand(fit.rows.logits(fit.weight).to(fit.weight).add_(fit.bias))
+        _descend(fit, tolerance, most_steps, until, progress)
+    return SoftProbe(fold_scaler(LinearHead(fit.weight, fit.bias), mean, scale), fit.loss, fit.left, fit.steps)
 
 
-def _parts(rows: int) -> list[int]:
-    """Which rows (every so many-th) to begin with: a quarter each time of what comes after."""
-    found: list[int] = []
-    while rows // 4 ** (len(found) + 1) >= FIRST:
-        found.append(4 ** (len(found) + 1))
-    return found[::-1]
+class _Pair(NamedTuple):
+    """A step, how the slope changed on it, and one over their product."""
+
+    step: Tensor
+    change: Tensor
+    inverse: float
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """Standardised features are never made: W x̃ = (W/σ) x − W (m/σ), and gradients likewise."""
+@dataclass
+class _Fit:
+    """A point `[classes, features + 1]` (the bias last), where its rows stand, and what L-BFGS remembers.
 
-    features: Tensor
-    labels: Tensor
-    mean: Tensor
-    scale: Tensor
-    penalty: float
+    value: the mean over rows of log Σ e^z.
+    """
 
-    def part(self, step: int) -> "_Problem":
-        """Every so many-th row, in the whole's own scale."""
-        return _Problem(self.features[::step], self.labels[::step], self.mean, self.scale, self.penalty)
-
-    def logits(self, point: Tensor) -> Tensor:
-        weight = point[:, :-1] / self.scale
-        bias = point[:, -1] - weight @ self.mean
-        return torch.addmm(bias, self.features, weight.T)
-
-    def gradient(self, slopes: Tensor, point: Tensor) -> Tensor:
-        """Of the mean loss, whose slope by the logits is `slopes / n`."""
-        count = len(self.features)
-        sums = slopes.sum(dim=0)
-        product = slopes.T @ self.features
-        weight = (product - sums[:, None] * self.mean) / (self.scale * count) + self.penalty * point[:, :-1]
-        return torch.cat([weight, (sums / count)[:, None]], dim=1)
-
-    def loss(self, point: Tensor) -> float:
-        return _along(self.logits(point), None, self.labels, 0.0).value / len(self.features)
-
-
-class _Along(NamedTuple):
+    rows: SoftRows
+    ruler: Ruler
+    point: Tensor
     value: float
-    slope: float
-    curve: float
+    logits: Tensor = field(default_factory=lambda: torch.empty(0))
+    mass: Tensor = field(default_factory=lambda: torch.empty(0))
+    spread: Tensor = field(default_factory=lambda: torch.empty(0))
+    left: float = math.inf
+    steps: int = 0
+    pairs: deque[_Pair] = field(default_factory=lambda: deque(maxlen=MEMORY))
+
+    @property
+    def loss(self) -> float:
+        return self.value - self.given(self.point)
+
+    @property
+    def weight(self) -> Tensor:
+        return self.point[:, :-1]
+
+    @property
+    def bias(self) -> Tensor:
+        return self.point[:, -1]
+
+    def reached(self, until: float | None) -> bool:
+        rounding = 0.0 if self.rows.kept is None else ROUNDING
+        return until is not None and self.loss <= until - rounding
+
+    def stand(self, logits: Tensor) -> None:
+        """Take the rows' logits at the point."""
+        self.logits, self.mass = logits, torch.empty(logits.shape, dtype=self.rows.kind)
+        said = look(logits, self.mass)
+        self.value, self.spread = said.value, said.spread
+
+    def slope(self) -> Tensor:
+        """Of the objective."""
+        weight = self.rows.crossed(self.mass) - self.rows.cross + self.ruler.penalty * self.weight
+        said = self.mass.sum(dim=0, dtype=torch.float32 if self.mass.dtype == torch.bfloat16 else None)
+        return torch.cat([weight, (said / len(self.rows) - self.rows.shares)[:, None].to(weight)], dim=1)
+
+    def given(self, point: Tensor) -> float:
+        """What the labels take from the objective at a point: ⟨W, C⟩ + ⟨b, ȳ⟩."""
+        by_weight = (point[:, :-1].double() * self.rows.cross.double()).sum()
+        return float(by_weight + (point[:, -1].double() * self.rows.shares.double()).sum())
 
 
-def _along(logits: Tensor, direction: Tensor | None, labels: Tensor, length: float) -> _Along:
-    """Σ_i CE at logits + length · direction, and its first two derivatives by the length."""
-    value = slope = curve = 0.0
-    step = max(1, BLOCK // logits.shape[1])
-    for first in range(0, len(logits), step):
-        part = slice(first, first + step)
-        at = logits[part] if direction is None else torch.add(logits[part], direction[part], alpha=length)
-        top = at.amax(dim=1, keepdim=True)
-        mass = (at - top).exp_()
-        total = mass.sum(dim=1)
-        given = labels[part]
-        value += float((total.log().double() + top[:, 0].double()).sum())
-        value -= float((given * at).sum(dim=1, dtype=torch.float64).sum())
-        if direction is not None:
-            mass /= total[:, None]
-            way = direction[part]
-            moved = mass * way
-            mean = moved.sum(dim=1)
-            slope += float((mean.double() - (given * way).sum(dim=1, dtype=torch.float64)).sum())
-            curve += float(((moved * way).sum(dim=1) - mean.square()).sum(dtype=torch.float64))
-    return _Along(value, slope, curve)
-
-
-def _slopes(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """softmax(logits) − labels, and the mean over rows of p (1 − p) for each class."""
-    found = torch.empty_like(logits)
-    spread = torch.zeros(logits.shape[1], dtype=torch.float64)
-    step = max(1, BLOCK // logits.shape[1])
-    for first in range(0, len(logits), step):
-        part = slice(first, first + step)
-        said = logits[part].softmax(dim=1)
-        spread += (said - said.square()).sum(dim=0, dtype=torch.float64)
-        torch.sub(said, labels[part], out=found[part])
-    return found, spread / len(logits)
-
-
-class _Ruler(NamedTuple):
-    """(d_k S + λ)⁻¹ by eigenvectors of the second moments S of standardised features."""
-
-    vectors: Tensor
-    values: Tensor
-    penalty: float
-
-    def divide(self, slope: Tensor, spread: Tensor) -> Tensor:
-        inside = slope[:, :-1] @ self.vectors
-        inside /= spread[:, None].to(inside) * self.values + self.penalty
-        return torch.cat([inside @ self.vectors.T, slope[:, -1:] / spread[:, None].to(inside)], dim=1)
-
-
-def _ruler(problem: _Problem) -> _Ruler:
-    count = len(problem.features)
-    moments = problem.features.T @ problem.features / count - torch.outer(problem.mean, problem.mean)
-    moments = moments / torch.outer(problem.scale, problem.scale)
-    values, vectors = torch.linalg.eigh(moments)
-    # Directions that hardly vary are no longer divided by next to nothing: rounding has made them.
-    floor = float(values[-1]) * 1e-5
-    return _Ruler(vectors, values.clamp(min=floor), problem.penalty)
-
-
-def _descend(
-    problem: _Problem, point: Tensor, goal: float, most: int, until: float | None, progress: Progress
-) -> tuple[Tensor, float, int]:
-    count = len(problem.features)
-    ruler = _ruler(problem)
-    logits = problem.logits(point)
-    slopes, spread = _slopes(logits, problem.labels)
-    spread = spread.clamp(min=1e-2 / count)
-    gradient = problem.gradient(slopes, point)
-    pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=MEMORY)
-    left, done = math.inf, 0
-    for done in range(most + 1):
-        way = _direction(gradient, pairs, ruler, spread)
-        left = -0.5 * float((way.double() * gradient.double()).sum())
-        if left <= goal or done == most:
-            break
-        moved = problem.logits(way)
-        length, loss = _search(problem, logits, moved, point, way, falling=-2 * left)
-        point = torch.add(point, way, alpha=length)
-        logits.add_(moved, alpha=length)
-        slopes, spread = _slopes(logits, problem.labels)
-        spread = spread.clamp(min=1e-2 / count)
-        fresh = problem.gradient(slopes, point)
-        change = fresh - gradient
-        inner = float((change.double() * way.double()).sum()) * length
+def _descend(fit: _Fit, goal: float, most: int, until: float | None, progress: Progress) -> None:
+    slope = fit.slope()
+    while True:
+        way = _direction(slope, fit)
+        fit.left = -0.5 * _dot(way, slope)
+        if fit.left <= goal or fit.steps >= most:
+            return
+        length = _search(fit, way, falling=-2 * fit.left)
+        fit.point = torch.add(fit.point, way, alpha=length)
+        fit.steps += 1
+        progress("fitting", fit.steps, most)
+        if fit.reached(until):
+            return
+        fresh = fit.slope()
+        change = fresh - slope
+        inner = _dot(change, way) * length
         if inner > 0:
-            pairs.append((way * length, change, 1 / inner))
-        gradient = fresh
-        progress("fitting", done + 1, most)
-        if until is not None and loss <= until:
-            break
-    return point, left, done
+            fit.pairs.append(_Pair(way * length, change, 1 / inner))
+        slope = fresh
 
 
-def _direction(gradient: Tensor, pairs: "deque[tuple[Tensor, Tensor, float]]", ruler: _Ruler, spread: Tensor) -> Tensor:
+def _direction(slope: Tensor, fit: _Fit) -> Tensor:
     """−H g by the two loops of L-BFGS about the ruler."""
-    slope = gradient.clone()
+    slope = slope.clone()
     weights: list[float] = []
-    for step, change, inverse in reversed(pairs):
-        weights.append(inverse * float((step.double() * slope.double()).sum()))
-        slope.sub_(change, alpha=weights[-1])
-    way = ruler.divide(slope, spread)
-    if pairs:
-        # How long the ruler is, by the last step: classes gather where their rows are, and curve more there.
-        step, change, inverse = pairs[-1]
-        way /= inverse * float((change.double() * ruler.divide(change, spread).double()).sum())
-    for (step, change, inverse), weight in zip(pairs, reversed(weights), strict=True):
-        back = inverse * float((change.double() * way.double()).sum())
-        way.add_(step, alpha=weight - back)
+    for pair in reversed(fit.pairs):
+        weights.append(pair.inverse * _dot(pair.step, slope))
+        slope.sub_(pair.change, alpha=weights[-1])
+    way = _divided(slope, fit)
+    # How long the ruler is, by the last step: classes gather where their rows are, and curve more there.
+    last = fit.pairs[-1] if fit.pairs else _first(slope, fit)
+    length = last.inverse * _dot(last.change, _divided(last.change, fit))
+    if length > 0:
+        way /= length
+    for pair, weight in zip(fit.pairs, reversed(weights), strict=True):
+        way.add_(pair.step, alpha=weight - pair.inverse * _dot(pair.change, way))
     return way.neg_()
 
 
-def _search(
-    problem: _Problem, logits: Tensor, moved: Tensor, point: Tensor, way: Tensor, *, falling: float
-) -> tuple[float, float]:
-    """The length along a direction where the objective falls no further, to a tenth of its slope, and the loss there.
+def _first(slope: Tensor, fit: _Fit) -> _Pair:
+    """The way from no weights and the mean label, where the slope is −C, to the point: too far to be remembered."""
+    step = torch.cat([fit.weight, (fit.bias - fit.rows.shares.clamp(min=1e-9).log())[:, None]], dim=1)
+    change = torch.cat([slope[:, :-1] + fit.rows.cross, slope[:, -1:]], dim=1)
+    inner = _dot(step, change)
+    return _Pair(step, change, 1 / inner if inner > 0 else 0.0)
+
+
+def _divided(slope: Tensor, fit: _Fit) -> Tensor:
+    spread = fit.spread.clamp(min=1e-2 / len(fit.rows))
+    return torch.cat([fit.ruler.divide(slope[:, :-1], spread), slope[:, -1:] / spread[:, None].to(slope)], dim=1)
+
+
+def _search(fit: _Fit, way: Tensor, *, falling: float) -> float:
+    """Go along a direction to where the objective falls but little, and leave the logits and what is said there.
 
     Convex in one number, with two derivatives: Newton's steps between the ends that enclose it. falling: the slope at
     length zero.
     """
-    count = len(problem.features)
-    inner = float((point[:, :-1].double() * way[:, :-1].double()).sum())
-    square = float(way[:, :-1].double().square().sum())
+    moved = fit.rows.logits(way[:, :-1]).to(way).add_(way[:, -1])
+    gain = fit.given(way)
+    inner, square = _dot(fit.weight, way[:, :-1]), _dot(way[:, :-1], way[:, :-1])
+    penalty = fit.ruler.penalty
     low, high, length = 0.0, math.inf, 1.0
-    loss = 0.0
     for _ in range(SEARCH):
-        at = _along(logits, moved, problem.labels, length)
-        loss = at.value / count
-        slope = at.slope / count + problem.penalty * (inner + length * square)
-        curve = at.curve / count + problem.penalty * square
+        at = look(fit.logits, fit.mass, moved, length)
+        slope = at.slope - gain + penalty * (inner + length * square)
+        curve = at.curve + penalty * square
+        fit.value, fit.spread = at.value, at.spread
         if abs(slope) <= SLOPE * abs(falling) or curve <= 0:
             break
         low, high = (length, high) if slope < 0 else (low, length)
         step = length - slope / curve
         length = step if low < step < high else (2 * length if math.isinf(high) else (low + high) / 2)
-    return length, loss
+    fit.logits.add_(moved, alpha=length)
+    return length
 
 
-def _start(problem: _Problem) -> Tensor:
-    """No weights, and the bias of the mean label."""
-    classes, size = problem.labels.shape[1], problem.features.shape[1]
-    point = problem.features.new_zeros(classes, size + 1)
-    shares = problem.labels.mean(dim=0, dtype=torch.float64).clamp(min=1e-9)
-    point[:, -1] = shares.log().to(point)
-    return point
+def _dot(left: Tensor, right: Tensor) -> float:
+    return float(torch.dot(left.flatten(), right.flatten()))
 
 
-def _standards(features: Tensor) -> tuple[Tensor, Tensor]:
-    spread, mean = torch.std_mean(features.double() if features.numel() < BLOCK else features, dim=0, correction=0)
-    mean, spread = mean.to(features), spread.to(features)
-    return mean, torch.where(spread > 1e-6 * mean.abs().clamp(min=1e-6), spread, torch.ones_like(spread))
-
-
-def _check(features: Tensor, labels: Tensor, penalty: float) -> None:
+def _check(features: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+    """The features' standard deviations and means, when all is well."""
     if not (math.isfinite(penalty) and penalty >= 0):
         raise InputError(f"The penalty is {penalty}; give zero or a positive number.")
     if len(features) != len(labels) or not len(labels):
         raise InputError(f"There are {len(features)} rows of features and {len(labels)} of labels; give one for each.")
-    wrong = ~torch.isfinite(features).all(dim=1)
-    if bool(wrong.any()):
-        raise InputError(f"Features are not finite in {int(wrong.sum())} rows (first: {int(wrong.nonzero()[0])}).")
-    off = (labels < 0).any(dim=1) | ((labels.sum(dim=1) - 1).abs() > 1e-3) | ~torch.isfinite(labels).all(dim=1)
-    if bool(off.any()):
+    mean = features.mean(dim=0)
+    square = torch.zeros_like(mean)
+    for part in blocks(len(features), FEW):
+        square += torch.linalg.vector_norm(features[part] - mean, dim=0).square_()
+    spread = (square / len(features)).sqrt()
+    if not bool((spread + mean).isfinite().all()):
+        wrong = ~torch.isfinite(features).all(dim=1)
+        if bool(wrong.any()):
+            raise InputError(f"Features are not finite in {int(wrong.sum())} rows (first: {int(wrong.nonzero()[0])}).")
+        raise InputError("Features are so large that their variance is not finite; give them in larger units.")
+    far = (labels.sum(dim=1) - 1).abs()
+    # No comparison holds for NaN, which is then found and named.
+    if not (bool(far.amax() <= 1e-3) and bool(labels.amin() >= 0)):
+        off = (labels < 0).any(dim=1) | ~(far <= 1e-3)
         raise InputError(
             f"{int(off.sum())} rows of labels are no distribution (first: row {int(off.nonzero()[0])}); give "
             "probabilities that are not negative and sum to one."
         )
+    return spread, mean
