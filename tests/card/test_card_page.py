@@ -310,6 +310,29 @@ def test_a_change_whose_interval_holds_nothing_is_said_to_be_perhaps_none() -> N
     assert "[−1.0, +20.0], which may be no change." in spoken(replace(card, differences=unsure))
 
 
+def test_of_students_the_first_screen_tells_whom_they_follow() -> None:
+    """Without a truth agreement is all there is; with one also what was gained, and the share of the gap."""
+    card = bare()
+    name = card.subjects[0].name
+    agreed = replace(card.findings[0], name="supervisor_agreement", subject=name, slice="all", direction="none")
+    words = spoken(replace(card, findings=(agreed,)))
+    assert "No repair is on this card" not in words
+    assert "taught weak labels, not the truth. It says what they say in" in words
+    assert "recovered" not in words
+    assert "Brackets are 95% intervals" in words
+    weak = Subject("weak", "the crowd")
+    share = replace(agreed, name="gap_recovered", value=0.25, unit="share of the gap", interval=None)
+    gained = replace(agreed, name="accuracy", subject=f"{name} − weak", value=0.02, direction="higher",
+                     interval=Interval(-0.01, 0.05, 0.95, "clustered"))  # fmt: skip
+    other = replace(agreed, name="accuracy", subject="weak", value=0.5, interval=None)
+    full = replace(card, subjects=(*card.subjects, weak), findings=(*card.findings, agreed, share, other),
+                   differences=(gained,))  # fmt: skip
+    words = spoken(full)
+    assert "Accuracy against the crowd: +2.0 points [−1.0, +5.0], which may be no change." in words
+    assert "Of the gap between its supervisor and its ceiling it recovered 0.250." in words
+    assert "the crowd" in spoken(replace(full, chosen=name)), "a chosen student stands beside its supervisor"
+
+
 def test_without_repair_groups_or_claims_the_first_screen_says_so() -> None:
     words = spoken(bare())
     assert "No repair is on this card." in words

@@ -185,9 +185,14 @@ def test_rows_without_ids_are_named_by_their_number(call: Call) -> None:
         (["--weak", "weak.csv", "--seeds", "0,0"], "give different ones"),
         (["--weak", "weak.csv", "--seen", "weak.csv"], "trained on 150 of the rows that it labels (first: a0)"),
         (["--weak", "weak.csv", "--claim", "accuracy >= 2"], "bounds a proportion by 2"),
-        (["--weak", "weak.csv", "--claim", "acuracy >= 0.5"], 'did you mean "accuracy"?'),
+        (
+            ["--weak", "weak.csv", "--claim", "acuracy >= 0.5"],
+            "on 'acuracy', which is not measured; did you mean 'accuracy'?",
+        ),
         (["--weak", "weak.csv", "--features", "u,label"], "label is both a feature and the true label"),
-        (["--weak", "one.csv"], "The data has 1 class that one.csv does not know (y; it knows n)"),
+        (["--weak", "one.csv"], "Every row of one.csv has the class n in the column 'label', of which nothing can be"),
+        (["--weak", "data.csv"], "The column label of data.csv would be both the truth and the weak labels"),
+        (["--weak", "weak.csv", "--device", "gpu"], 'The device "gpu" cannot be used here'),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(call: Call, words: list[str], match: str) -> None:
@@ -198,3 +203,19 @@ def test_what_cannot_be_is_refused_in_one_sentence(call: Call, words: list[str],
     assert match in told
     assert "Traceback" not in told
     assert told.splitlines()[-1].startswith("surefoot: ")
+
+
+def test_a_student_reads_nobody_s_answer_off_a_column_unless_it_is_named(call: Call) -> None:
+    """Weak labels in the data's own table, and data and labels given the wrong way round."""
+    weak = {line.split(",")[0]: line.split(",")[2] for line in Path("weak.csv").read_text().split()[1:]}
+    lines = [line.split(",") for line in Path("bare.csv").read_text().split()[1:]]
+    write("both.csv", ["id", "u", "v", "p_n", "p_y"], [[*r, 1 - float(weak[r[0]]), weak[r[0]]] for r in lines])
+    for words in (
+        ["both.csv", "--weak", "both.csv"],
+        ["both.csv", "--weak", "weak.csv"],
+        ["weak.csv", "--weak", "data.csv"],
+    ):
+        code, out, told = call(["teach", *words])
+        assert (code, out) == (2, "")
+        assert "has the columns p_n, p_y, called as somebody's answer is" in told, words
+    assert call(["teach", "both.csv", "--weak", "both.csv", "--features", "u,v"])[0] == 11

@@ -16,11 +16,12 @@ from surefoot.robust.method import Method, described
 from surefoot.robust.methods import METHODS, method_of
 from surefoot.rows.rows import Groups
 from surefoot.rows.worlds import gaussian_world
-from surefoot.study.graph import emphasis_of, graph_of, training_of
+from surefoot.study.graph import graph_of
 from surefoot.study.numerics import numerics_of
 from surefoot.study.plan import plan_study
 from surefoot.study.run import Outcome, run_study
 from surefoot.study.schema import Study, load_study
+from surefoot.study.trainings import emphasis_of, training_of
 from surefoot.study.work.emphasis import emphasise
 
 ALL = """\

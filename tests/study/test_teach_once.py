@@ -317,6 +317,8 @@ def test_columns_of_labels_are_known_by_name(tmp_path: Path) -> None:
     read = read_opinions(path)
     assert (read.classes, read.certain) == (("a", "b"), True)
     assert read.probabilities.tolist() == [[0.0, 1.0], [1.0, 0.0]]
+    # A class that nobody was ever labelled with has a column of zeros.
+    assert read_opinions(path, classes=["a", "c", "b"]).probabilities.tolist() == [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     path.write_text("one,two\n.5,.5\n.25,.75\n")
     read = read_opinions(path, classes=["cat", "dog"], probabilities=["one", "two"])
     assert (read.classes, read.ids) == (("cat", "dog"), None)
@@ -324,7 +326,7 @@ def test_columns_of_labels_are_known_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="could be the probability of cat or of dog"):
         read_opinions(path, classes=["cat", "dog"])
     path.write_text("id,p_a,p_b\n0,.5,.5\n0,1,0\n")
-    with pytest.raises(InputError, match=r"1 ids repeat in labels.csv \(first: 0\)"):
+    with pytest.raises(InputError, match=r"1 id repeats in labels.csv \(first: 0\)"):
         read_opinions(path)
     path.write_text("id,p_a,p_b\n0,.5,.5\n1,.9,.5\n")
     with pytest.raises(InputError, match=r"1 rows have probabilities that do not sum to 1 \(first: line 3, id 1"):
@@ -360,3 +362,27 @@ def test_only_a_linear_student_of_cross_entropy_is_solved() -> None:
     assert (settings.epochs, settings.batch, settings.rate) == (5, 8, 0.1)
     with pytest.raises(InputError, match="There is no loss 'luck'"):
         lesson_of("linear", "luck", 5, 8, 0.1)
+
+
+def test_a_device_is_asked_for_before_the_work_and_is_part_of_the_address(
+    made: tuple[np.ndarray, np.ndarray, np.ndarray], taught: Teach, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match='The device "nowhere" cannot be used here'):
+        taught("bare.csv", device="nowhere")
+    first = taught("bare.csv", student="mlp:4", epochs=2, seeds=(0,))
+    other = taught("bare.csv", student="mlp:4", epochs=2, seeds=(0,), device="cpu:0")
+    assert (first.reused, other.reused) == (0, 0)
+    assert all(torch.equal(tensors(first)[name], each) for name, each in tensors(other).items())
+    solved = taught("bare.csv")
+    assert (solved.reused, taught("bare.csv", device="cpu:0").reused) == (0, 1), "what is solved is solved on the CPU"
+
+
+def test_few_steps_are_said_beside_the_result(made: tuple[np.ndarray, np.ndarray, np.ndarray], taught: Teach) -> None:
+    told = [
+        each for each in taught("bare.csv", student="mlp:4", epochs=2, seeds=(0,)).card.not_shown if "steps" in each
+    ]
+    assert told == [
+        "The student took 6 steps, in which few networks learn much; give more --epochs, or a smaller --batch."
+    ]
+    for more in ({"student": "mlp:4", "epochs": 34, "seeds": (0,)}, {}):
+        assert not any("steps" in each for each in taught("bare.csv", **more).card.not_shown)

@@ -1,6 +1,7 @@
 """Hardening keeps the shares of classes, by a quantile for two and by the most probable assignment for more."""
 
 from itertools import permutations, product
+from typing import Literal
 
 import pytest
 import torch
@@ -58,17 +59,40 @@ def test_one_row_of_each_class_is_the_best_permutation() -> None:
     assert logs.gather(1, found[:, None]).sum().item() == pytest.approx(best, abs=1e-12)
 
 
-def test_many_rows_and_classes_have_the_optimum_of_linear_programming() -> None:
+@pytest.mark.parametrize(("rows", "classes"), [(128, 20), (37, 36), (60, 61), (100, 1000), (1, 5)])
+@pytest.mark.parametrize("balance", ["even", "weak"])
+@pytest.mark.parametrize("collapsed", [False, True])
+def test_many_rows_and_classes_have_the_optimum_of_linear_programming(
+    rows: int, classes: int, balance: Literal["even", "weak"], collapsed: bool
+) -> None:
     """scipy's assignment with every class copied as often as it has rows."""
     from scipy.optimize import linear_sum_assignment
 
-    said, weak = probabilities(128, 20, 5), probabilities(128, 20, 6)
-    found = harden(said, weak, "weak")
-    counts = class_counts(weak.mean(dim=0).tolist(), 128)
+    said, weak = probabilities(rows, classes, 5), probabilities(rows, classes, 6)
+    if collapsed:  # all rows prefer the same classes
+        liked = 6 * torch.randn(1, classes, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+        said = (said.log() / 5 + liked).softmax(dim=1)
+    found = harden(said, weak, balance)
+    shares = weak.mean(dim=0).tolist() if balance == "weak" else [1 / classes] * classes
+    counts = class_counts(shares, rows)
+    assert torch.bincount(found, minlength=classes).tolist() == counts
     logs = said.log()
     columns = [k for k, count in enumerate(counts) for _ in range(count)]
     row, column = linear_sum_assignment(-logs[:, columns].numpy())
-    assert logs.gather(1, found[:, None]).sum().item() == pytest.approx(logs[:, columns].numpy()[row, column].sum())
+    best = float(logs[:, columns].numpy()[row, column].sum())
+    assert logs.gather(1, found[:, None]).sum().item() == pytest.approx(best, rel=1e-12, abs=1e-9)
+
+
+def test_classes_that_no_row_is_to_have_change_nothing_and_cost_nothing() -> None:
+    """A thousand classes of which twelve have shares are those twelve."""
+    said, weak = probabilities(40, 12, 8), probabilities(40, 12, 9)
+    places = torch.arange(12) * 83 + 5
+    wide, shares = torch.full((40, 1000), 1e-6, dtype=torch.float64), torch.zeros(40, 1000, dtype=torch.float64)
+    wide[:, places], shares[:, places] = said, weak
+    # The quantile's counts give a row to the first class, whatever its share; here that is one of the twelve.
+    wide[:, [0, 5]], shares[:, [0, 5]] = wide[:, [5, 0]], shares[:, [5, 0]]
+    places[0] = 0
+    assert torch.equal(harden(wide, shares, "weak"), places[harden(said, weak, "weak")])
 
 
 def test_a_student_that_prefers_one_class_is_hardened_to_all() -> None:

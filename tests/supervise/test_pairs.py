@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from surefoot.errors import InputError
+from surefoot.files import read_tensors, write_tensors
 from surefoot.inference.settings import Ascend
 from surefoot.networks.build import build_linear, build_mlp
 from surefoot.networks.network import Network
@@ -86,6 +87,30 @@ def test_what_is_finished_is_used_again(tmp_path: Path) -> None:
         teach_pairs(*asked, folder=tmp_path)
     teach_pairs(*asked, folder=tmp_path)
     assert len(calls) == 5 + (3 + 3 + 6) - 4
+
+
+def test_of_students_only_what_is_read_is_kept_and_older_folders_are_read(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def taught(size: int, labels: WeakLabels, loss: WeakLoss, seed: int, labelled: Rows, judge: Rows) -> Said:
+        del loss
+        calls.append(size)
+        generator = torch.Generator().manual_seed(100 * seed + size + len(labels.by))
+        return Said(*(torch.rand(len(each), 2, generator=generator).softmax(dim=1) for each in (labelled, judge)))
+
+    asked = (SIZES, rings(100, 0), rings(50, 1000), taught, {"cross-entropy": CrossEntropy()}, [0])
+    first = teach_pairs(*asked, folder=tmp_path)
+    for file in tmp_path.iterdir():
+        wanted = {"judge", "labelled"} if file.name.startswith("supervisor") else {"judge"}
+        assert set(read_tensors(file)) == wanted, file.name
+    # As it was kept before: every model's answers to both.
+    for file in tmp_path.iterdir():
+        write_tensors(file, {"labelled": torch.zeros(51, 2), **read_tensors(file)})
+    calls.clear()
+    again = teach_pairs(*asked, folder=tmp_path)
+    assert not calls
+    for key, said in first.students.items():
+        assert torch.equal(said.probabilities, again.students[key].probabilities)
 
 
 def test_judge_rows_are_nobodys() -> None:

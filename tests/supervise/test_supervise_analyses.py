@@ -1,23 +1,21 @@
-"""Agreement by whether the supervisor is right, simulated mistakes, neighbours, courses, equivalent sizes."""
+"""Agreement by whether the supervisor is right, simulated mistakes, neighbours, equivalent sizes."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from surefoot.errors import InputError
 from surefoot.findings.predictions import Predictions, predictions_for
-from surefoot.inference.settings import Ascend
-from surefoot.networks.build import build_linear
 from surefoot.rows.rows import Rows, make_rows
 from surefoot.supervise import neighbours as module
-from surefoot.supervise.course import Course, teach_watched
 from surefoot.supervise.disagreement import disagreement, supervisor_agreement
 from surefoot.supervise.equivalent import equivalent_size
-from surefoot.supervise.labels import weak_labels
-from surefoot.supervise.neighbours import filtered, nearest, relabelled, trust
+from surefoot.supervise.labels import WeakLabels, weak_labels
+from surefoot.supervise.neighbours import caught, filtered, nearest, relabelled, trust
 from surefoot.supervise.simulate import simulated_labels
-from surefoot.supervise.student import Learner, teach
 
 
 def rows_of(count: int, seed: int = 0) -> Rows:
@@ -93,7 +91,7 @@ def test_agreement_reads_no_truth() -> None:
         supervisor_agreement(said(rows, weak), said(rows_of(41), torch.zeros(41).long()), source="judge")
 
 
-@pytest.mark.parametrize("structure", ["even", "hard", "easy", "copied"])
+@pytest.mark.parametrize("structure", ["even", "confused", "hard", "easy", "copied"])
 @pytest.mark.parametrize("accuracy", [0.0, 0.35, 0.8, 1.0])
 def test_simulated_labels_have_their_accuracy(structure: str, accuracy: float) -> None:
     generator = torch.Generator().manual_seed(5)
@@ -124,6 +122,24 @@ def test_which_rows_are_wrong() -> None:
         simulated_labels(targets, 3, 0.9, "hard", 0)
 
 
+def test_confused_classes_are_those_of_the_reference_on_any_of_their_rows() -> None:
+    """The reference takes 0 for 1 on a tenth of its rows, 1 for 2 on three tenths, and is never wrong about 2."""
+    targets = torch.arange(3).repeat_interleave(2000)
+    decided = targets.clone()
+    decided[:200], decided[2000:2600] = 1, 2
+    reference = torch.nn.functional.one_hot(decided, 3).double()
+    labels = simulated_labels(targets, 3, 1 - 200 / 6000, "confused", 0, reference=reference)
+    wrong = labels != targets
+    assert set(labels[wrong & (targets == 0)].tolist()) == {1}
+    assert set(labels[wrong & (targets == 1)].tolist()) == {2}
+    assert not bool(wrong[targets == 2].any())
+    # Weights 1 : 3 for 200 picks: 50 and 150, with a standard deviation of 6.
+    assert 30 < int(wrong[targets == 0].sum()) < 70
+    # Not on the rows that the reference is wrong about: a tenth of class 0's and three tenths of class 1's by chance.
+    there = decided != targets
+    assert int((wrong & there).sum()) < 80  # 50 expected, with a standard deviation of 6
+
+
 def test_neighbours_are_those_of_all_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BLOCK_NUMBERS", 500)  # several blocks
     points = torch.randn(90, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 100
@@ -132,6 +148,64 @@ def test_neighbours_are_those_of_all_distances(monkeypatch: pytest.MonkeyPatch) 
     want = apart.sort(dim=1)
     assert torch.equal(found.rows, want.indices[:, :4])
     assert torch.allclose(found.distances, want.values[:, :4], atol=1e-9)
+
+
+def test_neighbours_of_close_rows_far_from_zero_are_not_those_of_rounding() -> None:
+    """In float32 the squares here are 1e4 with a rounding of 1e-3, and distances differ by 1e-4."""
+    generator = torch.Generator().manual_seed(2)
+    clouds = torch.randn(20, 1, 6, generator=generator) * 40
+    points = (clouds + 0.01 * torch.randn(20, 8, 6, generator=generator)).reshape(160, 6)
+    found = nearest(points, 3)
+    apart = torch.cdist(points.double(), points.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    want = apart.fill_diagonal_(math.inf).sort(dim=1, stable=True)
+    assert torch.equal(found.rows, want.indices[:, :3])
+    assert torch.allclose(found.distances, want.values[:, :3], rtol=1e-6)
+
+
+def test_of_equal_rows_the_first_and_never_itself() -> None:
+    found = nearest(torch.ones(12, 2), 3)
+    assert not bool((found.rows == torch.arange(12)[:, None]).any())
+    assert found.rows[5].tolist() == [0, 1, 2]
+    assert found.rows[1].tolist() == [0, 2, 3]
+
+
+@pytest.mark.slow
+def test_ten_thousand_rows_take_tens_of_megabytes() -> None:
+    """The matrix of all pairs takes 400 MB in float32; measured in a process of its own, whose peak is its own."""
+    program = """
+import resource, torch
+from surefoot.supervise.neighbours import nearest
+torch.set_num_threads(1)
+points = torch.randn(10_000, 384, generator=torch.Generator().manual_seed(0))
+nearest(points[:50], 3)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+nearest(points, 10)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) / 1024 < 150
+
+
+def test_caught_counts_rows_by_name() -> None:
+    rows = rows_of(50)
+    opinion = torch.nn.functional.one_hot(flipped(rows, 0.3, 9), 2).double()
+    weak = weak_labels(rows, opinion, seen=frozenset(), by="w")
+    wrong = weak.rows.targets.argmax(dim=1) != rows.targets
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(1))[:35]
+    found = caught(weak, WeakLabels(weak.rows.take(order), weak.seen, "kept"), rows.targets)
+    out = torch.ones(50, dtype=torch.bool)
+    out[order] = False
+    assert found.left_out == pytest.approx(0.3)
+    assert found.wrong == pytest.approx(wrong.double().mean().item())
+    assert found.precision == pytest.approx((wrong & out).sum().item() / 15)
+    assert found.recall == pytest.approx((wrong & out).sum().item() / wrong.sum().item())
+    nothing = caught(weak, weak, rows.targets)
+    assert math.isnan(nothing.precision)
+    assert nothing.recall == 0
+    with pytest.raises(InputError, match="not among the labels"):
+        caught(WeakLabels(weak.rows.take(torch.arange(9)), weak.seen, "w"), weak, rows.targets[:9])
+    with pytest.raises(InputError, match="49 true classes"):
+        caught(weak, weak, rows.targets[1:])
 
 
 def test_a_wrong_label_does_not_vote_for_itself() -> None:
@@ -149,29 +223,6 @@ def test_a_wrong_label_does_not_vote_for_itself() -> None:
     assert kept.seen == frozenset({"w"})
     with pytest.raises(InputError, match="k is 20"):
         nearest(points, 20)
-
-
-def test_a_course_ends_with_the_last_epoch_and_changes_nothing() -> None:
-    rows = rows_of(60)
-    watched = make_rows(torch.arange(60.0, 80.0)[:, None], torch.arange(20) % 2, ids=rows_of(200).ids[60:80],
-                        sources=rows_of(200).sources[60:80])  # fmt: skip
-    probabilities = torch.rand(60, 1, generator=torch.Generator().manual_seed(0))
-    weak = weak_labels(rows, torch.cat([probabilities, 1 - probabilities], dim=1), seen=frozenset(), by="w")
-    learner = Learner("s", build_linear(1, 2, seed=0), Ascend(epochs=5, batch=8, rate=0.01))
-    draws, course = teach_watched(learner, weak, watched, torch.zeros(20).long(), 0)
-    plain = teach(learner, weak, 0)
-    assert all(torch.equal(draws.point()[name], plain.point()[name]) for name in plain.point())
-    assert course.last == 5
-    assert watched.origins() < draws.seen
-    with pytest.raises(InputError, match="watch others"):
-        teach_watched(learner, weak, rows.take(torch.arange(3)), torch.zeros(3).long(), 0)
-
-
-def test_words_of_a_course() -> None:
-    course = Course(truth=(0.6, 0.7, 0.65), agreement=(0.8, 0.9, 0.95))
-    assert (course.best, course.chosen, course.last) == (2, 3, 3)
-    assert "epoch 2 (70.0%)" in course.words
-    assert "last: epoch 3 (65.0%)" in course.words
 
 
 def test_equivalent_sizes() -> None:

@@ -1,6 +1,7 @@
 """From predictions on the judge rows to a card: guard, measure, compare, judge."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 import numpy as np
@@ -22,7 +23,19 @@ from surefoot.rows.grouping import DISCOVERED
 from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Groups, Inputs, make_rows
 
-__all__ = ["assemble_card"]
+__all__ = ["Further", "assemble_card"]
+
+
+@dataclass(frozen=True)
+class Further:
+    """What a card says beside what is measured of every subject, its intervals at one confidence.
+
+    refused: by finding and subject, why there is no such number, in a sentence; a claim on it stays undecided.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    differences: tuple[Finding, ...] = ()
+    refused: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
 
 
 def assemble_card(
@@ -40,6 +53,7 @@ def assemble_card(
     record: Record,
     not_shown: Sequence[str],
     confidence: float = 0.95,
+    further: Callable[[float], Further] | None = None,
 ) -> Card:
     """Measure every subject on the judge rows, compare each to the one it repairs, and judge the claims.
 
@@ -49,6 +63,7 @@ def assemble_card(
     seen: by subject name, the sources that its fit, its repair or the choice among settings has seen.
     images: the judge rows' inputs, for the gallery; None when there are none to draw.
     confidence: of the intervals on the card. A claim at another confidence is judged by intervals of its own.
+    further: what else is measured, by the confidence of its intervals.
 
     Raises `InputError` when a judge row's source was seen by any subject, when subjects and predictions do not
     belong together, or when a claim names what was not measured.
@@ -59,17 +74,20 @@ def assemble_card(
     names = [subject.name for subject in subjects]
     _belong_together(predictions, subjects, chosen)
     _refuse_seen(predictions, seen)
-    findings, differences = _measured(predictions, subjects, proportions, confidence)
+    findings, differences, refused = _all_of(predictions, subjects, proportions, confidence, further)
     labels = {subject.name: subject.label for subject in subjects}
     doubts = {subject.name: subject.doubts for subject in subjects if subject.doubts}
     judged: dict[Claim, Judged] = {}
     for level in dict.fromkeys([confidence, *(claim.confidence for claim in claims)]):
-        at_level = (findings, differences)
+        found, changed, why = findings, differences, refused
         if level != confidence:
-            at_level = _measured(predictions, subjects, proportions, level)
+            found, changed, why = _all_of(predictions, subjects, proportions, level, further)
         of_level = [claim for claim in claims if claim.confidence == level]
-        measured = (*at_level[0], *at_level[1])
-        for each in judge_claims(of_level, measured, chosen=chosen, labels=labels, doubts=doubts):
+        for claim in of_level:
+            if reason := why.get((claim.finding, claim.subject)):
+                judged[claim] = Judged(claim, "undecided", None, None, reason, reason)
+        left = [claim for claim in of_level if claim not in judged]
+        for each in judge_claims(left, (*found, *changed), chosen=chosen, labels=labels, doubts=doubts):
             judged[each.claim] = each
     in_order = tuple(judged[claim] for claim in claims)
     shown = _shown(subjects, chosen)
@@ -123,6 +141,19 @@ def _about_groups(groups: Groups) -> tuple[str, ...]:
     if several := int((times > 1).sum()):
         told.append(f"{several:,} judge rows are in several groups and count in each of them.")
     return tuple(told)
+
+
+def _all_of(
+    predictions: Mapping[str, Predictions],
+    subjects: Sequence[Subject],
+    proportions: Mapping[str, float] | None,
+    confidence: float,
+    further: Callable[[float], Further] | None,
+) -> tuple[tuple[Finding, ...], tuple[Finding, ...], Mapping[tuple[str, str], str]]:
+    """Everything that is measured at one confidence, and why some of it is not."""
+    findings, differences = _measured(predictions, subjects, proportions, confidence)
+    more = Further() if further is None else further(confidence)
+    return (*findings, *more.findings), (*differences, *more.differences), more.refused
 
 
 def _measured(

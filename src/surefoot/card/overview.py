@@ -1,10 +1,11 @@
 """The first screen below the verdict: one picture and four short answers.
 
-The picture is the worst group before and after repair, each model in its own worst group, against what is claimed.
+The picture is the worst group before and after repair, each model in its own worst group, against what is claimed; of
+students, who learnt somebody's labels, it is the same beside their supervisors and ceilings.
 The answers say where the model is weakest, what was done about it, how sure the numbers are, and what is not known.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from surefoot.card.card import Card, Subject
 from surefoot.card.forest import models_panel
@@ -27,13 +28,20 @@ __all__ = ["overview"]
 
 LOST = 3
 """So many measures that a repair made worse are named; the others are counted."""
+TAUGHT = 2
+"""Of so many students the first screen tells; the others are counted."""
+PICTURED = 6
+"""So many models at most are pictured there with their supervisors and ceilings."""
+AGREEMENT = "supervisor_agreement"
+SCORES = "scores on choose rows"
+"""In a study's record, the models among which one was chosen."""
 UNKNOWN = 2
 """How many of the card's limits stand on the first screen; the link beside them counts the others."""
 
 
 def overview(card: Card) -> Markup:
     """The picture and the four answers."""
-    subjects = told_first(card)
+    subjects = _pictured(card)
     answers: list[tuple[str, list[Child]]] = [
         ("Where it is weakest", list(_weakest(card, subjects))),
         ("What was done", list(_done(card))),
@@ -51,6 +59,16 @@ def overview(card: Card) -> Markup:
         *([models_panel(card, subjects, _title(card, subjects))] if headline(card, subjects) else []),
         element("dl", {"class": "glance"}, *drawn),
     )
+
+
+def _pictured(card: Card) -> tuple[Subject, ...]:
+    """The models of the first screen; students with those that they are held against, where they are few."""
+    first, students = told_first(card), {subject.name for subject in _students(card)}
+    pairs = [each.subject.split(" − ") for each in card.differences if " − " in each.subject]
+    supervisors = {before for after, before in pairs if after in students}
+    names = {subject.name for subject in first} | {name for pair in pairs if supervisors & {*pair} for name in pair}
+    found = tuple(subject for subject in card.subjects if subject.name in names)
+    return found if students and len(found) <= PICTURED else first
 
 
 def _title(card: Card, subjects: Sequence[Subject]) -> Markup:
@@ -89,20 +107,48 @@ def _weakest(card: Card, subjects: Sequence[Subject]) -> list[str]:
 def _done(card: Card) -> list[str]:
     """The repair that was chosen, or the only one, and what it changed."""
     repairs = [subject for subject in card.subjects if subject.before is not None]
+    students = _students(card)
+    taught = [line for subject in students[:TAUGHT] for line in _lesson(card, subject)]
+    if more := len(students) - TAUGHT:
+        taught += [f"And {show_count(more, 'more student')}."] if more > 0 else []
     chosen = next((subject for subject in card.subjects if subject.name == card.chosen), None)
-    among = f", chosen among {show_count(len(card.subjects), 'model')}" if len(card.subjects) > 1 else ""
+    scored: Mapping[str, object] = card.record.settings.get(SCORES, {})
+    rivals = len(scored) or len(card.subjects)  # a ceiling is measured, and is no rival
+    among = f", chosen among {show_count(rivals, 'model')}" if rivals > 1 else ""
     if not repairs:
-        several = f" {chosen.label}{among}." if chosen is not None and among else ""
-        return [f"No repair is on this card.{several}"]
+        several = [f"{chosen.label}{among}."] if chosen is not None and among else []
+        return [*taught, *several] if taught else [" ".join(["No repair is on this card.", *several])]
     if chosen is not None and chosen.before is None:
-        return [f"{show_count(len(repairs), 'repair')} measured; {chosen.label}, without repair, was chosen."]
+        return [*taught, f"{show_count(len(repairs), 'repair')} measured; {chosen.label}, without repair, was chosen."]
     if chosen is None and len(repairs) > 1:
-        return [f"{show_count(len(repairs), 'repair')} measured; none was chosen."]
+        return [*taught, f"{show_count(len(repairs), 'repair')} measured; none was chosen."]
     repair = chosen or repairs[0]
     against = label_of(card, repair.before or "")
-    told = [f"{repair.label}{among if chosen else ''}. Against {against}, paired on the same rows:"]
+    told = [*taught, f"{repair.label}{among if chosen else ''}. Against {against}, paired on the same rows:"]
     told += [f"{SHORT[each.name]}: {_number(each)}{_maybe(each)}." for each in changes(card, repair)]
     return [*told, *_lost(card, repair)]
+
+
+def _students(card: Card) -> list[Subject]:
+    """The models that learnt a supervisor's labels in place of the truth."""
+    taught = {each.subject for each in card.findings if each.name == AGREEMENT}
+    return [subject for subject in card.subjects if subject.name in taught]
+
+
+def _lesson(card: Card, student: Subject) -> list[str]:
+    """How far a student follows its supervisor, and what it is more, or less, than that."""
+    agreed = summary(card, AGREEMENT, student.name)
+    assert agreed is not None
+    whose = f"{student.label[:1].upper()}{student.label[1:]}"
+    told = [f"{whose}: taught weak labels, not the truth. It says what they say in {_number(agreed)} of rows."]
+    pairs = [each for each in card.differences if each.name == "accuracy" and each.slice == "all"]
+    change = next((each for each in pairs if each.subject.split(" − ")[0] == student.name), None)
+    if change is not None:
+        whom = label_of(card, change.subject.split(" − ")[1])
+        told.append(f"Accuracy against {whom}: {_number(change)}{_maybe(change)}.")
+    if share := summary(card, "gap_recovered", student.name):
+        told.append(f"Of the gap between its supervisor and its ceiling it recovered {_number(share)}.")
+    return told
 
 
 def _lost(card: Card, repair: Subject) -> list[str]:
@@ -138,16 +184,18 @@ def _maybe(change: Finding) -> str:
 def _sure(card: Card, subjects: Sequence[Subject]) -> list[str]:
     """What the intervals rest on."""
     told: list[str] = []
-    name = headline(card, subjects)
-    found = [each for subject in subjects if name and (each := summary(card, name, subject.name))]
+    drawn = headline(card, subjects)
+    name = drawn or AGREEMENT  # without a truth it is all that was measured of a student
+    found = [each for subject in subjects if (each := summary(card, name, subject.name))]
     if found:
         last = found[-1]
         rows = list(dict.fromkeys(show_evidence(each) for each in found))
         where = "" if name != WORST else " of their own worst groups" if rows[1:] else " of the worst group"
         trained = len(last.per_seed)
-        seeds = f"{show_count(trained, 'training seed')} (thin ticks)" if trained else "a single training"
+        ticks = " (thin ticks)" if drawn else ""
+        seeds = f"{show_count(trained, 'training seed')}{ticks}" if trained else "a single training"
         level = None if last.interval is None else show_level(last.interval.confidence)
-        bars = "No interval was measured" if level is None else f"Bars are {level} intervals"
+        bars = f"{'Bars' if drawn else 'Brackets'} are {level} intervals" if level else "No interval was measured"
         told.append(f"{bars}, from {seeds} and from {' and '.join(rows)}{where}.")
         if name == WORST and (whole := summary(card, "accuracy", last.subject)):
             told.append(f"All judge rows: {show_evidence(whole)}.")

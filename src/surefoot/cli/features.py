@@ -9,6 +9,7 @@ from surefoot.cli.console import print_json, progress_bars
 from surefoot.cli.options import (
     AsOption,
     ClusterOption,
+    ComposeOption,
     DataArgument,
     DeviceOption,
     GroupsOption,
@@ -36,7 +37,8 @@ def features(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="minilm, efficientnet-lite0, a Hugging Face folder or name, file.py:Net, or a folder of surefoot.",
+            help="minilm, efficientnet-lite0, smollm2, a Hugging Face folder or name, a GGUF file, file.py:Net, or a "
+            "folder of surefoot.",
         ),
     ],
     data: DataArgument,
@@ -55,6 +57,7 @@ def features(
     id_column: IdOption = None,
     published: AsOption = None,
     splits: SplitsOption = None,
+    compose: ComposeOption = None,
     weights: Annotated[
         Path | None, typer.Option("--weights", metavar="FILE", help="Weights for file.py:Net: .safetensors, .pt, .pth.")
     ] = None,
@@ -79,8 +82,8 @@ def features(
         raise InputError(f'"{precision}" is no precision; choose float32 or bfloat16.')
     if published is not None and (target or groups or split or cluster or source or id_column or images or text):
         raise InputError("--as says what every column is; leave the options that name columns out.")
-    if published is None and splits:
-        raise InputError("--splits speaks of a published layout; name it with --as, such as --as waterbirds.")
+    if published is None and (splits or compose):
+        raise InputError("--splits and --compose speak of a published layout; name it with --as, such as --as sciq.")
     columns = columns_of(
         target, groups, split=split, cluster=cluster, source=source, identity=id_column, images=images,
         text=comma_separated(text),
@@ -97,7 +100,7 @@ def features(
             precision=precision,
             device=device,
             cache=cache,
-            published=None if published is None else published_of(data, published, splits),
+            published=None if published is None else published_of(data, published, splits, compose),
             progress=progress,
         )
     rows = next(iter(made.extracted.rows.values()))

@@ -9,6 +9,7 @@ import typer
 from surefoot.study.seeds import LAST_SEED
 
 if TYPE_CHECKING:
+    from surefoot.rows.published.compose import Composition
     from surefoot.rows.published.read import Published
     from surefoot.study.once.columns import Columns
 
@@ -16,6 +17,7 @@ __all__ = [
     "AsOption",
     "ClaimsOption",
     "ClusterOption",
+    "ComposeOption",
     "ConfidenceOption",
     "DataArgument",
     "DeviceOption",
@@ -40,6 +42,7 @@ __all__ = [
     "TrustOption",
     "columns_of",
     "comma_separated",
+    "composition_of",
     "published_of",
 ]
 
@@ -123,12 +126,22 @@ AsOption: TypeAlias = Annotated[
         "--as",
         metavar="LAYOUT",
         help="DATA is a folder in a published layout: waterbirds, celeba, multinli, civilcomments, "
-        "civilcomments-coarse, fmow, fmow-with-other, imagenet9.",
+        "civilcomments-coarse, fmow, fmow-with-other, imagenet9; or of questions and texts: sciq, sciq_with_support, "
+        "boolq, amazon_polarity, cosmos_qa, anthropic_hh, sst2, cola, paws, wic, openbookqa, piqa, hellaswag, "
+        "social_i_qa, quartz.",
     ),
 ]
 SplitsOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--splits", metavar="NAMES", help="With --as: only these splits, with commas between."),
+]
+ComposeOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--compose",
+        metavar="HOW",
+        help='With --as, of questions and texts: what is drawn and kept: "seed=1, rows=5000, balanced, overlap".',
+    ),
 ]
 
 
@@ -161,8 +174,8 @@ def comma_separated(given: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(name.strip() for each in given or () for name in each.split(",") if name.strip())
 
 
-def published_of(folder: Path, layout: str, splits: Sequence[str] | None) -> "Published":
-    """The published data set that `--as` and `--splits` name."""
+def published_of(folder: Path, layout: str, splits: Sequence[str] | None, compose: str | None = None) -> "Published":
+    """The published data set that `--as`, `--splits` and `--compose` name."""
     from difflib import get_close_matches
 
     from surefoot.errors import InputError
@@ -173,4 +186,28 @@ def published_of(folder: Path, layout: str, splits: Sequence[str] | None) -> "Pu
         near = get_close_matches(layout, LAYOUTS, n=1)
         advice = f"did you mean {near[0]!r}?" if near else f"the layouts are {', '.join(LAYOUTS)}."
         raise InputError(f"There is no published layout {layout!r}; {advice}")
-    return read_published(folder, known[layout]).only(comma_separated(splits))
+    return read_published(folder, known[layout], composition_of(compose)).only(comma_separated(splits))
+
+
+def composition_of(said: str | None) -> "Composition":
+    """What `--compose` says.
+
+    >>> composition_of("seed=1, rows=5000, balanced")
+    Composition(seed=1, rows=5000, balanced=True, overlap=False)
+    """
+    from surefoot.errors import InputError
+    from surefoot.rows.published.compose import Composition
+
+    numbers: dict[str, int] = {}
+    marks: set[str] = set()
+    for part in comma_separated([said] if said else None):
+        name, mark, value = (piece.strip() for piece in part.partition("="))
+        if name in ("seed", "rows") and value.isdecimal():
+            numbers[name] = int(value)
+        elif name in ("balanced", "overlap") and not mark:
+            marks.add(name)
+        else:
+            raise InputError(
+                f"--compose does not know {part!r}; it may hold seed=NUMBER, rows=NUMBER, balanced, overlap."
+            )
+    return Composition(numbers.get("seed", 0), numbers.get("rows"), "balanced" in marks, "overlap" in marks)

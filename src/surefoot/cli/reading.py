@@ -11,6 +11,7 @@ from surefoot.cli.console import print_json
 from surefoot.cli.options import (
     AsOption,
     ClusterOption,
+    ComposeOption,
     GroupsOption,
     IdOption,
     ImagesOption,
@@ -25,6 +26,7 @@ from surefoot.cli.options import (
 from surefoot.errors import InputError
 
 if TYPE_CHECKING:
+    from surefoot.rows.published.read import Published
     from surefoot.rows.rows import Rows
 
 __all__ = ["rows"]
@@ -44,6 +46,7 @@ def rows(
     images: ImagesOption = None,
     published: AsOption = None,
     splits: SplitsOption = None,
+    compose: ComposeOption = None,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FILE", help="With --as: write its rows as a CSV table here.")
     ] = None,
@@ -53,9 +56,11 @@ def rows(
     if published is not None:
         if target or groups or split or cluster or source or id_column or images:
             raise InputError("--as says what every column is; leave the options that name columns out.")
-        return _published(data, published, splits, to, as_json)
-    if splits or to is not None:
-        raise InputError("--splits and --to speak of a published layout; name it with --as, such as --as waterbirds.")
+        return _published(published_of(data, published, splits, compose), to, as_json)
+    if splits or compose or to is not None:
+        raise InputError(
+            "--splits, --compose and --to speak of a published layout; name it with --as, such as --as waterbirds."
+        )
     from surefoot.rows.assign import roles_from_split
     from surefoot.rows.headers import with_any_pictures
     from surefoot.rows.reading import SPLIT_MEANING, describe
@@ -87,11 +92,10 @@ def rows(
     return 0
 
 
-def _published(folder: Path, layout: str, splits: Sequence[str] | None, to: Path | None, as_json: bool) -> int:
+def _published(read: "Published", to: Path | None, as_json: bool) -> int:
     """Describe a folder in a published layout, and write its table where that was asked for."""
     from surefoot.rows.published.read import describe_published, write_table
 
-    read = published_of(folder, layout, splits)
     told = describe_published(read)
     if to is not None:
         write_table(read, to)

@@ -20,6 +20,7 @@ from surefoot.cli.options import (
     ClaimsOption,
     ClusterOption,
     ConfidenceOption,
+    DeviceOption,
     FeaturesOption,
     GroupsOption,
     IdOption,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["teach"]
 
+TOLD = 3
+"""So many of the card's limits are told at once, the gravest first."""
 LABELS = "Weak labels"
 STUDENT = "Student"
 
@@ -127,6 +130,7 @@ def teach(
         ),
     ] = 0,
     out: OutOption = Path("runs"),
+    device: DeviceOption = "cpu",
     as_json: JSONOption = False,
     junit: JUnitOption = None,
     pull_request: PullRequestOption = None,
@@ -172,6 +176,7 @@ def teach(
             claims=claim or (),
             confidence=confidence,
             split_seed=split_seed,
+            device=device,
             out=out,
             command=command_line(),
             say=silent_note if as_json or quiet else note,
@@ -219,7 +224,7 @@ def _tell(kept: "KeptStudent") -> None:
             console.print(f"{each.subject}: {show_finding(each)}", markup=False, soft_wrap=True)
     level = next(each.interval.confidence for each in card.findings if each.interval is not None)
     console.print(f"On {card.roles[-1].rows:,} judge rows; in brackets: {show_level(level)} intervals.", style="dim")
-    for line in (each for each in card.not_shown[:2] if each not in kept.origins):
+    for line in (each for each in card.not_shown[:TOLD] if each not in kept.origins):
         console.print(line, markup=False, soft_wrap=True)
     console.print()
     for line in kept.origins:

@@ -12,7 +12,8 @@ from surefoot.rows.rows import Inputs
 __all__ = ["OUTPUT", "Batch", "Encoder", "Pooling", "Reader", "Reads"]
 
 Reads: TypeAlias = Literal["texts", "images", "numbers"]
-Pooling: TypeAlias = Literal["mean", "cls", "pooler"]
+Pooling: TypeAlias = Literal["mean", "cls", "pooler", "last"]
+"""last: of a text's last attended token."""
 OUTPUT = "output"
 """The name of an encoder's own features where it has no head: its pooled output."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,14 @@ from surefoot.hub.readers import TextReader
 from surefoot.rows.rows import Inputs
 from surefoot.rows.texts import Texts
 
-__all__ = ["check_layers", "find_head", "layer_features", "own_layer"]
+__all__ = ["Head", "check_layers", "find_head", "layer_features", "own_layer"]
+
+
+class Head(NamedTuple):
+    """The name of a classifier's last linear layer; whether it reads every token (a decoder's), not one vector."""
+
+    name: str
+    of_tokens: bool
 
 
 def own_layer(encoder: Encoder) -> str:
@@ -115,6 +122,8 @@ def _pooled(value: Tensor, encoder: Encoder, name: str, mask: Tensor | None) -> 
     if value.ndim == 3:
         if encoder.pooling == "cls":
             return value[:, 0]
+        if encoder.pooling == "last" and mask is not None:
+            return _last(value, mask)
         if mask is None:
             return value.mean(dim=1)
         if mask.shape == value.shape[:2]:
@@ -125,7 +134,22 @@ def _pooled(value: Tensor, encoder: Encoder, name: str, mask: Tensor | None) -> 
     )
 
 
-def find_head(module: nn.Module, reader: Reader, folder: Path) -> str:
+def _last(value: Tensor, mask: Tensor) -> Tensor:
+    """Of every text the vector of its last attended token."""
+    last = (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(dim=1)
+    return value[torch.arange(len(value), device=value.device), last]
+
+
+def _says(entered: Tensor, output: Tensor, logits: Tensor, mask: Tensor | None) -> bool:
+    """Whether a linear layer returns the logits: of one vector a row, or of every token with the last one's taken."""
+    if entered.ndim == 3 and output.ndim == 3 and mask is not None:
+        output = _last(output, mask)
+    elif entered.ndim != 2:
+        return False
+    return output.shape == logits.shape and torch.equal(output, logits)
+
+
+def find_head(module: nn.Module, reader: Reader, folder: Path) -> Head:
     """The linear layer that returns the logits as they are, found by running one example."""
     inputs: Inputs
     if isinstance(reader, TextReader):
@@ -147,10 +171,11 @@ def find_head(module: nn.Module, reader: Reader, folder: Path) -> str:
     finally:
         for hook in hooks:
             hook.remove()
+    mask = batch.given.get("attention_mask")
     found = [
-        name
+        Head(name, entered.ndim == 3)
         for name, (entered, output) in left.items()
-        if output.shape == logits.shape and torch.equal(output, logits) and entered.ndim == 2
+        if _says(entered, output, logits, mask)
     ]
     if not found:
         raise InputError(

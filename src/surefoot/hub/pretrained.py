@@ -32,7 +32,11 @@ TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.jso
 UNBOUNDED = 100_000
 """Tokenizers that know no longest text say a number far above this."""
 LONGEST = 512
-POOLINGS: Mapping[str, Pooling] = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+POOLINGS: Mapping[str, Pooling] = {
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_lasttoken": "last",
+}
 
 
 def open_folder(folder: Path, *, trust_code: bool = False) -> Encoder:
@@ -66,7 +70,7 @@ def open_folder(folder: Path, *, trust_code: bool = False) -> Encoder:
         else _text_reader(folder, module, config, described, trust_code)
     )
     head = find_head(module, reader, folder) if headed else None
-    pooling = described.get("pooling") or ("mean" if reads == "texts" else "cls")
+    usual: Pooling = "cls" if reads == "images" else "last" if head is not None and head.of_tokens else "mean"
     labels = cast("dict[str, str]", config.get("id2label") or {})
     classes = tuple(labels[key] for key in sorted(labels, key=int))
     named = headed and bool(classes) and not all(re.fullmatch(r"LABEL_\d+", each) for each in classes)
@@ -75,8 +79,8 @@ def open_folder(folder: Path, *, trust_code: bool = False) -> Encoder:
         reads=reads,
         module=module,
         reader=reader,
-        head=head,
-        pooling=pooling,
+        head=None if head is None else head.name,
+        pooling=described.get("pooling") or usual,
         normalise=bool(described.get("normalise")),
         classes=classes if named else None,
         folder=folder,
@@ -185,14 +189,14 @@ def _sentence_encoder(folder: Path) -> dict[str, Any]:
         if kind == "Pooling":
             modes = cast("dict[str, Any]", read_json(folder / str(part["path"]) / "config.json"))
             on = [name for name, value in modes.items() if name.startswith("pooling_mode") and value is True]
-            if modes.get("pooling_mode") in ("mean", "cls"):
-                told["pooling"] = modes["pooling_mode"]
+            if modes.get("pooling_mode") in ("mean", "cls", "lasttoken"):
+                told["pooling"] = POOLINGS.get(f"pooling_mode_{modes['pooling_mode']}", modes["pooling_mode"])
             elif len(on) == 1 and on[0] in POOLINGS:
                 told["pooling"] = POOLINGS[on[0]]
             else:
                 raise InputError(
                     f"The sentence encoder in {folder} pools by {', '.join(on) or modes.get('pooling_mode')}; surefoot "
-                    "knows the mean of the tokens and the first token: name a layer, or give another encoder."
+                    "knows the mean of the tokens, the first and the last: name a layer, or give another encoder."
                 )
         elif kind == "Normalize":
             told["normalise"] = True

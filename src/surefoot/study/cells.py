@@ -15,7 +15,8 @@ from surefoot.files import digest_json
 __all__ = ["Cell", "Kind", "cell_from_json", "cell_to_json", "in_order", "needs"]
 
 Kind: TypeAlias = Literal[
-    "rows", "train", "features", "repair", "sample", "choose", "predict", "candidate", "ranking", "hindsight"
+    "rows", "train", "features", "repair", "sample", "choose", "predict", "candidate", "ranking", "hindsight",
+    "labels",
 ]  # fmt: skip
 
 

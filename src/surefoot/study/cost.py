@@ -65,10 +65,15 @@ def cost_of(cell: Cell, network: NetworkSpec | None, extent: Extent) -> Cost:
         case "train" if "training" in cell.spec:
             training = cell.spec["training"]
             rows, epochs = extent.rows.get("fit", 0), int(training["epochs"])
+            rows = -(-rows // 2) if "half" in cell.spec else rows
             seconds += epochs * (3 * rows * operations / TRAINING_RATE + rows / training["batch"] * STEP_SECONDS)
             memory += 2 * rows * row_bytes + int(training["batch"]) * _activation_bytes(network, extent)
         case "train":
             pass  # a finished model is read and written
+        case "labels":
+            rows = extent.rows.get("fit", 0)
+            seconds += total * ROW_SECONDS if "supervisor" not in cell.inputs else rows * operations / FORWARD_RATE
+            memory += 3 * rows * (row_bytes + 4 * extent.classes)
         case "features":
             rows = extent.rows.get(cell.spec["role"], 0)
             seconds += rows * operations / FORWARD_RATE

@@ -5,7 +5,8 @@
           │                      │                   └─────────────────────────────────┘
           └──────────────────────┴─ predict (base and its repairs) on the judge rows
 
-Only `predict` is given the judge rows.
+Only `predict` is given the judge rows; a table of weak labels is read beside the names of all. For students see
+`taught/cells.py`.
 """
 
 from collections.abc import Mapping
@@ -13,24 +14,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from surefoot.files import digest_file, read_json
-from surefoot.networks.user_code import digest_code
+from surefoot.files import digest_file
 from surefoot.robust.method import learn_role
 from surefoot.rows.roles import Role
 from surefoot.study.cells import Cell, in_order
-from surefoot.study.choice.candidates import Candidates
 from surefoot.study.choice.cells import candidate_cells, ranking_cell
-from surefoot.study.content import digest_folder, digest_pictures, found_in, network_of
+from surefoot.study.content import digest_pictures, found_in
 from surefoot.study.mitigations import Bayes, Mitigation, spec_of
 from surefoot.study.numerics import compiler_of_trajectories
-from surefoot.study.shape import Base, RowsSpec, Study
+from surefoot.study.shape import RowsSpec, Study
+from surefoot.study.taught.cells import ceiling_rows, labels_cell, taught_inputs
+from surefoot.study.trainings import adopt_cell, emphasised_inputs, taken_cell, train_cell
 
-__all__ = ["Graph", "code_of", "emphasis_of", "graph_of", "rows_cell", "training_of"]
+__all__ = ["Graph", "graph_of", "rows_cell"]
 
 
 @dataclass(frozen=True)
 class Graph:
-    """All cells of a study, by what they are of. `cells` holds each once, every cell after those it needs."""
+    """All cells of a study, by what they are of. `cells` holds each once, every cell after those it needs.
+
+    labels: by student. ceilings: by student, the trainings on the truth of its rows; judged_ceilings: their `predict`.
+    """
 
     rows: Cell
     train: Mapping[tuple[str, int], Cell]
@@ -40,6 +44,9 @@ class Graph:
     predict: Mapping[tuple[str, int], Cell]
     candidates: Mapping[tuple[str, int], Cell] = field(default_factory=dict[tuple[str, int], Cell])
     ranking: Cell | None = None
+    labels: Mapping[tuple[str, int], Cell] = field(default_factory=dict[tuple[str, int], Cell])
+    ceilings: Mapping[tuple[str, int], Cell] = field(default_factory=dict[tuple[str, int], Cell])
+    judged_ceilings: Mapping[tuple[str, int], Cell] = field(default_factory=dict[tuple[str, int], Cell])
 
     def cells(self) -> tuple[Cell, ...]:
         """Each distinct cell once, in an order that can be run."""
@@ -48,12 +55,13 @@ class Graph:
             self.rows,
             *self.candidates.values(),
             *ranked,
-            *self.train.values(),
+            *(each for key, cell in self.train.items() for each in (*filter(None, [self.labels.get(key)]), cell)),
+            *self.ceilings.values(),
             *self.features.values(),
             *self.repair.values(),
             self.choose,
         ]
-        return in_order([*every, *self.predict.values()])
+        return in_order([*every, *self.predict.values(), *self.judged_ceilings.values()])
 
 
 def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device: str = "cpu") -> Graph:
@@ -67,6 +75,8 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
     repair: dict[tuple[str, str, int], Cell] = {}
     predict: dict[tuple[str, int], Cell] = {}
     tried: dict[tuple[str, int], Cell] = {}
+    labels: dict[tuple[str, int], Cell] = {}
+    ceilings: dict[tuple[str, int], Cell] = {}
     ranking = None
     if study.candidates is not None:
         tried = candidate_cells(study.candidates, study.seeds, rows, ("fit",), folder, numerics)
@@ -74,11 +84,21 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
     for base, training in study.base.items():
         for seed in study.seeds:
             if study.candidates is not None and ranking is not None and training.candidate is not None:
-                trained = _taken_cell(study.candidates, base, seed, tried, ranking, numerics)
+                trained = taken_cell(study.candidates, base, seed, tried, ranking, numerics)
             elif training.model is not None:
-                trained = _adopt_cell(base, training.model, rows, folder, numerics)
+                trained = adopt_cell(base, training.model, rows, folder, numerics)
+            elif training.taught is not None:
+                said = labels_cell(study, base, seed, rows, train, labels, folder, numerics, device)
+                told, given = taught_inputs(training, said)
+                trained = train_cell(study, base, seed, told, given, folder, numerics, device)
+                told, given = ceiling_rows(study, base, said, rows)
+                ceilings[base, seed] = train_cell(
+                    study, base, seed, told, given, folder, numerics, device, "ceiling of "
+                )
+                labels[base, seed] = said
             else:
-                trained = _train_cell(study, base, seed, rows, train, folder, numerics, device)
+                told, given = emphasised_inputs(study, base, seed, rows, train)
+                trained = train_cell(study, base, seed, told, given, folder, numerics, device)
             train[base, seed] = trained
             for role in _roles_of(study, base):
                 features[base, seed, role] = Cell(
@@ -115,7 +135,17 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
             numerics=numerics,
         )
     choose = _choose_cell(study, train, features, repair, numerics)
-    return Graph(rows, train, features, repair, choose, predict, tried, ranking)
+    judged = {
+        (base, seed): Cell(
+            kind="predict",
+            title=f"judge the ceiling of {base}, seed {seed}",
+            spec={"mitigations": [], "device": device},
+            inputs={"judge": f"{rows.address}/judge", "train": ceiling.address},
+            numerics=numerics,
+        )
+        for (base, seed), ceiling in ceilings.items()
+    }
+    return Graph(rows, train, features, repair, choose, predict, tried, ranking, labels, ceilings, judged)
 
 
 def _roles_of(study: Study, base: str) -> tuple[Role, ...]:
@@ -154,101 +184,6 @@ def _sample_cell(
         spec={**spec_of(mitigation), "seed": seed},
         inputs={"train": train[base, seed].address, **given},
         numerics={**numerics, "compiler": compiler_of_trajectories()},
-    )
-
-
-def code_of(model: Path) -> Path | None:
-    """The file of a user's own code that the saved model in this folder is built by, if any."""
-    record: Any = read_json(model / "record.json") if (model / "record.json").is_file() else {}
-    spec: Any = record.get("spec", {}) if isinstance(record, dict) else {}
-    named = spec.get("file") if isinstance(spec, dict) else None
-    return None if named is None else Path(str(named).rpartition(":")[0])
-
-
-def training_of(base: Base) -> dict[str, Any]:
-    """A base's settings as `Ascend` takes them (but for `draw`, which follows from `emphasis_of`)."""
-    return base.model_dump(mode="json", exclude={"label", "model", "candidate", *EMPHASIS})
-
-
-EMPHASIS = ("balance", "how", "robust", "step", "adjustment", "upweight", "remove_minority")
-
-
-def emphasis_of(base: Base) -> dict[str, Any]:
-    """Which fit rows count for more in a base's training, and how; empty where all count the same."""
-    emphasis: dict[str, Any] = {}
-    if base.balance != "none":
-        emphasis |= {"balance": base.balance, "how": base.how}
-    if base.robust is not None:
-        emphasis |= {"robust": base.robust, "step": base.step, "adjustment": base.adjustment}
-    if base.upweight is not None:
-        emphasis |= {"upweight": base.upweight.by}
-    if base.remove_minority:
-        emphasis |= {"remove_minority": base.remove_minority}
-    return emphasis
-
-
-def _train_cell(
-    study: Study,
-    base: str,
-    seed: int,
-    rows: Cell,
-    train: Mapping[tuple[str, int], Cell],
-    folder: Path,
-    numerics: Mapping[str, Any],
-    device: str,
-) -> Cell:
-    assert study.network is not None
-    settings = study.base[base]
-    spec: dict[str, Any] = {}
-    if emphasis := emphasis_of(settings):
-        spec["emphasis"] = emphasis
-    first: dict[str, str] = {}
-    if settings.upweight is not None:
-        first = {"first": train[settings.upweight.mistakes_of, seed].address}
-    network, digests = network_of(study.network, folder)
-    return Cell(
-        kind="train",
-        title=f"train {base}, seed {seed}",
-        spec={"network": network, "training": training_of(settings), "seed": seed, "device": device, **spec},
-        inputs={"fit": f"{rows.address}/fit", **first},
-        numerics=numerics,
-        digests=digests,
-    )
-
-
-def _taken_cell(
-    candidates: Candidates,
-    base: str,
-    seed: int,
-    tried: Mapping[tuple[str, int], Cell],
-    ranking: Cell,
-    numerics: Mapping[str, Any],
-) -> Cell:
-    """The candidate that is chosen enters the study as if it had been trained as this base."""
-    names = [each.name for each in candidates.all()]
-    return Cell(
-        kind="train",
-        title=f"take the chosen candidate as {base}, seed {seed}",
-        spec={"candidate": candidates.choose_by, "names": names, "seed": seed},
-        inputs={"ranking": ranking.address, **{f"candidate {name}": tried[name, seed].address for name in names}},
-        numerics=numerics,
-    )
-
-
-def _adopt_cell(base: str, model: str, rows: Cell, folder: Path, numerics: Mapping[str, Any]) -> Cell:
-    """A finished model enters the study as if it had been trained, the same for every seed."""
-    place = found_in(folder, model)
-    digests = {"model": digest_folder(place)}
-    if (code := code_of(place)) is not None and code.is_file():
-        digests["code"] = digest_code(code)
-    return Cell(
-        kind="train",
-        title=f"adopt {base}",
-        spec={},
-        inputs={"rows": f"{rows.address}/choose"},
-        numerics=numerics,
-        digests=digests,
-        places={"model": str(place)},
     )
 
 

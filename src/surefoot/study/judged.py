@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -30,6 +31,7 @@ from surefoot.study.seen import SeenInputs, inputs_of, load_seen_inputs
 from surefoot.study.shape import Study
 from surefoot.study.store import Store
 from surefoot.study.stored import COLUMNS, GROUPS, load_head, load_rows, load_seen, save_seen
+from surefoot.study.taught.judging import beside, of_students
 
 __all__ = ["Judging", "judge_digest", "make_card", "training_proportions", "write_models"]
 
@@ -59,6 +61,10 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
     choice: Any = read_json(store.path(graph.choose.address) / "choice.json")
     judge = load_rows(store.path(graph.rows.address) / "judge")
     several = len(study.subjects()) > 1
+    taught = beside(study, graph, store, judge)
+    predictions = {**_predictions(study, graph, store, judge), **taught.predictions}
+    further = partial(of_students, taught.lessons, predictions)
+    refused = dict.fromkeys(further(study.confidence).refused.values())
     record = Record(
         command=judging.command,
         seeds=tuple(study.seeds),
@@ -79,8 +85,8 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
     card = assemble_card(
         title=study.study,
         question=study.question,
-        predictions=_predictions(study, graph, store, judge),
-        subjects=_subjects(study, graph, store),
+        predictions=predictions,
+        subjects=[*_subjects(study, graph, store), *taught.subjects],
         claims=claims_of(study),
         roles_summary=[
             RoleSummary(role, about["rows"], about["sources"], about["groups"])
@@ -88,11 +94,12 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
         ],
         proportions=training_proportions(summary),
         chosen=str(choice["chosen"]) if several else study.subjects()[0],
-        seen=_seen(study, graph, store),
+        seen={**_seen(study, graph, store), **taught.seen},
         images=_images(judge),
         record=record,
-        not_shown=(*_not_shown(study), *about_repeats(judge)),
+        not_shown=(*dict.fromkeys([*refused, *taught.told, *_not_shown(study)]), *about_repeats(judge)),
         confidence=study.confidence,
+        further=further,
     )
     return replace(card, findings=(*card.findings, *_of_candidates(study, graph, store)))
 
@@ -270,7 +277,8 @@ def _not_shown(study: Study) -> tuple[str, ...]:
         sentences.append("One training run: how much another would differ is not measured.")
     if len(study.base) == 1:
         sentences.append("One way of training: how badly a model fails can depend on how long it was trained.")
-    if study.network is not None and study.network.file is not None:
+    networks = [study.network_of(base) for base in study.base]
+    if any(each is not None and each.file is not None for each in networks):
         sentences.append("What the network of your own file had seen before this training is unknown.")
     if any(base.model is not None for base in study.base.values()):
         sentences.append("What a finished model had seen before this study is known only as far as it says so.")

@@ -16,14 +16,16 @@ from surefoot.errors import InputError
 from surefoot.files import read_json
 from surefoot.memory import require_memory
 from surefoot.rows.roles import ROLES, Role
+from surefoot.study.architecture import NetworkSpec
 from surefoot.study.cells import Cell, needs
 from surefoot.study.choice.candidates import refuse_own_code
 from surefoot.study.cost import Extent, cost_of
 from surefoot.study.engine.tasks import Task
-from surefoot.study.graph import Graph, code_of, graph_of
+from surefoot.study.graph import Graph, graph_of
 from surefoot.study.numerics import numerics_of, product_of_this_machine, require_device
 from surefoot.study.shape import RowsSpec, Study
 from surefoot.study.store import Store
+from surefoot.study.trainings import code_of
 from surefoot.study.trusted import damage_of
 
 __all__ = ["Plan", "calibrated", "claims_of", "cores", "extent_of", "plan_study", "wall_time"]
@@ -91,7 +93,9 @@ def plan_study(
     check_roles(study, extent)
     check_claims(study, extent)
     check_groups(study, extent)
-    tasks = calibrated([_task(cell, study, extent) for cell in cells], store)
+    networks = {cell.address: study.network_of(base) for (base, _), cell in graph.train.items()}
+    networks |= {cell.address: study.network_of(base) for (base, _), cell in graph.ceilings.items()}
+    tasks = calibrated([_task(cell, networks, study, extent) for cell in cells], store)
     if study.candidates is not None:
         from surefoot.study.choice.curvatures import curvatures_of  # heavy, and most studies have no candidates
 
@@ -118,7 +122,8 @@ def refuse_code(study: Study, folder: Path) -> None:
     """Raise `InputError` when a network, a candidate's too, or a finished model is built by code from a file."""
     if study.candidates is not None:
         refuse_own_code(study.candidates)
-    named = [] if study.network is None or study.network.file is None else [f"The network {study.network.file}"]
+    networks = [study.network, *(each.network for each in study.base.values())]
+    named = [f"The network {each.file}" for each in networks if each is not None and each.file is not None]
     for base, settings in study.base.items():
         if settings.model is not None and (code := code_of(folder / settings.model)) is not None:
             named.append(f"The model of {base} ({code})")
@@ -197,8 +202,10 @@ def check_groups(study: Study, extent: Extent) -> None:
         )
 
 
-def _task(cell: Cell, study: Study, extent: Extent) -> Task:
-    cost = cost_of(cell, study.network, extent)
+def _task(cell: Cell, networks: Mapping[str, NetworkSpec | None], study: Study, extent: Extent) -> Task:
+    """A cell with what it costs, by the network of the base that it trains or follows."""
+    own = next((networks[each] for each in (cell.address, *sorted(needs(cell))) if each in networks), study.network)
+    cost = cost_of(cell, own, extent)
     return Task(cell, cost.seconds, cost.seconds, cost.memory)
 
 

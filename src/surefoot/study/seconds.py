@@ -10,7 +10,7 @@ from surefoot.study.store import Store
 
 __all__ = ["training_seconds"]
 
-COUNTED = ("train", "candidate", "features", "repair", "sample")
+COUNTED = ("train", "labels", "candidate", "features", "repair", "sample")
 
 
 def training_seconds(study: Study, graph: Graph, store: Store) -> dict[str, float]:

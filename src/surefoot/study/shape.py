@@ -16,6 +16,7 @@ from surefoot.study.architecture import CNN, MLP, Linear, NetworkSpec, ResNet, e
 from surefoot.study.choice.candidates import Candidates
 from surefoot.study.mitigations import Mitigation
 from surefoot.study.part import Count, Level, Name, NotNegative, Open, Part, Positive, Seed, Share
+from surefoot.study.taught.shape import FINDINGS_OF_STUDENTS, Taught, check_students, supervisor_of
 
 __all__ = [
     "CNN",
@@ -126,6 +127,8 @@ class Base(Part):
     label: str | None = Field(None, description="what readers of the card see")
     model: str | None = Field(None, description="a folder that surefoot saved a model in; nothing is trained then")
     candidate: Literal["chosen"] | None = Field(None, description="take what `candidates` leads to, one a seed")
+    taught: Taught | None = Field(None, description="train on somebody's labels in place of the true ones")
+    network: NetworkSpec | None = Field(None, description="its own, in place of the study's")
     epochs: Count = 8
     batch: Count = 64
     optimiser: Literal["adamw", "sgd", "lbfgs"] = "adamw"
@@ -186,9 +189,10 @@ class ClaimSpec(Part):
     @model_validator(mode="after")
     def _one_bound(self) -> "ClaimSpec":
         exactly_one(self, ("at_least", "at_most"))
-        if self.finding not in FINDINGS:
-            near = get_close_matches(self.finding, FINDINGS, n=1)
-            advice = f"did you mean {near[0]!r}?" if near else f"the findings are {', '.join(FINDINGS)}."
+        known = (*FINDINGS, *FINDINGS_OF_STUDENTS)
+        if self.finding not in known:
+            near = get_close_matches(self.finding, known, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"the findings are {', '.join(known)}."
             raise ValueError(f"finding is {self.finding!r}; {advice}")
         return self
 
@@ -220,20 +224,32 @@ class Study(Part):
             )
         if self.candidates is not None and not taking:
             raise ValueError("candidates were given and no base takes one; add one such as best: {candidate: chosen}")
-        if trained and self.network is None:
-            raise ValueError(f"the base training {trained[0]!r} has no network to train; add one")
+        without = [name for name in trained if self.base[name].network is None]
+        if without and self.network is None:
+            raise ValueError(f"the base training {without[0]!r} has no network to train; add one")
         if self.network is not None and not trained:
             raise ValueError("a network was given, but every base is a finished model or a candidate; remove it")
+        if self.network is not None and not without:
+            raise ValueError("a network was given, but every base has its own; remove one side")
         if "chosen" in self.base:
             raise ValueError("a base training is named 'chosen', which claims use for the selected model; rename it")
         self._named_bases()
+        check_students(self.base)
         repairs = [(name, name.partition("+")[0]) for name in self.subjects() if "+" in name]
-        known = ("chosen", *self.subjects(), *(f"{after} − {before}" for after, before in repairs))
+        students = {name: supervisor_of(base.taught) for name, base in self.base.items() if base.taught is not None}
+        pairs = [*repairs, *students.items()]
+        known = ("chosen", *self.subjects(), *(f"{after} − {before}" for after, before in pairs))
         for claim in self.claims:
             if claim.of not in known:
                 near = get_close_matches(claim.of, known, n=1)
                 advice = f"did you mean {near[0]!r}?" if near else f"the subjects are {', '.join(known)}."
                 raise ValueError(f"a claim is made of {claim.of!r}; {advice}")
+            if claim.finding in FINDINGS_OF_STUDENTS and (claim.of not in students or claim.slice != "all"):
+                named = ", ".join(students) or "none here: add one with taught"
+                raise ValueError(
+                    f"a claim on {claim.finding} is made of {claim.of!r} on {claim.slice!r}; it is measured of "
+                    f"students ({named}) on all rows"
+                )
         return self
 
     def subjects(self) -> tuple[str, ...]:
@@ -245,6 +261,14 @@ class Study(Part):
     def repairs_of(self, base: str) -> tuple[str, ...]:
         """The mitigations that are applied to a base."""
         return tuple(name for name, each in self.mitigations.items() if each.bases is None or base in each.bases)
+
+    def teaches(self, base: str) -> bool:
+        """Whether a base labels rows for another; one that is trained on the truth gets half of them."""
+        return any(each.taught is not None and each.taught.by == base for each in self.base.values())
+
+    def network_of(self, base: str) -> NetworkSpec | None:
+        """The network that a base trains."""
+        return self.base[base].network or self.network
 
     def _named_bases(self) -> None:
         """Raise `ValueError` for a base that is named and is not there, or not yet."""

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from surefoot.study.cells import Cell
-from surefoot.study.graph import code_of
 from surefoot.study.store import Store
+from surefoot.study.trainings import code_of
 
 __all__ = ["damage_of"]
 

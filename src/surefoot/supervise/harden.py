@@ -10,8 +10,9 @@ and for more it is the assignment of rows to classes that is most probable among
     h = argmax Σ_i log p_i,h_i        subject to #{i : h_i = k} = n_k
 
 with n_k = ⌈(B − 1) Σ_{j ≥ k} m_j⌉ − ⌈(B − 1) Σ_{j > k} m_j⌉ of B rows, which are the quantile's own counts where K = 2.
-It is solved exactly: every row begins in its likeliest class, and rows move along the cheapest chains of classes from
-those that have too many to those that have too few.
+It is solved exactly: every row begins in the class that it likes best at prices near the right ones, and rows move
+along the cheapest chains of classes from those that have too many to those that have too few. Classes that no row is to
+have are left out first, so that of B rows and K classes no more than min(B, K) columns are looked at.
 
 Source: two classes, Burns et al. (2023), "Weak-to-strong generalization", appendix A.4, and `loss.py` of their
 repository. Nobody published a rule for more; the assignment, and its counts, are ours. Cheapest chains: Busacker &
@@ -23,8 +24,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from surefoot.errors import InputError
@@ -33,6 +36,13 @@ __all__ = ["Balance", "class_counts", "harden"]
 
 Balance: TypeAlias = Literal["even", "weak", "none"]
 """Which shares of classes hardening keeps: equal ones, those of the batch's weak labels, or whatever comes."""
+Matrix: TypeAlias = NDArray[np.float64]
+Vector: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
+Marks: TypeAlias = NDArray[np.bool_]
+
+ROUNDING = 1e-12
+"""Of the range of log probabilities: a chain that gains no more is no shorter."""
 
 
 def harden(
@@ -58,9 +68,11 @@ def harden(
     if classes == 2:
         threshold = torch.quantile(probabilities[:, 0], shares[1].clamp(0, 1))
         return (probabilities[:, 0] < threshold).long()
-    counts = class_counts(shares.double().tolist(), rows)
-    logs = probabilities.detach().double().clamp(min=torch.finfo(torch.float64).tiny).log()
-    return _assigned(logs.cpu(), counts).to(probabilities.device)
+    counts = np.array(class_counts(shares.double().tolist(), rows))
+    open_to = counts.nonzero()[0]  # no more of them than rows, however many classes there are
+    logs = probabilities.detach().double().clamp(min=torch.finfo(torch.float64).tiny).log().cpu().numpy()
+    taken = open_to[_assigned(np.ascontiguousarray(logs[:, open_to]), counts[open_to])]
+    return torch.from_numpy(taken).to(probabilities.device)
 
 
 def class_counts(shares: Sequence[float], rows: int) -> list[int]:
@@ -77,59 +89,78 @@ def class_counts(shares: Sequence[float], rows: int) -> list[int]:
     return [later - earlier for earlier, later in pairwise(ends)][::-1]
 
 
-def _assigned(logs: Float[Tensor, "rows classes"], counts: Sequence[int]) -> Int[Tensor, "rows"]:
-    """The most probable assignment with these counts.
+def _assigned(logs: Matrix, counts: Counts) -> Counts:
+    """The most probable assignment with these counts, of which none is zero.
 
     cost[k, l] is what moving the cheapest row of class k to class l loses. Shortest chains are of non-negative length
     after every move (no cycle gains while the assignment is the best for its counts), so that each leaves the best
     assignment for the counts that it makes.
     """
     classes = logs.shape[1]
-    taken = logs.argmax(dim=1)
-    wanted = torch.tensor(counts)
-    have = torch.bincount(taken, minlength=classes)
-    own = logs.gather(1, taken[:, None])
-    cost, mover = _costs(own - logs, taken, range(classes), classes)
-    while bool((have > wanted).any()):
-        chain = _cheapest(cost, have > wanted, have < wanted)
+    taken = (logs - _prices(logs, counts)).argmax(axis=1)
+    have = np.bincount(taken, minlength=classes)
+    cost, mover = np.full((classes, classes), np.inf), np.full((classes, classes), -1)
+    for each in range(classes):
+        _cheapest_moves(each, logs, taken, cost, mover)
+    least = ROUNDING * (1 + float(logs.max() - logs.min()))
+    while (have > counts).any():
+        chain = _chain(cost, have > counts, have < counts, least)
         moved = [int(mover[one, other]) for one, other in pairwise(chain)]
-        for row, to in zip(moved, chain[1:], strict=True):
-            taken[row] = to
+        taken[moved] = chain[1:]
         have[chain[0]] -= 1
         have[chain[-1]] += 1
-        own = logs.gather(1, taken[:, None])
-        fresh, who = _costs(own - logs, taken, chain, classes)
-        cost[chain], mover[chain] = fresh[chain], who[chain]
+        for each in chain:
+            _cheapest_moves(each, logs, taken, cost, mover)
     return taken
 
 
-def _costs(
-    lost: Float[Tensor, "rows classes"], taken: Int[Tensor, "rows"], of: Sequence[int], classes: int
-) -> tuple[Float[Tensor, "classes classes"], Int[Tensor, "classes classes"]]:
-    """For each class in `of`, the smallest loss of one of its rows in every other class, and which row."""
-    cost = torch.full((classes, classes), math.inf, dtype=torch.float64)
-    mover = torch.full((classes, classes), -1)
-    for each in of:
-        there = (taken == each).nonzero()[:, 0]
-        if len(there):
-            cost[each], place = lost[there].min(dim=0)
-            mover[each] = there[place]
-    return cost.fill_diagonal_(math.inf), mover
+def _prices(logs: Matrix, counts: Counts) -> Vector:
+    """A price of each class at which about as many rows as are wanted like it best: one sweep of the dual's descent.
+
+    At any prices the rows' best classes are the most probable assignment with the counts that they happen to make, so
+    that no price is wrong: a good one only leaves fewer rows to move. With the others' prices held, class k's is best
+    where n_k rows gain by it, which is at the n_k-th largest of what rows gain on their best other class.
+    """
+    rows, classes = logs.shape
+    prices = np.zeros(classes)
+    worth = logs.copy()
+    for each in range(classes if classes > 1 else 0):
+        worth[:, each] = -np.inf
+        gains = logs[:, each] - worth.max(axis=1)
+        last = rows - int(counts[each])
+        upper = np.partition(gains, last)[last]
+        prices[each] = upper
+        worth[:, each] = logs[:, each] - prices[each]
+    return prices
 
 
-def _cheapest(cost: Float[Tensor, "classes classes"], start: Tensor, end: Tensor) -> list[int]:
-    """The cheapest chain from a class of `start` to one of `end` (Bellman–Ford, as moves back can be gains)."""
-    reach = torch.where(start, 0.0, math.inf).double()
-    before = torch.full((len(cost),), -1)
-    for _ in range(len(cost)):
-        through, by = (reach[:, None] + cost).min(dim=0)
-        better = through < reach - 1e-12
-        if not bool(better.any()):
-            break
-        reach = torch.where(better, through, reach)
-        before = torch.where(better, by, before)
-    last = int(torch.where(end, reach, math.inf).argmin())
-    chain = [last]
-    while int(before[chain[-1]]) >= 0:
+def _cheapest_moves(of: int, logs: Matrix, taken: Counts, cost: Matrix, mover: Counts) -> None:
+    """Set the row of class `of` in both: the smallest loss of one of its rows in every other class, and which row."""
+    there = (taken == of).nonzero()[0]
+    cost[of] = np.inf
+    if len(there):
+        lost = logs[there, of][:, None] - logs[there]
+        best = lost.argmin(axis=0)
+        cost[of], mover[of] = lost[best, np.arange(lost.shape[1])], there[best]
+        cost[of, of] = np.inf
+
+
+def _chain(cost: Matrix, start: Marks, end: Marks, least: float) -> list[int]:
+    """The cheapest chain from a class of `start` to one of `end` (Bellman–Ford, as moves back can be gains).
+
+    Only classes that came nearer in the last round can bring others nearer.
+    """
+    reach = np.where(start, 0.0, np.inf)
+    before = np.full(len(cost), -1)
+    near = start.nonzero()[0]
+    while len(near):
+        ways = reach[near, None] + cost[near]
+        by = ways.argmin(axis=0)
+        through = ways[by, np.arange(len(cost))]
+        better = through < reach - least
+        reach, before = np.where(better, through, reach), np.where(better, near[by], before)
+        near = better.nonzero()[0]
+    chain = [int(np.where(end, reach, np.inf).argmin())]
+    while before[chain[-1]] >= 0:
         chain.append(int(before[chain[-1]]))
     return chain[::-1]

@@ -5,7 +5,8 @@ that of the second (a ceiling); every supervisor labels the second half; every s
 those labels by every loss. The pair of a size with itself is the control that a reader needs: self-training, whose gain
 is no transfer. What is measured is on judge rows that are the same for all seeds.
 
-What a model says is kept in a folder as it is finished, under a name made of its labels, and used again.
+What a model says is kept in a folder as it is finished, under a name made of its labels, and used again: of the judge
+rows, and of a supervisor also of the rows that it labels.
 
 Source: Burns et al. (2023), "Weak-to-strong generalization", §4 (all pairs of sizes), figures 3, 5 and 6.
 """
@@ -13,7 +14,7 @@ Source: Burns et al. (2023), "Weak-to-strong generalization", §4 (all pairs of 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -149,15 +150,15 @@ def teach_pairs(
         parts = halve(rows, seed)
         for size in range(len(sizes)):
             called = sizes[size].name
-            own = work.run(size, true_labels(parts.weak), CrossEntropy(), seed, parts, f"supervisor {called}")
+            own, said = work.label(size, seed, parts, f"supervisor {called}")
             best = work.run(size, true_labels(parts.student), CrossEntropy(), seed, parts, f"ceiling {called}")
-            supervisors[size].append(own.judge)
-            ceilings[size].append(best.judge)
-            labels = weak_labels(parts.student, own.labelled, seen=parts.weak.origins(), by=called)
+            supervisors[size].append(own)
+            ceilings[size].append(best)
+            labels = weak_labels(parts.student, said, seen=parts.weak.origins(), by=called)
             for strong in range(size, len(sizes)):
                 for name, loss in losses.items():
                     told = f"{called} to {sizes[strong].name} by {name}"
-                    students[size, strong, name].append(work.run(strong, labels, loss, seed, parts, told).judge)
+                    students[size, strong, name].append(work.run(strong, labels, loss, seed, parts, told))
     return Grid(
         tuple(sizes),
         judge,
@@ -177,22 +178,41 @@ class _Work:
     total: int
     done: list[str]
 
-    def run(self, size: int, labels: WeakLabels, loss: WeakLoss, seed: int, parts: Halves, told: str) -> Said:
-        """One model's answers, from the folder where they lie there."""
+    def label(self, size: int, seed: int, parts: Halves, told: str) -> tuple[Tensor, Tensor]:
+        """What a supervisor says of the judge rows, and of those that it labels."""
+        labels = true_labels(parts.weak)
+        kept = self._kept(size, labels, CrossEntropy(), seed, parts, told, ("judge", "labelled"))
+        return kept["judge"], kept["labelled"]
+
+    def run(self, size: int, labels: WeakLabels, loss: WeakLoss, seed: int, parts: Halves, told: str) -> Tensor:
+        """What one model says of the judge rows."""
+        return self._kept(size, labels, loss, seed, parts, told, ("judge",))["judge"]
+
+    def _kept(
+        self,
+        size: int,
+        labels: WeakLabels,
+        loss: WeakLoss,
+        seed: int,
+        parts: Halves,
+        told: str,
+        wanted: Sequence[Literal["judge", "labelled"]],
+    ) -> Mapping[str, Tensor]:
+        """One model's answers, from the folder where they lie there; only those that somebody reads are kept."""
         place = None
         if self.folder is not None:
             made_of = identity(self.sizes[size], loss, seed, labels.rows.targets, labels.rows.ids.tolist())
             place = self.folder / f"{told}, seed {seed}, {made_of[:12]}.safetensors".replace("/", "-")
         if place is not None and place.exists():
-            kept = read_tensors(place)
-            said = Said(kept["labelled"], kept["judge"])
+            answers: Mapping[str, Tensor] = read_tensors(place)
         else:
             said = self.taught(size, labels, loss, seed, parts.student, self.judge)
+            answers = {name: getattr(said, name).contiguous() for name in wanted}
             if place is not None:
-                write_tensors(place, {"labelled": said.labelled.contiguous(), "judge": said.judge.contiguous()})
+                write_tensors(place, answers)
         self.done.append(told)
         self.progress("teaching", len(self.done), self.total)
-        return said
+        return answers
 
 
 def _accuracy(predictions: Predictions) -> float:

@@ -2,6 +2,8 @@
 
 published = read_published(Path("waterbird_complete95_forest2water2"), "waterbirds")
 published.only(["val"]).paths()
+
+questions = read_published(Path("SciQ"), "sciq", Composition(seed=1, rows=5000))
 """
 
 import csv
@@ -15,27 +17,37 @@ from surefoot.files import write_text
 from surefoot.rows.grouping import MEMBER
 from surefoot.rows.images import ImageFiles, find_images
 from surefoot.rows.published.backgrounds import read_imagenet9
+from surefoot.rows.published.compose import AS_PUBLISHED, Composition, compose
 from surefoot.rows.published.fmow import read_fmow
 from surefoot.rows.published.images import read_celeba, read_waterbirds
 from surefoot.rows.published.rows import Layout, Published
+from surefoot.rows.published.text_sets import TEXT_SETS
 from surefoot.rows.published.texts import read_civilcomments, read_multinli
-from surefoot.rows.rows import Rows, make_rows
+from surefoot.rows.rows import Rows, make_rows, rooted
 from surefoot.rows.texts import Texts
 
 __all__ = [
-    "LAYOUTS", "Layout", "Published", "describe_published", "image_rows", "read_published", "text_rows", "write_table",
+    "LAYOUTS", "Composition", "Layout", "Published", "describe_published", "image_rows", "read_published", "text_rows",
+    "write_table",
 ]  # fmt: skip
 
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 
-def read_published(folder: Path, layout: Layout) -> Published:
+def read_published(folder: Path, layout: Layout, composition: Composition = AS_PUBLISHED) -> Published:
     """The data set in `folder`; nothing is downloaded, and no image is opened.
 
-    Raises `InputError` when the folder lacks a file of the layout, or a file is not what the layout says.
+    composition: of sets of questions and texts (`TEXT_SETS`) what is drawn and which rows are kept.
+
+    Raises `InputError` when the folder lacks a file of the layout, or a file is not what the layout says; and for a
+    composition of a set that is read as it stands.
     """
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}; give the folder that {layout} was unpacked in.")
+    if layout in TEXT_SETS:
+        return compose(folder, TEXT_SETS[layout], composition)
+    if composition != AS_PUBLISHED:
+        raise InputError(f"{layout} is read as it stands; what is drawn can be said of {', '.join(TEXT_SETS)}.")
     match layout:
         case "waterbirds":
             return read_waterbirds(folder)
@@ -49,6 +61,8 @@ def read_published(folder: Path, layout: Layout) -> Published:
             return read_fmow(folder, with_other=layout == "fmow-with-other")
         case "imagenet9":
             return read_imagenet9(folder)
+        case _:
+            raise AssertionError(layout)
 
 
 def image_rows(published: Published, size: tuple[int, int] | None = None) -> Rows:
@@ -78,8 +92,9 @@ def text_rows(published: Published) -> Rows:
 
 
 def write_table(published: Published, path: Path) -> None:
-    """The rows as a CSV file: id, filename or texts, split, y, the attributes, and the groups.
+    """The rows as a CSV file: id, filename or texts, split, y, the attributes, the source, and the groups.
 
+    The source is left out where each row is its own. Rows that hang together by several sources get the name of one.
     Groups are one column `group`, or a column `group:NAME` each where they overlap. Classes are numbers, as published
     models give them out.
     """
@@ -87,7 +102,9 @@ def write_table(published: Published, path: Path) -> None:
     overlap = bool((members.sum(dim=1) > 1).any())
     groups = [f"{MEMBER}{name}" for name in published.groups.names] if overlap else ["group"]
     groups = groups if published.groups.names else []
-    head = ["id", *published.inputs, "split", "y", *published.attributes, *groups]
+    sources = _one_source(published)
+    source = ["source"] if any(sources[row] != name for row, name in enumerate(published.ids.tolist())) else []
+    head = ["id", *published.inputs, "split", "y", *published.attributes, *source, *groups]
     written = io.StringIO()
     table = csv.writer(written, lineterminator="\n")
     table.writerow(head)
@@ -101,6 +118,7 @@ def write_table(published: Published, path: Path) -> None:
                 published.split[row],
                 int(published.targets[row]),
                 *(values[row] for values in published.attributes.values()),
+                *(sources[row] for _ in source),
                 *([int(at in place) for at in range(len(groups))] if overlap else one[: len(groups)]),
             ]
         )
@@ -133,6 +151,22 @@ def describe_published(published: Published) -> list[str]:
         elif unknown := int((times == 0).sum()):
             lines.append(f"in no group (unknown): {unknown:,} rows")
     return [*lines, *(f"note: {note}" for note in published.notes)]
+
+
+def _one_source(published: Published) -> list[str]:
+    """One name per row, the same for rows that share a source, and for those that share one with such a row, …"""
+    above: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while (higher := above.setdefault(name, name)) != name:
+            above[name] = name = above[higher]
+        return name
+
+    every: list[list[str]] = rooted(published.ids, published.sources).tolist()
+    for first, *others in every:
+        for other in filter(None, others):
+            above[root(other)] = root(first)
+    return [root(names[0]) for names in every]
 
 
 def _counted(published: Published, group: int, splits: Sequence[str]) -> list[int]:

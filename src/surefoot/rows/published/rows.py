@@ -4,6 +4,7 @@ One column of image file names, or one or two of texts; classes, attributes and 
 groups that a layout defines are there, also those without rows, in the field's order g = y · S + s.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,10 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.rows.rows import Groups, Names, cross_groups
 
-__all__ = ["Layout", "Published", "check_ids", "count_notes", "crossed", "find_file", "numbered_classes", "split_names"]
+__all__ = [
+    "Layout", "Published", "check_ids", "count_notes", "counted_notes", "crossed", "find_file", "numbered_classes",
+    "split_names",
+]  # fmt: skip
 
 Layout: TypeAlias = Literal[
     "waterbirds",
@@ -28,6 +32,21 @@ Layout: TypeAlias = Literal[
     "fmow",
     "fmow-with-other",
     "imagenet9",
+    "sciq",
+    "sciq_with_support",
+    "boolq",
+    "amazon_polarity",
+    "cosmos_qa",
+    "anthropic_hh",
+    "sst2",
+    "cola",
+    "paws",
+    "wic",
+    "openbookqa",
+    "piqa",
+    "hellaswag",
+    "social_i_qa",
+    "quartz",
 ]
 
 SPLITS = {"0": "train", "1": "val", "2": "test"}
@@ -166,13 +185,18 @@ def count_notes(split: Sequence[str], published: Mapping[str, int]) -> tuple[str
     >>> count_notes(["train", "train"], {"train": 4795})
     ('This folder has 2 train rows; the published set has 4,795.',)
     """
-    counts = {name: sum(value == name for value in split) for name in published}
+    return counted_notes(Counter(split), published)
+
+
+def counted_notes(here: Mapping[str, int], published: Mapping[str, int]) -> tuple[str, ...]:
+    """The same of numbers of rows that were counted before."""
+    counts = {name: here.get(name, 0) for name in published}
     differ = [name for name in published if counts[name] != published[name]]
     if not differ:
         return ()
-    here = ", ".join(f"{counts[name]:,} {name}" for name in differ)
+    found = ", ".join(f"{counts[name]:,} {name}" for name in differ)
     there = ", ".join(f"{published[name]:,}" for name in differ)
-    return (f"This folder has {here} rows; the published set has {there}.",)
+    return (f"This folder has {found} rows; the published set has {there}.",)
 
 
 def find_file(folder: Path, names: Sequence[str], called: str) -> Path:

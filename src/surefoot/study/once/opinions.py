@@ -46,7 +46,8 @@ class Opinions:
     """What somebody says of rows.
 
     name: of the file. ids: the rows spoken of; None where lines stand for rows in order. certain: they were classes
-    alone. told: what was read as what. seen: the rows its author was trained on, where the table says so.
+    alone. told: what was read as what. seen: the rows its author was trained on, where the table says so. columns:
+    those that say it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Opinions:
     certain: bool
     told: tuple[str, ...]
     seen: frozenset[str] | None = None
+    columns: tuple[str, ...] = ()
 
     def of(self, rows: Rows) -> Int[Tensor, "rows"]:
         """The line that speaks of each row, −1 where none does.
@@ -133,8 +135,9 @@ def read_opinions(
         seen = frozenset(name for name, said in marked if said.strip().lower() in ("yes", "true", "1"))
     sums = values.sum(axis=1, keepdims=True)
     return Opinions(
-        path.name, ids, torch.from_numpy(values / sums), found, not answer.classes, (f"{told}, {by}",), seen
-    )
+        path.name, ids, torch.from_numpy(values / sums), found, not answer.classes, (f"{told}, {by}",), seen,
+        tuple(answer.columns),
+    )  # fmt: skip
 
 
 def read_names(path: Path) -> frozenset[str]:
@@ -182,8 +185,8 @@ def _refuse_repeated(path: Path, ids: tuple[str, ...] | None) -> None:
     twice = [name for name, count in Counter(ids or ()).items() if count > 1]
     if twice:
         raise InputError(
-            f"{len(twice):,} ids repeat in {path.name} (first: {twice[0]}); give one line for each row: of several "
-            "opinions, their mean."
+            f"{len(twice):,} id{'s repeat' if len(twice) > 1 else ' repeats'} in {path.name} (first: {twice[0]}); give "
+            "one line for each row: of several opinions, their mean."
         )
 
 
@@ -211,7 +214,7 @@ def _decided(free: Sequence[str]) -> Answer | None:
 def _certain(
     table: Table, name: str, classes: Sequence[str] | None, places: Sequence[str]
 ) -> tuple[NDArray[np.float64], tuple[str, ...], str]:
-    """Zeros and ones of classes; the classes are those that were said, in the order of the true ones."""
+    """Zeros and ones of classes: the true ones, named or not, and then others that were said."""
     said = texts(table, name)
     missing = [place for place, value in zip(places, said, strict=True) if not value]
     if missing:
@@ -219,11 +222,15 @@ def _certain(
             f"{len(missing):,} rows of {table.name} have no class in the column {name!r} (first: {missing[0]}); leave "
             "these lines out."
         )
+    if len(said) > 1 and len(set(said)) == 1:
+        raise InputError(
+            f"Every row of {table.name} has the class {said[0]} in the column {name!r}, of which nothing can be "
+            "learnt; give labels of two classes or more."
+        )
     note = ""
     if classes:
         said, note = written_alike(classes, said, name)
-        order = [each for each in classes if each in set(said)]
-        order += sorted(set(said) - set(order))
+        order = [*classes, *sorted(set(said) - set(classes))]
         return np.eye(len(order))[[order.index(each) for each in said]], tuple(order), note
     numbers, found = class_numbers(said, None, places)
     return np.eye(len(found))[numbers.numpy()], found, note

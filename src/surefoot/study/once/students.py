@@ -145,19 +145,24 @@ def lesson_of(student: str, loss: str, epochs: int, batch: int, rate: float) -> 
 
 
 def taught_in(
-    place: Path, lesson: Lesson, labels: WeakLabels, seed: int, progress: Progress = silent
+    place: Path, lesson: Lesson, labels: WeakLabels, seed: int, progress: Progress = silent, device: str = "cpu"
 ) -> tuple[Parameters, bool]:
-    """A student taught these labels, below `place` under its own address; and whether it lay there already."""
+    """A student taught these labels, below `place` under its own address; and whether it lay there already.
+
+    device: where a network descends; what is solved, is solved on the CPU.
+    """
     shape = tuple(labels.rows.inputs[:1].shape[1:])
     spec = lesson.student.spec(shape, len(labels.rows.classes))
-    address = _address(lesson, spec, labels, seed)
+    address = _address(lesson, spec, labels, seed, device)
     folder = place / address[:12]
     if (folder / "record.json").is_file():
         try:
             return load_model(folder).parameters, True
         except InputError:
             pass  # a damaged one is taught again
-    parameters = _solved(labels) if lesson.settings is None else _descended(lesson, spec, labels, seed, progress)
+    parameters = (
+        _solved(labels) if lesson.settings is None else _descended(lesson, spec, labels, seed, progress, device)
+    )
     provenance = {"student": lesson.words, "seed": seed, "address": address}
     save_model(folder, parameters, ModelRecord(spec, "head", labels.rows.classes, shape, provenance))
     return load_model(folder).parameters, False
@@ -169,14 +174,14 @@ def _solved(labels: WeakLabels) -> Parameters:
 
 
 def _descended(
-    lesson: Lesson, spec: Mapping[str, Any], labels: WeakLabels, seed: int, progress: Progress
+    lesson: Lesson, spec: Mapping[str, Any], labels: WeakLabels, seed: int, progress: Progress, device: str
 ) -> Parameters:
     assert lesson.settings is not None
     network = network_from_spec(spec, seed)
     centre, spread = _scale(labels.rows.inputs[:])
     scaled = WeakLabels(labels.rows.with_inputs((labels.rows.inputs[:] - centre) / spread), labels.seen, labels.by)
     learner = Learner(lesson.student.words, network, lesson.settings, LOSSES[lesson.loss])
-    reached = teach(learner, scaled, seed, progress=progress).point()
+    reached = teach(learner, scaled, seed, progress=progress, device=device).point()
     first = next(name.removesuffix(".weight") for name in reached if name.endswith(".weight"))
     weight = reached[f"{first}.weight"].double()
     if centre.ndim:
@@ -198,13 +203,14 @@ def _scale(inputs: Float[Tensor, "rows ..."]) -> tuple[Tensor, Tensor]:
     return centre.float(), torch.where(spread > 1e-7 * centre.abs(), spread, 1.0).float()
 
 
-def _address(lesson: Lesson, spec: Mapping[str, Any], labels: WeakLabels, seed: int) -> str:
+def _address(lesson: Lesson, spec: Mapping[str, Any], labels: WeakLabels, seed: int, device: str) -> str:
     return digest_json(
         {
             "spec": spec,
             "loss": [lesson.loss, repr(LOSSES[lesson.loss])],
             "settings": RIDGE if lesson.settings is None else asdict(lesson.settings),
             "seed": 0 if lesson.settings is None else seed,
+            "device": "cpu" if lesson.settings is None else device,
             "labels": rows_digest(labels.rows),
             "numerics": numerics_of("default"),
             "code": digest_file(Path(__file__)),

@@ -29,7 +29,7 @@ from surefoot.rows.rows import Groups, Rows, rooted
 from surefoot.study.once.opinions import Opinions, unknown_classes
 from surefoot.supervise.labels import WeakLabels, weak_labels
 
-__all__ = ["SHARES", "Taught", "taught_rows", "used_classes"]
+__all__ = ["SHARES", "Taught", "supervised", "taught_rows", "used_classes"]
 
 SHARES: Mapping[Role, float] = {"fit": 0.8, "judge": 0.2}
 """How rows are shared out where the file has no split."""
@@ -67,7 +67,7 @@ def taught_rows(reading: Reading, opinions: Opinions, seen: frozenset[str], seed
     line = opinions.of(reading.rows)
     rows, known = _with_classes(reading.rows, opinions)
     labelled = line >= 0
-    own, direct = _supervised(rows, seen)
+    own, direct = supervised(rows, seen)
     if bool((own & labelled).any()):
         raise InputError(
             f"The supervisor was trained on {int((own & labelled).sum()):,} of the rows that it labels (first: "
@@ -140,7 +140,7 @@ def _with_classes(rows: Rows, opinions: Opinions) -> tuple[Rows, Bool[Tensor, "r
     return replace(rows, targets=targets, classes=opinions.classes, groups=groups), targets >= 0
 
 
-def _supervised(rows: Rows, seen: frozenset[str]) -> tuple[Bool[Tensor, "rows"], frozenset[str]]:
+def supervised(rows: Rows, seen: frozenset[str]) -> tuple[Bool[Tensor, "rows"], frozenset[str]]:
     """Rows that are named in `seen`, or are relatives of one that is; and the names that were found."""
     if not seen:
         return torch.zeros(len(rows), dtype=torch.bool), frozenset()

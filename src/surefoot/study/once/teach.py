@@ -19,7 +19,6 @@ from surefoot.card.bounds import check_claim, check_level
 from surefoot.card.card import Card, Record, RoleSummary, Subject
 from surefoot.card.claims import verdict_of, verdict_sentence
 from surefoot.card.gallery import worst_errors
-from surefoot.errors import InputError
 from surefoot.files import digest_json, digest_tensor
 from surefoot.findings.calibration import reliability
 from surefoot.findings.confusion import confusion
@@ -28,10 +27,9 @@ from surefoot.networks.weights import save_model
 from surefoot.progress import Progress, silent
 from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest, rows_digest
-from surefoot.rows.reading import Reading
 from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Inputs, Rows
-from surefoot.study.numerics import one_thread
+from surefoot.study.numerics import one_thread, require_device
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.keep import Asked, keep
@@ -49,6 +47,7 @@ from surefoot.study.once.teach_card import (
     measured,
     refuse_without_truth,
 )
+from surefoot.study.once.teach_refusals import refuse_opinions, refuse_told_answers, refuse_unknown
 from surefoot.study.once.teach_words import limits_of, notes_of
 from surefoot.study.seeds import check_seeds
 from surefoot.study.seen import inputs_of
@@ -97,6 +96,7 @@ def teach_student(
     claims: Sequence[str] = (),
     confidence: float = 0.95,
     split_seed: int = 0,
+    device: str = "cpu",
     out: Path = Path("runs"),
     command: str = "",
     say: Callable[[str], None] = _nothing,
@@ -106,24 +106,27 @@ def teach_student(
 
     seen: names of the rows that the supervisor was trained on (`read_names`). student, loss: as `students` names them.
     epochs, batch, rate: of AdamW; a linear student with cross-entropy is solved and has neither these nor seeds.
-    claims: of the student, unless they name "weak", "short" or "ceiling".
+    claims: of the student, unless they name "weak", "short" or "ceiling". device: of networks that descend.
 
     Raises `InputError` for what these allow not together; finished trainings are kept.
     """
     began = time.perf_counter()
     check_level(confidence, "The card")
+    require_device(device)
     lesson = lesson_of(student, loss, epochs, batch, rate)
     starts = check_seeds(seeds)[: 1 if lesson.settings is None else None]
     made = [parse_claim(claim, STUDENT, confidence) for claim in claims]
     for claim in made:
         check_claim(claim, seeds=len(starts))
     reading = columns.read(data, labelled=False, coded=not data.is_dir(), partly=True)
-    _refuse_told_answers(columns, reading)
+    refuse_told_answers(columns, reading)
+    refuse_unknown(made)
     known = used_classes(reading.rows)
     opinions = read_opinions(
         weak, classes=known, identity=columns.id, probabilities=probabilities,
         prediction=prediction,
     )  # fmt: skip
+    refuse_opinions(columns, reading, opinions, same=data.exists() and weak.exists() and data.samefile(weak))
     saw = read_names(seen) if seen is not None else opinions.seen
     taught = taught_rows(reading, opinions, saw or frozenset(), split_seed)
     lesson.student.spec(tuple(taught.judge.inputs[:1].shape[1:]), len(opinions.classes))
@@ -131,9 +134,11 @@ def teach_student(
     refuse_without_truth(made, truth=taught.measured)
     arms, missing = arms_of(lesson, taught)
     say(told_before(arms, taught, starts))
-    models, reused = trained(arms, starts, out / FOLDER, progress)
+    models, reused = trained(arms, starts, out / FOLDER, progress, device)
     said = {
-        name: torch.stack([probabilities_of(opened_as(arms[name], each), taught.judge) for each in points])
+        name: torch.stack(
+            [probabilities_of(opened_as(arms[name], each), taught.judge, device=device) for each in points]
+        )
         for name, points in models.items()
     }
     by_level = {
@@ -158,6 +163,7 @@ def teach_student(
             "student": lesson.student.words,
             "loss": [loss, repr(LOSSES[loss])],
             "descent": None if lesson.settings is None else asdict(lesson.settings),
+            "device": device,
             "taught": rows_digest(taught.labels.rows),
             "labels": digest_tensor(taught.labels.rows.targets),
             "judge": rows_digest(taught.judge),
@@ -209,16 +215,6 @@ def teach_student(
     for seed, parameters in zip(starts, models[STUDENT], strict=True):
         _leave(folders[seed], parameters, arms[STUDENT], seed, taught)
     return KeptStudent(kept.card, kept.folder, folders, found.sentence, origins, reused)
-
-
-def _refuse_told_answers(columns: Columns, reading: Reading) -> None:
-    """Raise where the column of the truth was named as a feature."""
-    for name in columns.features or ():
-        if f"classes: {name}" in reading.described.splitlines():
-            raise InputError(
-                f"The column {name} is both a feature and the true label, which every student would then read off; "
-                "leave it out of the features."
-            )
 
 
 def _leave(folder: Path, parameters: Parameters, arm: Arm, seed: int, taught: Taught) -> None:

@@ -57,7 +57,7 @@ def told_before(arms: Mapping[str, Arm], taught: Taught, starts: Sequence[int]) 
 
 
 def trained(
-    arms: Mapping[str, Arm], starts: Sequence[int], place: Path, progress: Progress
+    arms: Mapping[str, Arm], starts: Sequence[int], place: Path, progress: Progress, device: str
 ) -> tuple[dict[str, list[Parameters]], int]:
     """Every model of every start, and how many of them were finished before; progress counts epochs."""
     models: dict[str, list[Parameters]] = {name: [] for name in arms}
@@ -65,7 +65,7 @@ def trained(
     total, before, reused = len(starts) * sum(epochs.values()), 0, 0
     for name, seed in ((name, seed) for name in arms for seed in starts):
         told = partial(_on, progress, f"teaching: {name}, start {seed}", before, total)
-        parameters, again = taught_in(place, arms[name].lesson, arms[name].labels, seed, told)
+        parameters, again = taught_in(place, arms[name].lesson, arms[name].labels, seed, told, device)
         models[name].append(parameters)
         reused, before = reused + again, before + epochs[name]
     progress("teaching", total, total)

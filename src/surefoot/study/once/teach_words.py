@@ -1,5 +1,6 @@
 """What a card says of a student in words: of each model, and of what it cannot tell."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from surefoot.study.once.teach_card import CEILING, SHORT_BASELINE, STUDENT
 
 __all__ = ["NOT_KNOWN", "limits_of", "notes_of"]
 
+FEW = 100
+"""Steps in which few networks learn anything."""
 NOT_KNOWN = (
     "What the supervisor saw is not known: nothing could check that it was not trained on the rows that it labels or "
     "is judged on; --seen names the rows it was trained on."
@@ -42,6 +45,7 @@ def limits_of(
     """
     where = opinions.name if seen is None else seen.name
     told = [refused] if refused else []
+    told += _few_steps(lesson, len(taught.labels.rows))
     told.append(
         NOT_KNOWN
         if saw is None
@@ -60,3 +64,15 @@ def limits_of(
         "flatter the student.",
     ]
     return tuple(told)
+
+
+def _few_steps(lesson: Lesson, rows: int) -> list[str]:
+    """Says that a network hardly began to learn, which looks like labels that nothing can be learnt from."""
+    if lesson.settings is None:
+        return []
+    steps = lesson.settings.epochs * math.ceil(rows / lesson.settings.batch)
+    if steps >= FEW:
+        return []
+    return [
+        f"The student took {steps} steps, in which few networks learn much; give more --epochs, or a smaller --batch."
+    ]

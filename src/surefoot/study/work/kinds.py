@@ -4,7 +4,6 @@
 was never told where the judge rows lie.
 """
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,15 +11,9 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from surefoot.bayes.kept import is_kept, load_posterior
-from surefoot.density.likelihoods import categorical
-from surefoot.density.objective import Objective
 from surefoot.errors import InputError
 from surefoot.files import read_json, write_json, write_tensors
-from surefoot.findings.finding import finding_to_json
-from surefoot.inference.ascend import Ascend, ascend
-from surefoot.networks.cache import extract
-from surefoot.networks.network import head_of, parameters_of
-from surefoot.networks.spec import network_from_spec
+from surefoot.networks.network import head_of
 from surefoot.networks.weights import ModelRecord, load_model, save_model
 from surefoot.progress import Progress
 from surefoot.robust.head import LinearHead
@@ -40,12 +33,13 @@ from surefoot.study.stored import (
     save_rows,
     save_seen,
 )
-from surefoot.study.work.candidate import sized, try_candidate
-from surefoot.study.work.emphasis import emphasise
+from surefoot.study.work.candidate import try_candidate
+from surefoot.study.work.labelling import label_rows, read_labels
 from surefoot.study.work.repair import repair
 from surefoot.study.work.rows import make_roles
 from surefoot.study.work.sample import sample
 from surefoot.study.work.taking import judge_candidates, rank_candidates, take_candidate
+from surefoot.study.work.training import embedded, teach_base, train
 
 __all__ = ["Work", "work_of"]
 
@@ -60,7 +54,11 @@ def work_of(cell: Cell) -> Work:
         case "train":
             if "candidate" in cell.spec:
                 return take_candidate
-            return _adopt if "model" in cell.places else _train
+            if "taught" in cell.spec:
+                return teach_base
+            return _adopt if "model" in cell.places else train
+        case "labels":
+            return label_rows if "supervisor" in cell.inputs else read_labels
         case "features":
             return _features
         case "repair":
@@ -77,42 +75,6 @@ def work_of(cell: Cell) -> Work:
             return rank_candidates
         case "hindsight":
             return judge_candidates
-
-
-def _train(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
-    """Train the network on the fit rows; leaves model/, head/ and seen.json."""
-    fit = load_rows(inputs["fit"])
-    shape = tuple(fit.inputs[:1].shape[1:])
-    named = sized(spec["network"], shape, len(fit.classes))
-    network = network_from_spec(named, spec["seed"], trust_code=True)
-    wrong = _mistakes(inputs["first"], fit, spec["device"], out, progress) if "first" in inputs else None
-    emphasised = emphasise(fit, spec.get("emphasis", {}), spec["seed"], wrong)
-    draws = ascend(
-        Objective(network, categorical, emphasised.pool),
-        emphasised.rows,
-        parameters_of(network),
-        spec["seed"],
-        Ascend(**spec["training"], draw=emphasised.draw),
-        progress=progress,
-        device=spec["device"],
-    )
-    parameters = draws.point()
-    provenance = {"seed": spec["seed"], "training": spec["training"]}
-    if (encoder := load_encoder(inputs["fit"])) is not None:
-        provenance[COLUMNS] = encoder.to_json()
-    save_model(out / "model", parameters, ModelRecord(named, network.head, fit.classes, shape, provenance))
-    own = head_of(network, parameters)
-    save_head(LinearHead(own.weight, own.bias), out / "head")
-    save_seen(draws.seen | (load_seen(inputs["first"]) if "first" in inputs else frozenset()), out)
-    write_json(out / "diagnostics.json", [finding_to_json(finding) for finding in draws.diagnostics])
-    if emphasised.notes:
-        write_json(out / "notes.json", list(emphasised.notes))
-
-
-def _mistakes(first: Path, fit: Rows, device: str, out: Path, progress: Progress) -> Tensor:
-    """Which fit rows the first model gets wrong."""
-    features = _embedded(first / "model", fit, device, out, progress).inputs[:]
-    return load_head(first / "head").logits(features).argmax(dim=1) != fit.targets
 
 
 def _adopt(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
@@ -148,17 +110,7 @@ def _refuse_other_columns(rows: Encoder | None, record: ModelRecord, name: str) 
 def _features(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
     """Embed the rows of one role; leaves rows whose inputs are features."""
     rows = load_rows(inputs["rows"])
-    save_rows(_embedded(inputs["model"], rows, spec["device"], out, progress), spec["role"], out)
-
-
-def _embedded(model: Path, rows: Rows, device: str, out: Path, progress: Progress) -> Rows:
-    """The rows with the features that enter the model's head."""
-    saved = load_model(model, trust_code=True)
-    cache = out / "extracting"
-    features = extract(saved.network, saved.parameters, rows, folder=cache, device=device, progress=progress)
-    features = features.with_inputs(features.inputs[:].clone())
-    shutil.rmtree(cache)
-    return features
+    save_rows(embedded(inputs["model"], rows, spec["device"], out, progress), spec["role"], out)
 
 
 def _choose(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
@@ -202,7 +154,7 @@ def _predict(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, pro
         Seen(load_seen(inputs["train"]), before).refuse(judge, "the base training")
     for name, folder in folders.items():
         refuse_seen(judge, load_seen(folder), f"the base training and {name}" if name else "the base training")
-    features = _embedded(inputs["train"] / "model", judge, spec["device"], out, progress).inputs[:]
+    features = embedded(inputs["train"] / "model", judge, spec["device"], out, progress).inputs[:]
     probabilities: dict[str, Tensor] = {}
     for name, folder in folders.items():
         if is_kept(folder):
