@@ -172,3 +172,15 @@ def test_a_look_is_what_autograd_sees() -> None:
     assert torch.allclose(seen.said, said.mean(dim=0))
     assert torch.allclose(seen.spread, (said - said**2).mean(dim=0))
     assert [seen.value, seen.slope, seen.curve] == pytest.approx([each.item() for each in (value, slope, curve)])
+
+
+def test_rounded_products_of_many_classes_end_where_exact_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = some(1500, 10, 120, sharp=1.0)
+    x, y = x.float(), y.float()
+    exact = fit_soft_probe(x, y, 1e-3, tolerance=1e-7)
+    monkeypatch.setattr(module, "LARGE", 0.0)
+    monkeypatch.setattr(module, "bfloat16_is_fast", lambda: True)
+    apart = fit_soft_probe(x, y, 1e-3, tolerance=1e-7)
+    assert apart.steps < 100
+    assert apart.loss == pytest.approx(exact.loss, abs=1e-5)
+    assert torch.allclose(apart.head.probabilities(x), exact.head.probabilities(x), atol=1e-3)

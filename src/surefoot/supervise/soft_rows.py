@@ -25,6 +25,8 @@ __all__ = ["Look", "SoftRows", "bfloat16_is_fast", "blocks", "look", "soft_rows"
 
 FEW = 1000
 """Rows of a product."""
+COLUMNS = 256
+"""Of a block of the second moments."""
 BLOCK = 500_000
 """Logits of a pass over what the head says: few enough to stay in a cache."""
 SMALLEST_GAIN = 1.4
@@ -61,9 +63,9 @@ class SoftRows:
         return found / (self.scale * len(self))
 
     def moments(self) -> Float[Tensor, "features features"]:
-        """(1/n) Σ_i x̃_i x̃_iᵀ: what is on and above the diagonal, a third of the columns at a time, and its mirror."""
+        """(1/n) Σ_i x̃_i x̃_iᵀ: what is on and above the diagonal, some columns at a time, and its mirror."""
         size = self.features.shape[1]
-        cuts = list(blocks(size, max(64, -(-size // 3))))
+        cuts = list(blocks(size, COLUMNS))
         found = self.features.new_zeros(size, size)
         for part in blocks(len(self), FEW):
             block = _centred(self, part)

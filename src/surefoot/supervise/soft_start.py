@@ -34,7 +34,7 @@ NARROW = 1e-6
 
 @dataclass(frozen=True)
 class Ruler:
-    """(d_k S + λ)⁻¹ by eigenvectors of the second moments S of standardised features."""
+    """(d_k S + λ)⁻¹ by eigenvectors of the second moments S of standardised features, in their precision."""
 
     vectors: Float[Tensor, "features features"]
     values: Float[Tensor, "features"]
@@ -44,9 +44,9 @@ class Ruler:
         self, slope: Float[Tensor, "classes features"], spread: Float[Tensor, "classes"]
     ) -> Float[Tensor, "classes features"]:
         """Each class's slope by its own curvature."""
-        inside = slope @ self.vectors
+        inside = (slope.to(self.vectors) @ self.vectors).to(slope)
         inside /= spread[:, None].to(inside) * self.values + self.penalty
-        return inside @ self.vectors.T
+        return (inside.to(self.vectors) @ self.vectors.T).to(slope)
 
 
 class Start(NamedTuple):
@@ -71,7 +71,7 @@ def ruler_of(rows: SoftRows, penalty: float) -> Ruler:
     values, vectors = torch.linalg.eigh(rows.moments())
     # Directions that hardly vary are no longer divided by next to nothing: rounding has made them.
     floor = max(float(values[-1]) * 1e-5, torch.finfo(values.dtype).tiny)
-    return Ruler(vectors, values.clamp(min=floor), penalty)
+    return Ruler(vectors.to(rows.kind), values.clamp(min=floor), penalty)
 
 
 def first_point(rows: SoftRows, ruler: Ruler) -> Start:
