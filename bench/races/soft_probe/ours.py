@@ -16,9 +16,7 @@ def prepare(parameters: dict[str, Any]) -> Callable[[], Measure]:
     work = shared(parameters)
 
     def race() -> Measure:
-        probe = fit_soft_probe(
-            work.features, work.labels, parameters["penalty"], until=parameters["reached"]["loss"]
-        )
+        probe = fit_soft_probe(work.features, work.labels, parameters["penalty"], until=parameters["reached"]["loss"])
         return partial(answer, work, probe.head.weight, probe.head.bias, parameters)
 
     return race

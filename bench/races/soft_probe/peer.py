@@ -13,7 +13,6 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from work import answer, shared
 
-
 Measure = Callable[[], dict[str, np.ndarray]]
 
 
