@@ -184,3 +184,13 @@ def test_rounded_products_of_many_classes_end_where_exact_ones_do(monkeypatch: p
     assert apart.steps < 100
     assert apart.loss == pytest.approx(exact.loss, abs=1e-5)
     assert torch.allclose(apart.head.probabilities(x), exact.head.probabilities(x), atol=1e-3)
+
+
+def test_a_search_that_gives_up_leaves_what_it_says_of_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look a step, with which it is never content: the loss that is told is the head's all the same."""
+    x, y = some(300, 6, 4)
+    monkeypatch.setattr(module, "SEARCH", 1)
+    monkeypatch.setattr(module, "SLOPE", 0.0)
+    probe = fit_soft_probe(x, y, 1e-3, tolerance=0.0, most_steps=3)
+    real = float(-(y * probe.head.logits(x).log_softmax(dim=1)).sum(dim=1).mean())
+    assert probe.loss == pytest.approx(real, abs=1e-12)

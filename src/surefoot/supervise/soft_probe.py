@@ -25,9 +25,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefoot.errors import InputError
+from surefoot.networks.product import bfloat16_is_fast
 from surefoot.progress import Progress, silent
 from surefoot.robust.head import LinearHead, fold_scaler
-from surefoot.supervise.soft_rows import FEW, SoftRows, bfloat16_is_fast, blocks, look, soft_rows
+from surefoot.supervise.soft_rows import FEW, SoftRows, blocks, look, soft_rows
 from surefoot.supervise.soft_start import Ruler, first_point, ruler_of
 
 __all__ = ["SoftProbe", "fit_soft_probe"]
@@ -219,8 +220,10 @@ def _search(fit: _Fit, way: Tensor, *, falling: float) -> float:
     gain = fit.given(way)
     inner, square = _dot(fit.weight, way[:, :-1]), _dot(way[:, :-1], way[:, :-1])
     penalty = fit.ruler.penalty
-    low, high, length = 0.0, math.inf, 1.0
+    low, high, following = 0.0, math.inf, 1.0
+    length = following
     for _ in range(SEARCH):
+        length = following
         at = look(fit.logits, fit.mass, moved, length)
         slope = at.slope - gain + penalty * (inner + length * square)
         curve = at.curve + penalty * square
@@ -229,7 +232,7 @@ def _search(fit: _Fit, way: Tensor, *, falling: float) -> float:
             break
         low, high = (length, high) if slope < 0 else (low, length)
         step = length - slope / curve
-        length = step if low < step < high else (2 * length if math.isinf(high) else (low + high) / 2)
+        following = step if low < step < high else (2 * length if math.isinf(high) else (low + high) / 2)
     fit.logits.add_(moved, alpha=length)
     return length
 

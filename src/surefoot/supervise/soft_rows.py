@@ -11,17 +11,15 @@ Products are in `kind`. Rounded to bfloat16 (sums still in float32), they are tw
 for it, and move the loss by some 10⁻⁴: enough until a fit is nearly done.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Look", "SoftRows", "bfloat16_is_fast", "blocks", "look", "soft_rows", "softmax_of"]
+__all__ = ["Look", "SoftRows", "blocks", "in_cache", "look", "soft_rows", "softmax_of"]
 
 FEW = 1000
 """Rows of a product."""
@@ -29,7 +27,6 @@ COLUMNS = 256
 """Of a block of the second moments."""
 BLOCK = 500_000
 """Logits of a pass over what the head says: few enough to stay in a cache."""
-SMALLEST_GAIN = 1.4
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,7 @@ def look(
     value = slope = curve = 0.0
     said = torch.zeros(logits.shape[1], dtype=torch.float64)
     square = torch.zeros_like(said)
-    for part in blocks(len(logits), max(1, BLOCK // logits.shape[1])):
+    for part in in_cache(logits):
         at = logits[part] if way is None else torch.add(logits[part], way[part], alpha=length)
         given, sums = softmax_of(at)
         value += sums
@@ -149,24 +146,9 @@ def blocks(count: int, size: int) -> Iterator[slice]:
     return (slice(first, min(first + size, count)) for first in range(0, count, size))
 
 
-@cache
-def bfloat16_is_fast() -> bool:
-    """Whether this machine multiplies bfloat16 much faster than float32; measured once.
-
-    Where it does not, such products are emulated and several times slower, so that the answer is never close.
-    """
-    left, right = torch.ones(1024, 512), torch.ones(512, 512)
-    halves = left.bfloat16(), right.bfloat16()
-    return _seconds(left, right) > SMALLEST_GAIN * _seconds(*halves)
-
-
-def _seconds(left: Tensor, right: Tensor) -> float:
-    least = float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
-        torch.mm(left, right)
-        least = min(least, time.perf_counter() - start)
-    return least
+def in_cache(logits: Float[Tensor, "rows classes"]) -> Iterator[slice]:
+    """Rows whose logits stay in a cache while they are worked on."""
+    return blocks(len(logits), max(1, BLOCK // logits.shape[1]))
 
 
 def _centred(rows: SoftRows, part: slice) -> Tensor:

@@ -12,6 +12,7 @@ Source: our own; scale and bias per class are the vector scaling of Guo et al. (
 networks", §4.2, here of a regression on the training rows themselves.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from surefoot.supervise.soft_rows import BLOCK, SoftRows, blocks, look, softmax_of
+from surefoot.supervise.soft_rows import SoftRows, in_cache, look, softmax_of
 
 __all__ = ["Ruler", "Start", "first_point", "ruler_of"]
 
@@ -27,7 +28,7 @@ SOME = 2_000
 """Rows that the first length is searched for on."""
 NEWTON = 12
 SHARES = (1.0, 0.5, 0.25)
-"""Of the classes' step, tried one after another until the objective is no higher."""
+"""Of the classes' step, tried one after another until the objective is no higher; if it always is, none is taken."""
 NARROW = 1e-6
 """Where a class's scale and bias cannot be told apart, the bias alone moves."""
 
@@ -85,13 +86,15 @@ def first_point(rows: SoftRows, ruler: Ruler) -> Start:
     some = raw[:: max(1, len(rows) // SOME)].to(weight)
     at = _Scaled(torch.full_like(bias, _length(some, bias, float(gains.sum()), float(pulls.sum()))), bias)
     value, moved = _by_class(raw, weight, at, gains, shares, pulls)
-    for share in (*SHARES, 0.0):
+    objective = value - _given(at, gains, shares, pulls)
+    for share in SHARES:
         then = _Scaled(at.factor + share * moved.factor, at.bias + share * moved.bias)
         found = _value(raw, weight, then)
-        if share == 0 or found - _given(then, gains, shares, pulls) <= value - _given(at, gains, shares, pulls):
-            factor = then.factor.to(weight)
-            return Start(weight * factor[:, None], then.bias.to(weight), raw, factor, found)
-    raise AssertionError("a step of no length is no step back")
+        if found - _given(then, gains, shares, pulls) <= objective:
+            at, value = then, found
+            break
+    factor = at.factor.to(weight)
+    return Start(weight * factor[:, None], at.bias.to(weight), raw, factor, value)
 
 
 class _Scaled(NamedTuple):
@@ -101,16 +104,15 @@ class _Scaled(NamedTuple):
 
 def _length(logits: Tensor, bias: Tensor, gain: float, pull: float) -> float:
     """The minimum over a of mean log Σ e^{a z + b} − a gain + ½ a² pull, by Newton's steps between ends around it."""
-    low, high, length = 0.0, float("inf"), 0.1
+    low, high, length = 0.0, math.inf, 0.1
     start = bias.to(logits).expand_as(logits)
     for _ in range(NEWTON):
         at = look(start, None, logits, length)
         slope, curve = at.slope - gain + length * pull, at.curve + pull
         low, high = (length, high) if slope < 0 else (low, length)
-        step = length - slope / curve if curve > 0 else float("inf")
-        step = (
-            step if low < step < min(high, 3 * length) else (3 * length if high == float("inf") else (low + high) / 2)
-        )
+        step = length - slope / curve if curve > 0 else math.inf
+        if not low < step < min(high, 3 * length):
+            step = 3 * length if math.isinf(high) else (low + high) / 2
         if abs(step - length) < 0.02 * length:
             return step
         length = step
@@ -126,7 +128,7 @@ def _value(raw: Tensor, weight: Tensor, at: _Scaled) -> float:
     """The mean of log Σ e^z."""
     factor, bias = at.factor.to(weight), at.bias.to(weight)
     total = 0.0
-    for part in blocks(len(raw), max(1, BLOCK // raw.shape[1])):
+    for part in in_cache(raw):
         total += softmax_of(torch.addcmul(bias, raw[part], factor))[1]
     return total / len(raw)
 
@@ -138,7 +140,7 @@ def _by_class(
     total = 0.0
     sums = torch.zeros(5, raw.shape[1], dtype=torch.float64)
     factor, bias = at.factor.to(weight), at.bias.to(weight)
-    for part in blocks(len(raw), max(1, BLOCK // raw.shape[1])):
+    for part in in_cache(raw):
         some = raw[part].to(weight)
         given, value = softmax_of(torch.addcmul(bias, some, factor))
         total += value
