@@ -226,6 +226,11 @@ def test_an_unusual_confidence_is_said_wherever_the_claim_is() -> None:
     assert describe_claim(usual, "proportion") == "Worst-group accuracy is at least 80.0%"
 
 
+def test_the_bound_of_a_difference_is_in_points() -> None:
+    claim = Claim("accuracy", "student − weak", at_least=-0.05)
+    assert describe_claim(claim, "proportion") == "Accuracy is at least −5.0 points"
+
+
 def test_the_group_that_may_yet_lie_below_is_the_one_to_judge_more_of() -> None:
     """Worst group b, .70 of 500 rows; three rows of c, all right, may be .29: it is c that keeps .6 undecided."""
     groups = [

@@ -138,7 +138,8 @@ def describe_claim(claim: Claim, unit: str, label: str | None = None) -> str:
     """
     sign, bound = bound_of(claim)
     level = "" if _usual(claim) else f" (at {show_level(claim.confidence)} confidence)"
-    return f"{_what(claim.finding, claim.slice, label)} is {sign} {show_value(bound, unit)}{level}"
+    shown = show_value(bound, unit, signed=is_difference(claim.subject))
+    return f"{_what(claim.finding, claim.slice, label)} is {sign} {shown}{level}"
 
 
 def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels: Mapping[str, str]) -> Judged:
@@ -167,7 +168,7 @@ def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels
             "no interval; measure again."
         )
     status = _status(sign, bound, interval)
-    shown, shown_bound = show_apart(finding.value, bound, finding.unit, signed=is_difference(finding))
+    shown, shown_bound = show_apart(finding.value, bound, finding.unit, signed=is_difference(finding.subject))
     needed = needed_for(finding, bound, findings) if status == "undecided" else None
     level = "" if _usual(claim) else f"{show_level(claim.confidence)} "
     if status == "passed":

@@ -161,7 +161,7 @@ def _claim(card: Card, judged: Judged, key: str) -> Markup:
     ]
     bound = judged.claim.at_least if judged.claim.at_least is not None else judged.claim.at_most
     if finding is not None and bound is not None:
-        value, name = show_apart(finding.value, bound, finding.unit, signed=is_difference(finding))
+        value, name = show_apart(finding.value, bound, finding.unit, signed=is_difference(finding.subject))
         parts.append(element("p", {"class": "value"}, show_finding(finding, value=value)))
         if finding.interval is not None:
             ends = [*extent(finding), bound]

@@ -88,14 +88,14 @@ def show_bounds(finding: Finding, *, signed: bool = False) -> str:
 
 def show_finding(finding: Finding, *, value: str | None = None) -> str:
     """Value and interval: "88.1% [84.9, 90.9]". A difference carries its sign."""
-    signed = is_difference(finding)
+    signed = is_difference(finding.subject)
     shown = value or show_value(finding.value, finding.unit, signed=signed)
     return f"{shown} {show_bounds(finding, signed=signed)}".rstrip()
 
 
-def is_difference(finding: Finding) -> bool:
-    """Whether the finding compares two subjects ("after − before")."""
-    return " − " in finding.subject
+def is_difference(subject: str) -> bool:
+    """Whether two subjects are compared ("after − before")."""
+    return " − " in subject
 
 
 def show_subject(subject: str, labels: Mapping[str, str]) -> str:
