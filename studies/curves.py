@@ -60,20 +60,22 @@ class Panel:
 
 
 def chart(title: str, panels: Sequence[Panel]) -> str:
-    """The panels, `ACROSS` in a row."""
-    legend = LEGEND * max(sum(1 for line in panel.lines if line.name) for panel in panels)
-    columns, rows = min(len(panels), ACROSS), -(-len(panels) // ACROSS)
-    tall = TOP - 30 + legend + HEIGHT + BELOW
-    total, height = columns * (LEFT + WIDTH + GAP), 36 + rows * tall
+    """The panels, `ACROSS` in a row; axes of a row stand side by side, below its longest legend."""
+    rows = [panels[start : start + ACROSS] for start in range(0, len(panels), ACROSS)]
+    legends = [LEGEND * max(sum(1 for line in panel.lines if line.name) for panel in row) for row in rows]
+    above = [36]
+    for legend in legends:
+        above.append(above[-1] + TOP - 30 + legend + HEIGHT + BELOW)
+    total, height = min(len(panels), ACROSS) * (LEFT + WIDTH + GAP), above[-1]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total} {height}" font-family="system-ui, sans-serif" '
         f'font-size="12" fill="{INK}" role="img" aria-label="{escape(title)}">',
         f'<rect width="{total}" height="{height}" fill="white"/>',
         f'<text x="16" y="24" font-size="15" font-weight="600">{escape(title)}</text>',
     ]
-    for number, panel in enumerate(panels):
-        left = LEFT + number % ACROSS * (LEFT + WIDTH + GAP)
-        parts += _panel(panel, left, 36 + number // ACROSS * tall, legend)
+    for row, top, legend in zip(rows, above, legends, strict=False):
+        for number, panel in enumerate(row):
+            parts += _panel(panel, LEFT + number * (LEFT + WIDTH + GAP), top, legend)
     return "\n".join([*parts, "</svg>\n"])
 
 

@@ -92,12 +92,16 @@ def tables(record: Mapping[str, Any]) -> list[str]:
 
 
 def picture(record: Mapping[str, Any], title: str, shown: str) -> str:
-    """Six panels. shown: the loss of the third and the last, where there is room for one beside the baseline."""
+    """Six panels. shown: the loss of the third and the last, where there is room for one beside the baseline.
+
+    Where no pair has a clear gap there are no shares of one, and the title says so in place of the first three.
+    """
     baseline, accuracy = record["baseline"], _accuracies(record)
+    shares = [_by_gap(record), _by_size(record, baseline), _by_size(record, shown)]
+    if not any(panel.lines for panel in shares):
+        shares, title = [], f"{title}. No pair has a clear gap"
     panels = [
-        _by_gap(record),
-        _by_size(record, baseline),
-        _by_size(record, shown),
+        *shares,
         _against_supervisor(record, baseline, accuracy),
         _beside_truth(record, accuracy),
         _read_off(record, shown),
@@ -279,8 +283,13 @@ def _of(sizes: Sequence[Record], pair: Record) -> float:
 def _sizes_axis(sizes: Sequence[Record], label: str) -> Axis:
     unit, word = _unit(sizes)
     numbers = [each["numbers"] / unit for each in sizes]
-    ticks = [m * 10.0**power for power in range(-6, 6) for m in (1, 3) if min(numbers) <= m * 10**power <= max(numbers)]
-    return Axis(f"{label}{word}", 0.8 * min(numbers), 1.25 * max(numbers), ticks, logarithmic=True)
+    low, high = 0.8 * min(numbers), 1.25 * max(numbers)
+    coarse, usual, fine = (
+        [m * 10.0**power for power in range(-6, 6) for m in steps if low <= m * 10**power <= high]
+        for steps in ((1,), (1, 3), (1, 1.5, 2, 3, 4, 5, 7))
+    )
+    ticks = fine if len(usual) < 2 else usual if len(usual) <= 6 else coarse
+    return Axis(f"{label}{word}", low, high, ticks, logarithmic=True)
 
 
 def _recovered(record: Mapping[str, Any], loss: str) -> list[Record]:

@@ -134,6 +134,24 @@ def test_the_picture_has_every_loss_and_pair(pages: ModuleType, record: dict[str
     assert drawn.count("<circle") > 20
 
 
+def test_without_a_clear_gap_no_share_is_drawn_and_the_title_says_why(
+    pages: ModuleType, record: dict[str, Any]
+) -> None:
+    for each in record["pairs"]:
+        each["recovered"] = None
+    drawn = pages.picture(record, "A title", "bold")
+    assert drawn.count('font-weight="600"') == 4
+    assert "A title. No pair has a clear gap" in drawn
+    assert "gap recovered" not in drawn
+
+
+@pytest.mark.parametrize("numbers", [(13e6, 22e6), (3e3, 100e3), (3e3, 130e6)])
+def test_axes_of_sizes_have_a_few_ticks(pages: ModuleType, numbers: tuple[float, float]) -> None:
+    axis = pages._sizes_axis([{"numbers": each} for each in numbers], "numbers")
+    assert 2 <= len(axis.ticks) <= 6
+    assert all(axis.low <= tick <= axis.high for tick in axis.ticks)
+
+
 def test_blocks_go_to_their_own_setting_alone(pages: ModuleType) -> None:
     page = "a <!-- numbers: x -->old<!-- /numbers: x --> b <!-- numbers: y -->old<!-- /numbers: y --> c"
     told = pages.with_blocks(page, "x", ["new\\1"])
