@@ -144,3 +144,13 @@ def test_a_torch_without_the_switch_keeps_its_default(monkeypatch: pytest.Monkey
     assert product_in_use() == "default"
     with pytest.raises(InputError, match=r'offers no oneDNN products; choose "default" or upgrade torch\.$'):
         use_product("onednn")
+
+
+@pytest.mark.parametrize(("halves", "fast"), [(1.0, False), (0.75, False), (0.7, True), (4.0, False)])
+def test_bfloat16_is_fast_where_it_is_faster_by_two_fifths(
+    halves: float, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seconds of float32 products are 1, those of bfloat16 are given; the least of several tries counts."""
+    asked = iter([3.0, *[1.0] * (product.REPEATS - 1), 9.0, *[halves] * (product.REPEATS - 1)])
+    monkeypatch.setattr(product, "_seconds", lambda _: next(asked))
+    assert product.bfloat16_is_fast.__wrapped__() is fast

@@ -153,6 +153,16 @@ def test_seeds_groups_and_sources() -> None:
     assert len(np.unique(rows.ids)) == 50
 
 
+def test_a_corpus_does_not_hold_the_comparisons_of_its_seed() -> None:
+    """Drawn from one stream, the first text would be a completion of the first comparison, whatever the seed."""
+    same = 0
+    for seed in range(6):
+        pairs = comparisons(WORLD, 1, seed).rows.inputs[:]
+        ((prompt, text),) = texts_of(corpus(WORLD, 1, seed, marked=0.0).inputs[:])
+        same += prompt + text in [one + other for one, other in texts_of(pairs[0])]
+    assert same <= 1
+
+
 def test_packed_texts_come_back_whatever_pads_them() -> None:
     texts = [([1, 2], [3]), ([0], [0, 0, 0])]
     packed = pack(texts, room=5)

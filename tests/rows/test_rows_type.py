@@ -6,6 +6,7 @@ import torch
 
 from surefoot.errors import InputError
 from surefoot.rows.rows import Groups, concatenate, cross_groups, make_rows, numbered
+from surefoot.rows.texts import Texts
 
 
 def refusal(call) -> str:
@@ -73,6 +74,32 @@ def test_parts_joined_are_the_whole():
     assert torch.equal(joined.clusters, rows.clusters)
     assert joined.sources.tolist() == rows.sources.tolist()
     assert joined.origins() == {"s0", "s1", "s3", "s4", "t", "u"}
+
+
+def test_texts_joined_stay_texts():
+    pairs = Texts((("it rains", "it snows", "it hails"), ("dry", "cold", "hard")))
+    rows = make_rows(pairs, torch.tensor([0, 1, 0]), classes=("a", "b"))
+    joined = concatenate(rows.take(torch.arange(1)), rows.take(torch.arange(1, 3)))
+    assert joined.inputs == pairs
+    assert joined.ids.tolist() == rows.ids.tolist()
+    single = make_rows(Texts((("it rains",),)), torch.tensor([0]), classes=("a", "b"))
+    assert refusal(lambda: concatenate(rows, single)) == (
+        "Rows with 2 columns of text and 1 column of text cannot be joined; give texts with as many columns, or no "
+        "texts at all."
+    )
+    numbers = make_rows(torch.zeros(1, 2), torch.tensor([0]), classes=("a", "b"))
+    assert "1 column of text and Tensor" in refusal(lambda: concatenate(single, numbers))
+    assert "Tensor and 1 column of text" in refusal(lambda: concatenate(numbers, single))
+
+
+def test_rows_with_other_ways_of_hanging_together_are_not_joined():
+    one = make_rows(torch.zeros(1, 2), torch.tensor([0]), classes=("a", "b"))
+    two = make_rows(
+        torch.zeros(1, 2), torch.tensor([0]), classes=("a", "b"), ids=np.array(["x"]), sources=np.array([["s", "t"]])
+    )
+    assert refusal(lambda: concatenate(one, two)) == (
+        "Rows with 1 columns of sources and 1 of clusters cannot be joined to rows with 2 and 2; give both as many."
+    )
 
 
 def test_what_does_not_fit_is_refused():

@@ -41,6 +41,10 @@ def test_a_course_ends_with_the_last_epoch_and_changes_nothing() -> None:
         teach_watched(learner, weak, rows.take(torch.arange(3)), torch.zeros(3).long(), 0)
     with pytest.raises(InputError, match="one for each"):
         teach_watched(learner, weak, watched, torch.zeros(3).long(), 0)
+    # Rows that only the supervisor learnt from are no rows to be watched either.
+    taught = weak_labels(rows, weak.rows.targets, seen=frozenset({"watched 7"}), by="w")
+    with pytest.raises(InputError, match=r"1 watched rows \(first: watched 7\)"):
+        teach_watched(learner, taught, watched, torch.zeros(20).long(), 0)
 
 
 def test_by_hand() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from surefoot.errors import InputError
-from surefoot.supervise.harden import class_counts, harden
+from surefoot.supervise.harden import Balance, class_counts, harden
 
 
 def probabilities(rows: int, classes: int, seed: int) -> torch.Tensor:
@@ -118,3 +118,19 @@ def test_probabilities_of_zero_are_no_trap() -> None:
 def test_other_shapes_are_refused() -> None:
     with pytest.raises(InputError, match="same rows and classes"):
         harden(torch.full((3, 2), 0.5), torch.full((3, 3), 1 / 3), "weak")
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("balance", ["even", "weak"])
+def test_students_and_labels_may_have_other_precisions(classes: int, balance: Balance) -> None:
+    """A student in float64 or bfloat16 is taught float32 labels, and hardens as one in their precision."""
+    generator = torch.Generator().manual_seed(0)
+    said = torch.rand(16, classes, generator=generator).bfloat16().float()
+    weak = torch.rand(16, classes, generator=generator).softmax(dim=1)
+    wanted = harden(said, weak, balance)
+    for kind, other in (
+        (torch.float64, torch.float32),
+        (torch.float32, torch.float64),
+        (torch.bfloat16, torch.float32),
+    ):
+        assert torch.equal(harden(said.to(kind), weak.to(other), balance), wanted)

@@ -113,6 +113,27 @@ def test_of_students_only_what_is_read_is_kept_and_older_folders_are_read(tmp_pa
         assert torch.equal(said.probabilities, again.students[key].probabilities)
 
 
+def test_answers_of_other_labels_are_not_used_again(tmp_path: Path) -> None:
+    """One supervisor says something else: its students are taught anew, and nobody else is."""
+    calls: list[str] = []
+    moved = 0.0
+
+    def taught(size: int, labels: WeakLabels, loss: WeakLoss, seed: int, labelled: Rows, judge: Rows) -> Said:
+        del loss, seed
+        calls.append(f"{size} by {labels.by}")
+        sure = 0.9 - (moved if (size, labels.by) == (1, "truth") else 0.0)
+        return Said(*(torch.tensor([sure, 1 - sure]).repeat(len(each), 1) for each in (labelled, judge)))
+
+    asked = (SIZES, rings(60, 0), rings(30, 1000), taught, {"cross-entropy": CrossEntropy()}, [0])
+    teach_pairs(*asked, folder=tmp_path)
+    calls.clear()
+    moved = 0.1
+    supervisor = next(each for each in tmp_path.iterdir() if each.name.startswith("supervisor mlp4"))
+    supervisor.unlink()
+    teach_pairs(*asked, folder=tmp_path)
+    assert calls == ["1 by truth", "1 by mlp4", "2 by mlp4"]
+
+
 def test_judge_rows_are_nobodys() -> None:
     rows = rings(40, 0)
     with pytest.raises(InputError, match="already seen"):

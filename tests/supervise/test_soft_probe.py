@@ -107,6 +107,7 @@ def test_separable_certain_labels_end() -> None:
     [
         (lambda x, y: (x, torch.cat([2 * y[:1], y[1:]])), "1 rows of labels are no distribution .first: row 0"),
         (lambda x, y: (x, y.index_fill(0, torch.tensor([2]), float("nan"))), "first: row 2"),
+        (lambda x, y: (x, torch.cat([y[:3], y.new_tensor([[1.5, -0.5]]), y[4:]])), "1 rows of labels .* row 3"),
         (lambda x, y: (x.index_fill(0, torch.tensor([1]), float("inf")), y), "not finite in 1 rows"),
         (lambda x, y: (x[:-1], y), "39 rows of features and 40 of labels"),
     ],
@@ -133,6 +134,72 @@ def test_rounded_products_end_where_exact_ones_do(monkeypatch: pytest.MonkeyPatc
     real = float(-(y.double() * early.head.logits(x).double().log_softmax(dim=1)).sum(dim=1).mean())
     assert exact.loss < real <= exact.loss + 0.01
     assert early.loss == pytest.approx(real, abs=module.ROUNDING)
+
+
+def alike(kind: str) -> tuple[Tensor, Tensor]:
+    """Labels of few different numbers, which rounding moves all one way: .9 of whoever is right, or five votes."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4000, 40, generator=generator)
+    z = 3 * x @ torch.randn(40, 30, generator=generator) / 40**0.5 + torch.randn(4000, 30, generator=generator)
+    if kind == "smoothed":
+        return x, torch.full((4000, 30), 0.1 / 29).scatter(1, z.argmax(dim=1)[:, None], 0.9)
+    votes = torch.multinomial(z.softmax(dim=1), 5, replacement=True, generator=generator)
+    return x, torch.nn.functional.one_hot(votes, 30).float().mean(dim=1)
+
+
+@pytest.mark.parametrize("kind", ["smoothed", "votes"])
+def test_the_loss_that_rounded_products_tell_is_that_of_the_rows(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read as rounded labels alone, with weights that are rounded again, it was off by three thousandths."""
+    x, y = alike(kind)
+    best = fit_soft_probe(x, y, 1e-3)
+    monkeypatch.setattr(module, "LARGE", 0.0)
+    monkeypatch.setattr(module, "bfloat16_is_fast", lambda: True)
+    for level in (0.02, 0.1):
+        early = fit_soft_probe(x, y, 1e-3, until=best.loss + level)
+        real = float(-(y.double() * early.head.logits(x).double().log_softmax(dim=1)).sum(dim=1).mean())
+        assert early.loss == pytest.approx(real, abs=module.ROUNDING)
+        assert real <= best.loss + level
+
+
+def test_steps_are_of_weights_that_rounding_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the labels' part of the loss is of other weights than the logits."""
+    moved: list[float] = []
+    plain = module._search
+
+    def search(fit: module._Fit, way: Tensor, *, falling: float) -> float:
+        if fit.rows.kept is not None:
+            moved.append(float((fit.rows.seen(way[:, :-1]) - way[:, :-1]).abs().max() / way.abs().max()))
+        return plain(fit, way, falling=falling)
+
+    x, y = (each.float() for each in some(700, 12, 6, sharp=1.0))
+    monkeypatch.setattr(module, "LARGE", 0.0)
+    monkeypatch.setattr(module, "bfloat16_is_fast", lambda: True)
+    monkeypatch.setattr(module, "_search", search)
+    fit_soft_probe(x, y, 1e-3)
+    assert moved
+    assert max(moved) < 1e-6
+
+
+def test_rounded_products_may_end_a_fit_only_with_room_for_their_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = (each.float() for each in some(700, 12, 6, sharp=1.0))
+    monkeypatch.setattr(module, "LARGE", 0.0)
+    monkeypatch.setattr(module, "bfloat16_is_fast", lambda: True)
+    level = fit_soft_probe(x, y, 1e-3, most_steps=0).loss + 1e-3
+    assert fit_soft_probe(x, y, 1e-3, until=level).steps == 0
+    monkeypatch.setattr(module, "ROUNDING", 2e-3)
+    found = fit_soft_probe(x, y, 1e-3, until=level)
+    assert found.steps > 0
+    assert found.loss <= level
+
+
+def test_where_bfloat16_is_slow_nothing_is_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = (each.float() for each in some(300, 8, 4))
+    exact = fit_soft_probe(x, y, 1e-3)
+    monkeypatch.setattr(module, "LARGE", 0.0)
+    monkeypatch.setattr(module, "bfloat16_is_fast", lambda: False)
+    assert torch.equal(fit_soft_probe(x, y, 1e-3).head.weight, exact.head.weight)
+    monkeypatch.setattr(module, "bfloat16_is_fast", lambda: True)
+    assert not torch.equal(fit_soft_probe(x, y, 1e-3).head.weight, exact.head.weight)
 
 
 def test_many_classes_begin_near_the_end() -> None:

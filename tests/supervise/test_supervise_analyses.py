@@ -169,6 +169,18 @@ def test_of_equal_rows_the_first_and_never_itself() -> None:
     assert found.rows[1].tolist() == [0, 2, 3]
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_of_many_equal_rows_the_first_as_well(kind: torch.dtype) -> None:
+    """More of them than there are candidates from rounded products; the others' nearest are among them too."""
+    points = torch.randn(60, 40, generator=torch.Generator().manual_seed(4)).to(kind)
+    points = torch.cat([points[:5], points[5:6].expand(70, -1), points[6:]])
+    apart = torch.cdist(points.double(), points.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    want = apart.fill_diagonal_(math.inf).sort(dim=1, stable=True)
+    found = nearest(points, 6)
+    assert torch.equal(found.rows, want.indices[:, :6])
+    assert torch.allclose(found.distances, want.values[:, :6], rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_ten_thousand_rows_take_tens_of_megabytes() -> None:
     """The matrix of all pairs takes 400 MB in float32; measured in a process of its own, whose peak is its own."""
@@ -223,6 +235,40 @@ def test_a_wrong_label_does_not_vote_for_itself() -> None:
     assert kept.seen == frozenset({"w"})
     with pytest.raises(InputError, match="k is 20"):
         nearest(points, 20)
+
+
+def test_filtering_keeps_the_most_trusted_of_each_labelled_class() -> None:
+    """Forty rows called 0, ten called 1, trusted in a known order; over all, most of the second would be left out."""
+    generator = torch.Generator().manual_seed(7)
+    rows = rows_of(50)
+    said_ = torch.cat([torch.zeros(40), torch.ones(10)]).long()[torch.randperm(50, generator=generator)]
+    sure = 0.55 + 0.4 * torch.rand(50, generator=generator, dtype=torch.float64)
+    weak = weak_labels(
+        rows, torch.where(said_[:, None] == torch.arange(2), sure[:, None], 1 - sure[:, None]), seen=frozenset(), by="w"
+    )
+    near = nearest(torch.randn(50, 3, generator=generator), 5)
+    trusted = trust(weak, near)
+    assert trusted.tolist() == pytest.approx(
+        [1 - (weak.rows.targets[row] - weak.rows.targets[near.rows[row]].mean(dim=0)).abs().sum().item() / 2
+         for row in range(50)], abs=1e-6,
+    )  # fmt: skip
+    kept = filtered(weak, near, 0.5).rows.ids.tolist()
+    stays = torch.tensor([name in kept for name in rows.ids.tolist()])
+    for each, count in ((0, 20), (1, 5)):
+        own = said_ == each
+        assert int((stays & own).sum()) == count
+        assert trusted[stays & own].min() >= trusted[~stays & own].max()
+    assert kept == [name for name in rows.ids.tolist() if name in kept]  # in their old order
+
+
+@pytest.mark.parametrize("structure", ["even", "confused", "easy", "copied"])
+def test_a_seed_draws_mistakes_of_its_own_and_the_same_again(structure: str) -> None:
+    generator = torch.Generator().manual_seed(8)
+    targets = torch.randint(4, (300,), generator=generator)
+    reference = torch.randn(300, 4, generator=generator).softmax(dim=1)
+    one, again, other = (simulated_labels(targets, 4, 0.6, structure, seed, reference=reference) for seed in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
 
 
 def test_equivalent_sizes() -> None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from surefoot.errors import InputError
+from surefoot.rows.texts import Texts
 
 __all__ = [
     "Groups",
@@ -213,15 +214,29 @@ def cross_groups(
 
 
 def concatenate(first: Rows, second: Rows) -> Rows:
-    """Both sets of rows, the first before the second; classes, group names and cluster ways must agree."""
+    """Both sets of rows, the first before the second; classes, group names and cluster ways must agree.
+
+    Clusters keep their numbers: give parts of what was numbered together. Texts stay texts. Raises `InputError` for
+    rows that do not agree, and texts beside what is none.
+
+    >>> from surefoot.rows.texts import Texts
+    >>> one, other = (make_rows(Texts(((text,),)), torch.tensor([0])) for text in ("it rains", "it snows"))
+    >>> concatenate(one, other).inputs.columns
+    (('it rains', 'it snows'),)
+    """
     if first.classes != second.classes or first.groups.names != second.groups.names:
         raise InputError(
             f"Rows with classes {first.classes} and groups {first.groups.names} cannot be joined to rows with "
             f"classes {second.classes} and groups {second.groups.names}; use the same names in the same order."
         )
-    everything = slice(None)
+    ways = [(each.sources.shape[1], each.clusters.shape[1]) for each in (first, second)]
+    if ways[0] != ways[1]:
+        raise InputError(
+            f"Rows with {ways[0][0]} columns of sources and {ways[0][1]} of clusters cannot be joined to rows with "
+            f"{ways[1][0]} and {ways[1][1]}; give both as many."
+        )
     return Rows(
-        inputs=torch.cat([first.inputs[everything], second.inputs[everything]]),
+        inputs=_joined(first.inputs, second.inputs),
         targets=torch.cat([first.targets, second.targets]),
         classes=first.classes,
         groups=Groups(first.groups.names, torch.cat([first.groups.members, second.groups.members])),
@@ -230,6 +245,21 @@ def concatenate(first: Rows, second: Rows) -> Rows:
         sources=np.concatenate([first.sources, second.sources]),
         clusters=torch.cat([first.clusters, second.clusters]),
     )
+
+
+def _joined(first: Inputs, second: Inputs) -> Inputs:
+    if not (isinstance(first, Texts) or isinstance(second, Texts)):
+        everything = slice(None)
+        return torch.cat([first[everything], second[everything]])
+    if not (isinstance(first, Texts) and isinstance(second, Texts) and len(first.columns) == len(second.columns)):
+        kinds = " and ".join(
+            f"{len(each.columns)} column{'s' * (len(each.columns) > 1)} of text"
+            if isinstance(each, Texts)
+            else type(each).__name__
+            for each in (first, second)
+        )
+        raise InputError(f"Rows with {kinds} cannot be joined; give texts with as many columns, or no texts at all.")
+    return Texts(tuple(one + other for one, other in zip(first.columns, second.columns, strict=True)))
 
 
 def rooted(ids: Names, sources: Names) -> Names:

@@ -10,9 +10,12 @@ and for more it is the assignment of rows to classes that is most probable among
     h = argmax Σ_i log p_i,h_i        subject to #{i : h_i = k} = n_k
 
 with n_k = ⌈(B − 1) Σ_{j ≥ k} m_j⌉ − ⌈(B − 1) Σ_{j > k} m_j⌉ of B rows, which are the quantile's own counts where K = 2.
-It is solved exactly: every row begins in the class that it likes best at prices near the right ones, and rows move
-along the cheapest chains of classes from those that have too many to those that have too few. Classes that no row is to
-have are left out first, so that of B rows and K classes no more than min(B, K) columns are looked at.
+Rows of equal probability harden alike where K = 2, as published, those at the threshold to the first class: a student
+that says the same of all rows has that class alone.
+
+The assignment is solved exactly: every row begins in the class that it likes best at prices near the right ones, and
+rows move along the cheapest chains of classes from those that have too many to those that have too few. Classes that no
+row is to have are left out first, so that of B rows and K classes no more than min(B, K) columns are looked at.
 
 Source: two classes, Burns et al. (2023), "Weak-to-strong generalization", appendix A.4, and `loss.py` of their
 repository. Nobody published a rule for more; the assignment, and its counts, are ours. Cheapest chains: Busacker &
@@ -66,8 +69,8 @@ def harden(
         return probabilities.argmax(dim=1)
     shares = weak.mean(dim=0) if balance == "weak" else torch.full_like(weak[0], 1 / classes)
     if classes == 2:
-        threshold = torch.quantile(probabilities[:, 0], shares[1].clamp(0, 1))
-        return (probabilities[:, 0] < threshold).long()
+        first = probabilities[:, 0] if probabilities.dtype == torch.float64 else probabilities[:, 0].float()
+        return (first < torch.quantile(first, shares[1].to(first).clamp(0, 1))).long()
     counts = np.array(class_counts(shares.double().tolist(), rows))
     open_to = counts.nonzero()[0]  # no more of them than rows, however many classes there are
     logs = probabilities.detach().double().clamp(min=torch.finfo(torch.float64).tiny).log().cpu().numpy()

@@ -66,6 +66,7 @@ def nearest(features: Float[Tensor, "rows features"], k: int, *, progress: Progr
     rows = torch.empty(count, k, dtype=torch.int64)
     distances = torch.empty(count, k, dtype=torch.float64)
     asked = min(k + SPARE, count - 1)
+    rounding = 4 * features.shape[1] * torch.finfo(features.dtype).eps
     step = max(1, BLOCK_NUMBERS // max(count, asked * features.shape[1]))
     for first in range(0, count, step):
         part = slice(first, min(first + step, count))
@@ -77,6 +78,15 @@ def nearest(features: Float[Tensor, "rows features"], k: int, *, progress: Progr
         exact = (features[near].double() - features[part, None].double()).square().sum(dim=2).sqrt()
         order = exact.argsort(dim=1, stable=True)[:, :k]
         rows[part], distances[part] = near.gather(1, order), exact.gather(1, order)
+        # Where the farthest candidate is as near as the last neighbour, others may be too, and an earlier row be first.
+        tied = own[exact.amax(dim=1) <= distances[part][:, -1]].tolist() if asked < count - 1 else []
+        for row in tied:
+            at = row - first
+            within = apart[at] <= apart[at, near[at]].amax() + rounding * (squares[row] + squares[near[at]].amax())
+            others = within.nonzero()[:, 0]
+            far = (features[others].double() - features[row].double()).square().sum(dim=1).sqrt()
+            best = far.argsort(stable=True)[:k]
+            rows[row], distances[row] = others[best], far[best]
         progress("comparing", part.stop, count)
     return Neighbours(rows, distances)
 

@@ -165,6 +165,7 @@ def _descend(fit: _Fit, goal: float, most: int, until: float | None, progress: P
         fit.left = -0.5 * _dot(way, slope)
         if fit.left <= goal or fit.steps >= most:
             return
+        way[:, :-1] = fit.rows.seen(way[:, :-1])
         length = _search(fit, way, falling=-2 * fit.left)
         fit.point = torch.add(fit.point, way, alpha=length)
         fit.steps += 1

@@ -8,7 +8,9 @@ so that labels are read once, for C and ȳ; after that only what the head says i
 (1/n) Σ_i p_i x̃_iᵀ − C.
 
 Products are in `kind`. Rounded to bfloat16 (sums still in float32), they are twice as fast where a CPU has instructions
-for it, and move the loss by some 10⁻⁴: enough until a fit is nearly done.
+for it, and move the loss by some 10⁻⁴: enough until a fit is nearly done. What is rounded alike in many rows does not
+cancel in the mean: such labels (.9 of whoever is right, votes of five) are read as rounded numbers and what these lack,
+and weights are such that rounding leaves them (`seen`).
 """
 
 from collections.abc import Iterator
@@ -25,6 +27,8 @@ FEW = 1000
 """Rows of a product."""
 COLUMNS = 256
 """Of a block of the second moments."""
+ALIKE = 3e-4
+"""What rounding moves of a label on the average over rows, beyond what chance leaves of it: then it is put back."""
 BLOCK = 500_000
 """Logits of a pass over what the head says: few enough to stay in a cache."""
 
@@ -51,6 +55,10 @@ class SoftRows:
         for part in blocks(len(self), FEW):
             torch.mm(_centred(self, part), divided, out=found[part])
         return found
+
+    def seen(self, weight: Float[Tensor, "classes features"]) -> Float[Tensor, "classes features"]:
+        """The weights near these that products see as they are, so that W in ⟨W, C⟩ is the W of the logits."""
+        return weight if self.kept is None else (weight / self.scale).to(self.kind).to(weight) * self.scale
 
     def crossed(self, mass: Float[Tensor, "rows classes"]) -> Float[Tensor, "classes features"]:
         """(1/n) Σ_i m_i x̃_iᵀ."""
@@ -93,15 +101,19 @@ def soft_rows(
     """Read the labels."""
     kept = None if kind == features.dtype else features.new_empty(features.shape, dtype=kind)
     cross = features.new_zeros(labels.shape[1], features.shape[1])
-    shares = torch.zeros(labels.shape[1], dtype=torch.float64)
-    for part in blocks(len(features), FEW):
+    shares, rounded = torch.zeros(2, labels.shape[1], dtype=torch.float64)
+    count = len(features)
+    for part in blocks(count, FEW):
         block = (features[part] - mean).to(kind)
         given = labels[part].to(kind)
         cross += given.T @ block
-        shares += given.sum(dim=0, dtype=torch.float32 if kind == torch.bfloat16 else given.dtype)
+        shares += labels[part].sum(dim=0)
         if kept is not None:
+            rounded += given.sum(dim=0, dtype=torch.float32)
             kept[part] = block
-    count = len(features)
+    if kept is not None and float((shares - rounded).abs().sum()) > ALIKE * count:
+        for part in blocks(count, FEW):
+            cross += (labels[part] - labels[part].to(kind)).to(kind).T @ kept[part]
     return SoftRows(features, mean, scale, kind, kept, cross / (scale * count), (shares / count).to(features))
 
 

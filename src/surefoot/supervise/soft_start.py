@@ -79,7 +79,7 @@ def first_point(rows: SoftRows, ruler: Ruler) -> Start:
     """Least squares, scaled class by class."""
     shares = rows.shares.double().clamp(min=1e-9)
     bias = shares.log()
-    weight = ruler.divide(rows.cross, shares * (1 - shares))
+    weight = rows.seen(ruler.divide(rows.cross, shares * (1 - shares)))
     raw = rows.logits(weight)
     gains = (weight.double() * rows.cross.double()).sum(dim=1)
     pulls = ruler.penalty * weight.double().square().sum(dim=1)
