@@ -3,9 +3,11 @@
     python studies/weak_chess.py               three seeds; prints tables, keeps what is finished in runs/weak_chess
     python studies/weak_chess.py --quick       few puzzles, in seconds: does it all run?
     python studies/weak_chess.py --publish     also writes docs/weak-chess.md, its data and picture
+    python studies/weak_chess.py --tactics     the same with mates in two and tactics among the puzzles; --publish too
 
-A killed run goes on where it was; all of it takes about twelve minutes of one core, two of them for the puzzles. What
-is kept does not know the version of the code: after a change to it, delete the folder.
+A killed run goes on where it was; all of it takes about twelve minutes of one core, two of them for the puzzles, and
+with tactics about twenty, twelve of them for the puzzles. What is kept does not know the version of the code: after a
+change to it, delete the folder.
 
 Rows: mates in one with exactly one mating move, from random games and endgames (`surefoot.rows.chess`), all different.
 Boards are seen by the side that moves, and, where nobody may castle, with the other king on the files a to d: exchanges
@@ -13,6 +15,10 @@ of colour and of left and right are no new puzzles. Classes are moves; puzzles w
 are left out, as nobody could learn it. A sixth is judged, the same for every seed; the others are halved by the seed:
 truth for supervisors, and puzzles that supervisors label (whose truth is the ceilings'). Puzzles of one game stay on
 one side of both splits.
+
+With `--tactics`, half of the puzzles are mates in two and moves that win material against best play
+(`surefoot.rows.chess.tactics`). All themes are taught together; what is recovered is told of all, and of each one's
+judge rows.
 
 A model is a board network (`surefoot.networks.sequence`) of some width and number of blocks, trained from nothing by
 AdamW. So what a large student has before its supervisor speaks is its form alone. As a control, the widest pair is run
@@ -31,8 +37,9 @@ language models and puzzles of games that people played.
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +58,7 @@ from surefoot.rows.chess.board import EMPTY, KING, OTHERS
 from surefoot.rows.chess.fen import read_fen, write_fen
 from surefoot.rows.chess.moves import legal_moves, name_of_move, read_move
 from surefoot.rows.chess.puzzles import Puzzle, mate_puzzles
+from surefoot.rows.chess.tactics import mate_in_two_puzzles, tactic_puzzles
 from surefoot.rows.chess.tokens import TOKENS, mirror, move_of_class, puzzle_rows
 from surefoot.rows.rows import Rows
 from surefoot.supervise.gap import recovered_gap
@@ -62,7 +70,11 @@ from surefoot.supervise.student import Learner, bootstrap, said_of, teach
 ROOT = Path(__file__).resolve().parents[1]
 BASELINE, SHORT = "cross-entropy", "cross-entropy, 1 epoch"
 TITLE = "Chess: which move mates? Board networks taught by smaller ones"
+TACTICS_TITLE = "Chess: mates in one and two, and tactics. Board networks taught by smaller ones"
 SIDE, OTHER_TOKENS = 8, 2
+LONGER = {"mateIn2": mate_in_two_puzzles, "tactic": tactic_puzzles}
+PART = 500
+FEWEST = 20  # judge rows of a theme that is told
 
 
 @dataclass(frozen=True)
@@ -81,8 +93,10 @@ class Settings:
     )
     epochs: int = 4
     batch: int = 64
+    longer: tuple[tuple[str, int], ...] = ()
 
 
+TACTICS = Settings(puzzles=6_000, longer=(("mateIn2", 4_000), ("tactic", 2_000)))
 QUICK = Settings(
     puzzles=300,
     endgames=1.0,
@@ -90,6 +104,7 @@ QUICK = Settings(
     models=(("board2", 2, 1, 0.02), ("board3", 3, 1, 0.02), ("board4", 4, 1, 0.02), ("board6", 6, 1, 0.02)),
     epochs=2,
 )
+QUICK_TACTICS = replace(QUICK, puzzles=180, longer=(("mateIn2", 60), ("tactic", 8)))
 
 
 @dataclass(frozen=True)
@@ -114,19 +129,43 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
 
 
 def kept_puzzles(settings: Settings, folder: Path) -> list[Puzzle]:
-    """The puzzles of these settings, from the folder where they lie there."""
-    place = folder / "puzzles.json"
+    """The puzzles of these settings, from the folder where they lie there; longer ones are made and kept in parts."""
+    mates = partial(mate_puzzles, settings.puzzles, 0, endgames=settings.endgames, progress=tell)
+    puzzles = kept(folder / f"mateIn1 {settings.puzzles} {settings.endgames}.json", mates)
+    for theme, count in settings.longer:
+        for part, start in enumerate(range(0, count, PART)):
+            number = min(PART, count - start)
+            make = partial(LONGER[theme], number, part, progress=tell)
+            puzzles += kept(folder / f"{theme} {number} of seed {part}.json", make)
+    # Mates in one alone keep the names that their published halves were drawn by.
+    return distinct(puzzles) if settings.longer else puzzles
+
+
+def distinct(puzzles: Sequence[Puzzle]) -> list[Puzzle]:
+    """Every position once, the first of those where two seeds met, and every name: both sides may mate in one move."""
+    positions: set[tuple[bytes, int, int]] = set()
+    named: dict[str, Puzzle] = {}
+    for puzzle in puzzles:
+        position = (puzzle.position.squares, puzzle.position.castling, puzzle.position.passed)
+        if position not in positions:
+            positions.add(position)
+            name = f"{puzzle.name} again" if puzzle.name in named else puzzle.name
+            named[name] = replace(puzzle, name=name)
+    return list(named.values())
+
+
+def kept(place: Path, make: Callable[[], list[Puzzle]]) -> list[Puzzle]:
+    """The puzzles that lie there, or that are made and then lie there."""
     if not place.exists():
-        made = mate_puzzles(settings.puzzles, 0, endgames=settings.endgames, progress=tell)
         write_json(
             place,
-            [[write_fen(each.position), name_of_move(each.move, each.position.white), each.name, each.game]
-             for each in made],
+            [[write_fen(each.position), name_of_move(each.move, each.position.white), each.name, each.game, each.theme]
+             for each in make()],
         )  # fmt: skip
     puzzles: list[Puzzle] = []
-    for fen, move, name, game in read_json(place):
+    for fen, move, name, game, theme in read_json(place):
         position = read_fen(fen)
-        puzzles.append(Puzzle(position, read_move(move, position), name, game, "mateIn1"))
+        puzzles.append(Puzzle(position, read_move(move, position), name, game, theme))
     return puzzles
 
 
@@ -307,15 +346,85 @@ def chains_table(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def themes_record(
+    grid: Grid,
+    rows: Rows,
+    puzzles: Sequence[Puzzle],
+    knows: Mapping[str, Predictions],
+) -> list[dict[str, Any]]:
+    """The widest pair on the judge rows of each theme that has enough: by every loss, and where it knows the rules."""
+    themes = {each.name: each.theme.split()[0] for puzzle in puzzles for each in (puzzle, faced(puzzle))}
+    last = len(grid.sizes) - 1
+    lines: list[dict[str, Any]] = []
+    for theme in dict.fromkeys(puzzle.theme.split()[0] for puzzle in puzzles):
+        of = torch.tensor([themes[name] == theme for name in grid.judge.ids.tolist()])
+        judge = grid.judge.take(of)
+        if len(judge) < FEWEST:
+            continue
+
+        def part(said: Predictions, of: Tensor = of, judge: Rows = judge) -> Predictions:
+            return predictions_for(judge, said.probabilities[:, of])
+
+        weak, ceilings = part(grid.supervisors[0]), [part(grid.ceilings[size]) for size in range(last + 1)]
+        students = {loss: (part(grid.students[0, last, loss]), ceilings[last]) for _, _, loss in grid.students}
+        students[f"{BASELINE}, knows the rules"] = (part(knows[BASELINE]), part(knows["ceiling"]))
+        taught: list[dict[str, Any]] = []
+        for loss, (student, ceiling) in students.items():
+            found = recovered_gap(weak, student, ceiling, source="judge")
+            taught.append({
+                "loss": loss,
+                "student": float(student.correct().mean()),
+                "ceiling": float(ceiling.correct().mean()),
+                "gap": plain(found.gap),
+                "gained": plain(found.gained),
+                "recovered": plain(found.recovered),
+            })  # fmt: skip
+        lines.append({
+            "theme": theme,
+            "labelled": sum(themes[name] == theme for name in rows.ids.tolist()),
+            "judged": len(judge),
+            "supervisors": [float(part(grid.supervisors[size]).correct().mean()) for size in range(last + 1)],
+            "ceilings": [float(each.correct().mean()) for each in ceilings],
+            "taught": taught,
+        })  # fmt: skip
+    return rounded(lines)
+
+
+def themes_tables(record: Mapping[str, Any]) -> list[str]:
+    """Two blocks: how well each size does each theme on the truth, and what the widest pair recovers of each."""
+    names = [each["name"] for each in record["sizes"]]
+    truth = [
+        f"| theme | labelled | judged | {' | '.join(f'{name} as ceiling, %' for name in names)} |",
+        f"| --- | --- | --- |{' --- |' * len(names)}",
+    ]
+    pair = [
+        f"| {names[0]} to {names[-1]}, of | by | weak, % | student, % | ceiling, % | gap, points | "
+        "student minus weak, points | gap recovered |",
+        f"|{' --- |' * 8}",
+    ]
+    for each in record["themes"]:
+        shares = " | ".join(f"{100 * share:.1f}" for share in each["ceilings"])
+        truth.append(f"| {each['theme']} | {each['labelled']:,} | {each['judged']:,} | {shares} |")
+        for by in each["taught"]:
+            pair.append(
+                f"| {each['theme']} | {by['loss']} | {100 * each['supervisors'][0]:.1f} | {100 * by['student']:.1f} | "
+                f"{100 * by['ceiling']:.1f} | {told(by['gap'], 100, 1)} | {told(by['gained'], 100, 1, '+')} | "
+                f"{'no gap' if by['recovered'] is None else told(by['recovered'])} |"
+            )
+    return ["\n".join(truth), "\n".join(pair)]
+
+
 def blocks_of(record: Mapping[str, Any]) -> list[str]:
     """The page's tables, in its order."""
-    return [*tables(record), chains_table(record), knowing_table(record)]
+    sizes, *others = tables(record)
+    themes = themes_tables(record) if "themes" in record else []
+    return [sizes, *themes, *others, chains_table(record), knowing_table(record)]
 
 
 def study(settings: Settings, seeds: int, folder: Path) -> dict[str, Any]:
     """The record of the setting; models are told on stderr as they are finished."""
     folder = folder / digest_json(asdict(settings))[:10]
-    puzzles = kept_puzzles(settings, folder)
+    puzzles = kept_puzzles(settings, folder.parent / "puzzles")
     rows, judge = split(puzzles, settings)
     chess = Chess(settings)
     sizes: list[Size] = []
@@ -325,11 +434,14 @@ def study(settings: Settings, seeds: int, folder: Path) -> dict[str, Any]:
     grid = teach_pairs(sizes, rows, judge, chess, recipes(settings), range(seeds), folder=folder, progress=tell)
     record = record_of(grid, asdict(settings), seeds, baseline=BASELINE)
     last = chains(chess, rows, judge, seeds, folder)
+    knows = knowing(chess, puzzles, rows, judge, seeds, folder)
+    themes = {"themes": themes_record(grid, rows, puzzles, knows)} if settings.longer else {}
     return {
         **record,
+        **themes,
         "rows": {"labelled": len(rows), "games": len(rows.origins()), "classes": len(rows.classes)},
         "chains": chains_record(grid, last),
-        "knowing": knowing_record(grid, knowing(chess, puzzles, rows, judge, seeds, folder), list(recipes(settings))),
+        "knowing": knowing_record(grid, knows, list(recipes(settings))),
     }
 
 
@@ -340,12 +452,16 @@ def tell(stage: str, done: int, total: int) -> None:
 
 
 def main() -> None:
-    chosen = asked(__doc__, seeds=3, quick_seeds=1, folder=ROOT / "runs" / "weak_chess")
-    record = study(QUICK if chosen.quick else Settings(), chosen.seeds, chosen.folder)
-    blocks, drawn = blocks_of(record), picture(record, TITLE, "confidence .5")
+    chosen = asked(__doc__, seeds=3, quick_seeds=1, folder=ROOT / "runs" / "weak_chess", tactics=True)
+    if chosen.tactics:
+        settings, title, name = QUICK_TACTICS if chosen.quick else TACTICS, TACTICS_TITLE, "chess-tactics"
+    else:
+        settings, title, name = QUICK if chosen.quick else Settings(), TITLE, "chess"
+    record = study(settings, chosen.seeds, chosen.folder)
+    blocks, drawn = blocks_of(record), picture(record, title, "confidence .5")
     print("\n\n".join(blocks))
     if chosen.publish:
-        publish("chess", record, blocks, drawn, page="weak-chess.md")
+        publish(name, record, blocks, drawn, page="weak-chess.md")
 
 
 if __name__ == "__main__":

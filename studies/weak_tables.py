@@ -122,13 +122,20 @@ def with_blocks(page: str, setting: str, blocks: Sequence[str]) -> str:
     return re.sub(pattern, lambda _: f"{start}\n\n{next(left)}\n\n{end}", page, flags=re.DOTALL)
 
 
-def asked(doc: str | None, *, seeds: int, quick_seeds: int, folder: Path | None = None) -> argparse.Namespace:
-    """What a study was asked for: quick, seeds, publish, and where there is one the folder; torch has one thread."""
+def asked(
+    doc: str | None, *, seeds: int, quick_seeds: int, folder: Path | None = None, tactics: bool = False
+) -> argparse.Namespace:
+    """What a study was asked for: quick, seeds, publish, and where there is one the folder; torch has one thread.
+
+    tactics: whether there is a second setting to ask for by --tactics.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="everything in small; seconds")
     parser.add_argument("--seeds", type=int, help=f"seeds ({seeds}; with --quick {quick_seeds})")
     if folder is not None:
         parser.add_argument("--folder", type=Path, default=folder, help="where answers are kept")
+    if tactics:
+        parser.add_argument("--tactics", action="store_true", help="the setting of longer puzzles instead")
     parser.add_argument("--publish", action="store_true", help="write this setting's tables, its data and picture")
     chosen = parser.parse_args()
     if chosen.quick and chosen.publish:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from surefoot.errors import InputError
-from surefoot.rows.chess.attacks import attacked, shields
+from surefoot.rows.chess.attacks import attacked, reached, shields
 from surefoot.rows.chess.board import KING, OTHERS, ROOK, Position, turned
 from surefoot.rows.chess.fen import INITIAL, read_fen, write_fen
 from surefoot.rows.chess.moves import (
@@ -187,6 +187,19 @@ def test_shields_are_pieces_whose_going_opens_a_check() -> None:
                 if attacked(without, king, others=True):
                     opening.append(square)
         assert sorted(shields(squares, king)) == opening
+
+
+def test_what_is_out_of_reach_is_not_attacked() -> None:
+    """On a board of one piece what it reaches is what it attacks; on others nothing else is attacked."""
+    for piece in range(1, 7):
+        for place in (0, 12, 35, 63):
+            alone = bytes(piece + OTHERS if square == place else 0 for square in range(64))
+            wanted = sum(1 << square for square in range(64) if attacked(alone, square, others=True))
+            assert reached(alone) == wanted
+            assert reached(bytes(piece if square == place else 0 for square in range(64))) == 0
+    for position in walk(6, KIWIPETE, 40):
+        reach = reached(position.squares)
+        assert all(reach >> square & 1 for square in range(64) if attacked(position.squares, square, others=True))
 
 
 def test_mate_and_stalemate() -> None:

@@ -9,10 +9,9 @@ import torch
 from surefoot.errors import InputError
 from surefoot.rows.assign import assign_roles
 from surefoot.rows.chess import puzzles
-from surefoot.rows.chess.board import Position
 from surefoot.rows.chess.fen import read_fen, write_fen
 from surefoot.rows.chess.moves import Move, is_mate, legal_moves, name_of_move, play, read_move
-from surefoot.rows.chess.puzzles import Puzzle, forces_mate, mate_puzzles, mating_moves, read_lichess
+from surefoot.rows.chess.puzzles import Found, Puzzle, forces_mate, mate_puzzles, mating_moves, read_lichess
 from surefoot.rows.chess.tokens import LENGTH, TOKENS, all_moves, mirror, puzzle_rows, tokens_of
 
 MADE = mate_puzzles(40, seed=0, endgames=0.75)
@@ -64,12 +63,12 @@ def test_a_position_that_comes_again_is_no_new_puzzle(monkeypatch: pytest.Monkey
     """Every game begins with the same puzzle, with colours exchanged in every second one."""
     games: list[int] = []
 
-    def mates(*_: object) -> list[tuple[Position, Move]]:
+    def mates(*_: object) -> list[Found]:
         games.append(len(games))
         first, other = MADE[0], MADE[1 + len(games) // 2]
         return [
-            (replace(first.position, white=len(games) % 2 == 0, number=len(games)), first.move),
-            (other.position, other.move),
+            (replace(first.position, white=len(games) % 2 == 0, number=len(games)), first.move, "mateIn1"),
+            (other.position, other.move, "mateIn1"),
         ]
 
     monkeypatch.setattr(puzzles, "_mates_of", mates)

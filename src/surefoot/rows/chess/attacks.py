@@ -2,7 +2,17 @@
 
 from surefoot.rows.chess.board import BISHOP, KING, KNIGHT, OTHERS, PAWN, QUEEN, ROOK
 
-__all__ = ["ALIGNED", "DIAGONALS", "KING_STEPS", "KNIGHT_STEPS", "LINES", "PAWN_TAKES", "attacked", "shields"]
+__all__ = [
+    "ALIGNED",
+    "DIAGONALS",
+    "KING_STEPS",
+    "KNIGHT_STEPS",
+    "LINES",
+    "PAWN_TAKES",
+    "attacked",
+    "reached",
+    "shields",
+]
 
 Squares = tuple[int, ...]
 
@@ -41,6 +51,38 @@ ALIGNED = tuple(
     bytes(any(other in ray for ray in LINES[square] + DIAGONALS[square]) for other in range(64)) for square in range(64)
 )
 """ALIGNED[king][square]: whether a piece that leaves the square may open a line to the king."""
+
+
+def _masks(leaps: tuple[Squares, ...]) -> tuple[int, ...]:
+    return tuple(sum(1 << end for end in ends) for ends in leaps)
+
+
+def _lines(rays: tuple[tuple[Squares, ...], ...]) -> tuple[int, ...]:
+    return _masks(tuple(tuple(end for ray in each for end in ray) for each in rays))
+
+
+REACHED = {
+    PAWN: _masks(PAWN_TAKEN),
+    KNIGHT: _masks(KNIGHT_STEPS),
+    BISHOP: _lines(DIAGONALS),
+    ROOK: _lines(LINES),
+    QUEEN: tuple(map(int.__or__, _lines(DIAGONALS), _lines(LINES))),
+    KING: _masks(KING_STEPS),
+}
+"""REACHED[piece][square], a bit a square: where the *other's* piece attacks on an empty board."""
+
+
+def reached(squares: bytes) -> int:
+    """Where the other's pieces would attack if nobody stood between, a bit a square: nowhere else do they attack.
+
+    >>> reached(bytes([ROOK + OTHERS, *[0] * 63])) & 0xFF
+    254
+    """
+    found = 0
+    for square, piece in enumerate(squares):
+        if piece > OTHERS:
+            found |= REACHED[piece - OTHERS][square]
+    return found
 
 
 def attacked(squares: bytes | bytearray, square: int, *, others: bool) -> bool:

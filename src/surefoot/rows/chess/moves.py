@@ -21,6 +21,7 @@ from surefoot.rows.chess.attacks import (
     LINES,
     PAWN_TAKES,
     attacked,
+    reached,
     shields,
 )
 from surefoot.rows.chess.board import (
@@ -44,6 +45,7 @@ from surefoot.rows.chess.board import (
 __all__ = [
     "Move",
     "gives_check",
+    "has_moves",
     "in_check",
     "is_mate",
     "is_stalemate",
@@ -96,6 +98,11 @@ def legal_moves(position: Position) -> list[Move]:
     return list(_legal(position))
 
 
+def has_moves(position: Position) -> bool:
+    """Whether the mover has a legal move: the first that is found tells."""
+    return next(_legal(position), None) is not None
+
+
 def play(position: Position, move: Move) -> Position:
     """The position after a legal move, from the other side. Legality is the caller's to know (`legal_moves`)."""
     squares = position.squares
@@ -144,7 +151,7 @@ def is_mate(position: Position) -> bool:
     >>> is_mate(read_fen("rnb1kbnr/pppp1ppp/8/4p3/6Pq/5P2/PPPPP2P/RNBQKBNR w KQkq - 1 3"))
     True
     """
-    return in_check(position) and next(_legal(position), None) is None
+    return in_check(position) and not has_moves(position)
 
 
 def is_stalemate(position: Position) -> bool:
@@ -154,7 +161,7 @@ def is_stalemate(position: Position) -> bool:
     >>> is_stalemate(read_fen("7k/5Q2/6K1/8/8/8/8/8 b - - 0 1"))
     True
     """
-    return not in_check(position) and next(_legal(position), None) is None
+    return not in_check(position) and not has_moves(position)
 
 
 def name_of_move(move: Move, white: bool = True) -> str:
@@ -199,11 +206,14 @@ def perft(position: Position, depth: int) -> int:
 def _legal(position: Position) -> Iterator[Move]:
     squares = position.squares
     king = squares.index(KING)
-    checked = attacked(squares, king, others=True)
-    pinned, passed = () if checked else shields(squares, king), position.passed
+    # Most squares of few pieces are out of everybody's reach, which is told at once.
+    dangers, passed = reached(squares), position.passed
+    lined = bool(dangers >> king & 1)
+    checked = lined and attacked(squares, king, others=True)
+    pinned = shields(squares, king) if lined and not checked else ()
     for move in _candidates(squares, passed):
         start, end, _ = move
-        if checked or start == king or start in pinned or end == passed:
+        if checked or (start == king and dangers >> end & 1) or start in pinned or end == passed:
             after = _after(position, move)
             if attacked(after, end if start == king else king, others=True):
                 continue

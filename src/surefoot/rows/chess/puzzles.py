@@ -1,5 +1,7 @@
 """Chess puzzles with one best move: mates in one from random games and endgames, and tables in Lichess's layout.
 
+Longer ones, mates in two and moves that win material, are in `tactics`; they come from games in the same way.
+
 A mate in one is a position where exactly one legal move mates (two promotions that mate are two moves). Games are:
 
 - `play`: from the initial position, each side either takes, checks or promotes where it can, or moves at random
@@ -14,9 +16,10 @@ Lichess: its database of puzzles (CSV: PuzzleId, FEN, Moves, Rating, …, Themes
 
 import csv
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from surefoot.errors import InputError
 from surefoot.progress import Progress, silent
@@ -25,12 +28,27 @@ from surefoot.rows.chess.board import BISHOP, KING, KNIGHT, OTHERS, PAWN, QUEEN,
 from surefoot.rows.chess.fen import INITIAL, read_fen
 from surefoot.rows.chess.moves import Move, gives_check, in_check, is_mate, legal_moves, play, read_move
 
-__all__ = ["Puzzle", "forces_mate", "mate_puzzles", "mating_moves", "read_lichess"]
+__all__ = [
+    "Found",
+    "Puzzle",
+    "forces_mate",
+    "mate_puzzles",
+    "mating_moves",
+    "played_on",
+    "puzzles_of_games",
+    "random_board",
+    "random_endgame",
+    "read_lichess",
+]
 
 LONGEST = 200  # half-moves of a game
 EAGER = 0.5  # how often a side takes, checks or promotes where it can
 SHORTEST = 30  # half-moves of an endgame
+MEN = (PAWN, KNIGHT, BISHOP, ROOK, QUEEN)
 COLUMNS = ("PuzzleId", "FEN", "Moves")
+
+Found: TypeAlias = tuple[Position, Move, str]
+"""A position of a game, its one best move, and the themes of that."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +114,20 @@ def mate_puzzles(
         )
     due = {"endgame": round(endgames * count)}
     due["play"] = count - due["endgame"]
+    return puzzles_of_games(due, _mates_of, seed, most_a_game, progress)
+
+
+def puzzles_of_games(
+    due: Mapping[str, int],
+    found: Callable[[random.Random, str], Iterable[Found]],
+    seed: int,
+    most_a_game: int,
+    progress: Progress = silent,
+) -> list[Puzzle]:
+    """Puzzles from one game after another of each kind, until as many as are due are found, all positions different.
+
+    found: what a game of a kind gives, which is all chance of the generator that it is handed.
+    """
     seen: set[tuple[bytes, int, int]] = set()
     puzzles: list[Puzzle] = []
     for kind, wanted in due.items():
@@ -106,18 +138,66 @@ def mate_puzzles(
             chance = random.Random(game)
             number += 1
             room = min(most_a_game, wanted - made)
-            for position, move in _mates_of(chance, kind):
+            for position, move, theme in found(chance, kind):
                 # Colour aside: from the mover's side both are one position.
                 key = (position.squares, position.castling, position.passed)
                 if key in seen:
                     continue
                 seen.add(key)
-                puzzles.append(Puzzle(position, move, f"{game}-{position.number}", game, "mateIn1"))
+                puzzles.append(Puzzle(position, move, f"{game}-{position.number}", game, theme))
                 made, room = made + 1, room - 1
-                progress("puzzles", len(puzzles), count)
+                progress("puzzles", len(puzzles), sum(due.values()))
                 if not room:
                     break
     return puzzles
+
+
+def played_on(position: Position, chance: random.Random, longest: int) -> Iterator[tuple[Position, list[Move]]]:
+    """The positions of a random game from here, each with the moves that mate at once; the game goes on by another."""
+    for _ in range(longest):
+        moves = legal_moves(position)
+        if not moves:
+            return
+        checks = [move for move in moves if gives_check(position, move)]
+        mates = [move for move in checks if is_mate(play(position, move))]
+        yield position, mates
+        others = [move for move in moves if move not in mates]
+        if not others:
+            return
+        eager = [move for move in others if move.promotion or position.squares[move.end] or move in checks]
+        position = play(position, chance.choice(eager if eager and chance.random() < EAGER else others))
+
+
+def random_endgame(chance: random.Random) -> Position:
+    """Two kings, two to four pieces of one side and none to three of the other, anywhere that is legal."""
+    return random_board(chance, (2, 1, 1, 2, 2), (2, 4), (4, 1, 1, 1, 0), (0, 3))
+
+
+def random_board(
+    chance: random.Random,
+    own: Sequence[int],
+    own_number: tuple[int, int],
+    other: Sequence[int],
+    other_number: tuple[int, int],
+) -> Position:
+    """Two kings and some pieces, until the position is legal.
+
+    own, other: how often pawns, knights, bishops, rooks and queens come, one to another. own_number, other_number: the
+    least and the most of them.
+    """
+    while True:
+        mine = [KING, *chance.choices(MEN, own, k=chance.randint(*own_number))]
+        theirs = [KING, *chance.choices(MEN, other, k=chance.randint(*other_number))]
+        squares = bytearray(64)
+        pieces = mine + [piece + OTHERS for piece in theirs]
+        for square, piece in zip(chance.sample(range(64), len(pieces)), pieces, strict=True):
+            squares[square] = piece
+        edge = {*squares[:8], *squares[56:]}
+        position = Position(bytes(squares), white=chance.random() < 0.5)
+        if PAWN in edge or PAWN + OTHERS in edge:
+            continue
+        if not attacked(squares, squares.index(KING + OTHERS), others=False):
+            return position
 
 
 def read_lichess(
@@ -164,36 +244,9 @@ def _lichess(row: dict[str, str], themes: list[str], rating: int | None) -> Puzz
     return Puzzle(position, move, f"lichess {row['PuzzleId']}", f"lichess game {game}", " ".join(themes), rating)
 
 
-def _mates_of(chance: random.Random, kind: str) -> Iterator[tuple[Position, Move]]:
+def _mates_of(chance: random.Random, kind: str) -> Iterator[Found]:
     """The mates in one of a game, as it goes on."""
-    position = read_fen(INITIAL) if kind == "play" else _endgame(chance)
-    for _ in range(LONGEST if kind == "play" else SHORTEST):
-        moves = legal_moves(position)
-        if not moves:
-            return
-        checks = [move for move in moves if gives_check(position, move)]
-        mates = [move for move in checks if is_mate(play(position, move))]
+    start = read_fen(INITIAL) if kind == "play" else random_endgame(chance)
+    for position, mates in played_on(start, chance, LONGEST if kind == "play" else SHORTEST):
         if len(mates) == 1:
-            yield position, mates[0]
-        others = [move for move in moves if move not in mates]
-        if not others:
-            return
-        eager = [move for move in others if move.promotion or position.squares[move.end] or move in checks]
-        position = play(position, chance.choice(eager if eager and chance.random() < EAGER else others))
-
-
-def _endgame(chance: random.Random) -> Position:
-    """Two kings, two to four pieces of one side and none to three of the other, until the position is legal."""
-    while True:
-        own = [KING, *chance.choices((PAWN, KNIGHT, BISHOP, ROOK, QUEEN), (2, 1, 1, 2, 2), k=chance.randint(2, 4))]
-        other = [KING, *chance.choices((PAWN, KNIGHT, BISHOP, ROOK, QUEEN), (4, 1, 1, 1, 0), k=chance.randint(0, 3))]
-        squares = bytearray(64)
-        pieces = own + [piece + OTHERS for piece in other]
-        for square, piece in zip(chance.sample(range(64), len(pieces)), pieces, strict=True):
-            squares[square] = piece
-        edge = {*squares[:8], *squares[56:]}
-        position = Position(bytes(squares), white=chance.random() < 0.5)
-        if PAWN in edge or PAWN + OTHERS in edge:
-            continue
-        if not attacked(squares, squares.index(KING + OTHERS), others=False):
-            return position
+            yield position, mates[0], "mateIn1"
