@@ -13,7 +13,7 @@ from surefoot.hub.encoder import Encoder
 from surefoot.hub.readers import TextReader
 from surefoot.hub.tuning.adapt import Full, HeadOnly, LowRank, adapted, first_layers, merged
 from surefoot.hub.tuning.backward import backward_whole, dropped
-from surefoot.hub.tuning.classifier import TextClassifier, make_classifier
+from surefoot.hub.tuning.classifier import TextClassifier, make_classifier, pooled
 from surefoot.hub.tuning.place import alone
 from surefoot.hub.tuning.settings import Tune
 from surefoot.hub.tuning.texts import Tokens, tokens_of
@@ -179,6 +179,24 @@ def test_low_rank_changes_only_the_layers_that_are_named(folder: Path) -> None:
         LowRank(0)
 
 
+def test_low_rank_differences_are_alpha_over_rank_times_both_matrices_and_drawn_from_the_seed(folder: Path) -> None:
+    encoder = tiny(folder, "bert")
+    name = "encoder.layer.1.attention.self.query"
+    first: list[torch.Tensor] = []
+    for seed in (0, 0, 1):
+        low: Any = adapted(first_layers(encoder.module), LowRank(2, 6.0, on=("query",)), seed)
+        layer = low.get_base_model().get_submodule(name)
+        down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+        first.append(down.detach().clone())
+        with torch.no_grad():
+            up.normal_(generator=torch.Generator().manual_seed(3))
+        before = encoder.module.get_submodule(name).weight
+        after = merged(low).get_submodule(name).weight
+        torch.testing.assert_close(after - before, 3 * up @ down, rtol=1e-4, atol=1e-5)
+    assert torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], first[2])
+
+
 def test_a_head_alone_sends_no_gradient_into_the_body(folder: Path) -> None:
     encoder = tiny(folder, "llama")
     classifier = make_classifier(encoder, 3, HeadOnly(), seed=0)
@@ -187,6 +205,14 @@ def test_a_head_alone_sends_no_gradient_into_the_body(folder: Path) -> None:
     assert not classifier.vectors(tokens(encoder, "bird").batch([0])).requires_grad
     assert all(each.grad is None for each in classifier.body.parameters())
     assert logits.abs().max() == 0  # the head begins at zero
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_weight_learns_or_the_heads_alone(folder: Path, kind: str) -> None:
+    for how, wanted in ((Full(), None), (HeadOnly(), ["head.weight"])):
+        named = dict(make_classifier(tiny(folder, kind), 2, how, seed=0).named_parameters())
+        taught = [name for name, each in named.items() if each.requires_grad]
+        assert taught == (list(named) if wanted is None else wanted)
 
 
 def test_making_a_classifier_leaves_the_encoder_as_it_was(folder: Path) -> None:
@@ -242,7 +268,6 @@ def test_gradients_of_parts_are_those_of_the_whole_batch(folder: Path, kind: str
 
 def _double(classifier: TextClassifier) -> Any:
     """The classifier's vectors without the cast to float32."""
-    from surefoot.hub.tuning.classifier import pooled
 
     def read(given: dict[str, torch.Tensor]) -> torch.Tensor:
         body: Any = classifier.body
@@ -285,3 +310,13 @@ def test_labels_that_are_classes_are_refused(folder: Path) -> None:
     features = make_rows(torch.zeros(2, 3), torch.tensor([[0.5, 0.5], [0.5, 0.5]]))
     with pytest.raises(InputError, match="give rows whose inputs are Texts"):
         tune(learner, WeakLabels(features, frozenset(), "crowd"), 0)
+
+
+def test_the_mean_over_tokens_is_not_rounded_with_the_bodys_products() -> None:
+    """Under bfloat16 products the sums of a hundred tokens would be off by three thousandths."""
+    hidden = torch.randn(3, 100, 8, generator=torch.Generator().manual_seed(0)) + 3
+    mask = torch.ones(3, 100, dtype=torch.int64)
+    with alone(precision="bfloat16").products():
+        found = pooled(hidden, mask, "mean")
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, hidden.mean(dim=1), rtol=1e-5, atol=1e-6)

@@ -87,6 +87,20 @@ def test_a_head_alone_comes_near_the_best_head_of_the_features(folder: Path) -> 
     assert all(torch.equal(body[name], before[name]) for name in body)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_head_alone_learns_from_kept_vectors_what_it_learns_from_texts(
+    folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the body says is taken once, for all epochs; each row must find its own."""
+    labels = some_labels(some_texts(11), 3)
+    learner = TextLearner("tiny", tiny(folder, kind), HeadOnly(), replace(QUICK, epochs=5, microbatch=3))
+    kept = numbers(tune(learner, labels, 0))["head.weight"]
+    monkeypatch.setattr(tuning._Run, "_frozen", lambda self: None)  # type: ignore[attr-defined]
+    read = numbers(tune(learner, labels, 0))["head.weight"]
+    assert float(read.abs().max()) > 0.02
+    torch.testing.assert_close(kept, read, rtol=1e-3, atol=1e-4)
+
+
 def test_every_row_is_learnt_once_an_epoch_and_the_last_batch_may_be_small(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +143,32 @@ def test_the_pace_that_a_loss_sees_is_the_share_of_steps_that_came_before(folder
     learner = TextLearner("tiny", tiny(folder, "bert"), HeadOnly(), QUICK, loss)
     tune(learner, some_labels(some_texts(10)), 0)
     assert seen == [step / 6 for step in range(6)]
+
+
+def test_every_setting_of_the_optimiser_reaches_it(folder: Path) -> None:
+    labels = some_labels(some_texts(10))
+    learner = TextLearner("tiny", tiny(folder, "gpt2"), HeadOnly(), QUICK)
+    usual = tune(learner, labels, 0)
+    for other in ({"schedule": "constant"}, {"warmup": 2}, {"decay": 0.5}, {"momenta": (0.5, 0.9)}, {"rate": 0.02}):
+        assert not same(usual, tune(replace(learner, settings=replace(QUICK, **other)), labels, 0)), other
+
+
+def test_a_checkpoint_is_of_one_loss_one_body_and_one_set_of_labels(folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "run.safetensors"
+    learner, labels = TextLearner("tiny", tiny(folder, "bert"), HeadOnly(), QUICK), some_labels(some_texts(10))
+    wanted = tune(learner, labels, 0, checkpoint=place)
+    others = [
+        (replace(learner, loss=Confidence(0.5, 0.1)), labels),
+        (replace(learner, layers=1), labels),
+        (replace(learner, how=Full()), labels),
+        (replace(learner, settings=replace(QUICK, rate=0.02)), labels),
+        (learner, some_labels(some_texts(10), seed=1)),
+        (learner, some_labels((*some_texts(9), "the old bird"))),
+    ]
+    for other, given in others:
+        with pytest.raises(InputError, match="another"):
+            tune(other, given, 0, checkpoint=place)
+    assert same(tune(learner, labels, 0, checkpoint=place), wanted)
 
 
 @pytest.mark.parametrize("how", [Full(), LowRank(2, 4.0)], ids=lambda each: type(each).__name__)
@@ -178,8 +218,12 @@ def test_dropout_is_off_unless_asked_for_and_the_same_in_both_passes(folder: Pat
     encoder, labels = tiny(folder, "bert"), some_labels(some_texts(8))
     plain = TextLearner("tiny", encoder, Full(), QUICK)
     noisy = replace(plain, settings=replace(QUICK, dropout=True))
-    assert not tune(plain, labels, 0).classifier.training
-    assert not same(tune(plain, labels, 0), tune(noisy, labels, 0))
+    quiet, taught = tune(plain, labels, 0), tune(noisy, labels, 0)
+    assert not quiet.classifier.training
+    assert not taught.classifier.training  # what it says is said without
+    said = [said_of_texts(taught, labels.rows.inputs).probabilities for _ in range(2)]
+    assert torch.equal(said[0], said[1])
+    assert not same(quiet, taught)
     # A part's logits without a graph are those with one: else the loss of microbatches would not fall as it does.
     seen: list[torch.Tensor] = []
     forward = tuning.TextClassifier.vectors
@@ -196,6 +240,19 @@ def test_dropout_is_off_unless_asked_for_and_the_same_in_both_passes(folder: Pat
     assert torch.equal(seen[0], seen[2])
     assert torch.equal(seen[1], seen[3])
     assert not torch.equal(seen[0], seen[4])
+
+
+def test_every_part_of_every_step_has_dropout_of_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = some_labels(some_texts(8))
+    learner = TextLearner("tiny", tiny(folder, "bert"), HeadOnly(), replace(QUICK, dropout=True, microbatch=2))
+    plain, asked = tuning.dropped, dict[int, list[int | None]]()
+    for seed in (0, 1):
+        drawn = asked.setdefault(seed, [])
+        monkeypatch.setattr(tuning, "dropped", lambda each, drawn=drawn: (drawn.append(each), plain(each))[1])
+        tune(learner, labels, seed)
+    assert [len(each) for each in asked.values()] == [16, 16]  # 4 steps of 2 parts, each run twice
+    assert len({*asked[0], *asked[1]}) == 16
+    assert None not in asked[0]
 
 
 def test_one_process_of_accelerate_gives_the_numbers_of_none(folder: Path) -> None:
@@ -294,7 +351,9 @@ def test_a_kept_model_says_the_same_opened_by_anybody(folder: Path, tmp_path: Pa
     learner = TextLearner("tiny", tiny(folder, kind), how, QUICK, layers=2)
     tuned = tune(learner, labels, 0)
     wanted = said_of_texts(tuned, labels.rows.inputs)
+    state = torch.get_rng_state()
     out = keep_tuned(tuned, tmp_path / "kept")
+    assert torch.equal(state, torch.get_rng_state())
     assert not [each for each in tmp_path.iterdir() if each.name.startswith(".")]
     again = open_tuned(out)
     assert (again.name, again.classes, again.seen, again.losses) == (

@@ -73,6 +73,12 @@ def test_the_canonical_form_reads_back(tmp_path: Path) -> None:
             "the keys here are correlation, judge_correlation, seed, sizes.",
         ),
         (
+            "epochs: 1",
+            "text_model: minilm",
+            "Unknown key 'base.stopped.text_model' in study.yaml, line 7; a study reads no texts: teach a text model "
+            "with surefoot teach, or give the study features of them (surefoot features).",
+        ),
+        (
             "method: dfr",
             "method: drf",
             "'mitigations.dfr.method' in study.yaml, line 10 is 'drf'; expected one of "

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -454,6 +455,15 @@ def test_judge_rows_that_the_table_s_author_saw_are_refused(made: Write, tmp_pat
         InputError, match=r"3 sources of the judge rows .first: r.* were already seen by the base training"
     ):
         run_study(study, tmp_path, out=tmp_path / "runs", engine="in_process", product="default")
+
+
+def test_a_study_without_truth_names_the_command_that_needs_none(made: Write, tmp_path: Path) -> None:
+    study = made(TABLE)
+    change(tmp_path / "data.csv", lambda lines: [[*line[:3], line[4]] for line in lines])
+    said = r"data.csv has no true labels .* and a study measures with them; .* surefoot teach data.csv --weak LABELS"
+    for ask in (plan_study, partial(run_study, engine="in_process")):
+        with pytest.raises(InputError, match=said):
+            ask(study, tmp_path, out=tmp_path / "runs", product="default")
 
 
 def test_rows_that_cannot_be_parted_are_refused_in_words(made: Write, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,12 +13,12 @@ from surefoot.cli.console import (
     note,
     progress_bars,
     silent_note,
-    stdout,
-    verdict_text,
 )
 from surefoot.cli.options import (
+    AsOption,
     ClaimsOption,
     ClusterOption,
+    ComposeOption,
     ConfidenceOption,
     DeviceOption,
     FeaturesOption,
@@ -33,19 +33,19 @@ from surefoot.cli.options import (
     QuietOption,
     SourceOption,
     SplitOption,
+    SplitsOption,
+    TextOption,
+    TrustOption,
     columns_of,
     comma_separated,
 )
+from surefoot.cli.students import SourceOptions, TextOptions, Training, student_of
+from surefoot.cli.told_student import tell_student
 from surefoot.errors import InputError
 from surefoot.study.seeds import LAST_SEED
 
-if TYPE_CHECKING:
-    from surefoot.study.once.teach import KeptStudent
-
 __all__ = ["teach"]
 
-TOLD = 3
-"""So many of the card's limits are told at once, the gravest first."""
 LABELS = "Weak labels"
 STUDENT = "Student"
 
@@ -96,10 +96,29 @@ def teach(
     id_column: IdOption = None,
     images: ImagesOption = None,
     columns: FeaturesOption = None,
+    text: TextOption = None,
+    published: AsOption = None,
+    splits: SplitsOption = None,
+    compose: ComposeOption = None,
     student: Annotated[
         str,
-        typer.Option("--student", metavar="NAME", help="linear, mlp:64, mlp:64,64 or cnn.", rich_help_panel=STUDENT),
+        typer.Option(
+            "--student",
+            metavar="NAME",
+            help="linear, mlp:64, mlp:64,64 or cnn; of texts: minilm, smollm2, a Hugging Face folder or name, a GGUF "
+            "file.",
+            rich_help_panel=STUDENT,
+        ),
     ] = "linear",
+    tune: Annotated[
+        str | None,
+        typer.Option(
+            "--tune",
+            metavar="HOW",
+            help="What of a text model learns: full (usual), lora (low rank, by peft) or head.",
+            rich_help_panel=STUDENT,
+        ),
+    ] = None,
     loss: Annotated[
         str,
         typer.Option(
@@ -110,14 +129,32 @@ def teach(
         ),
     ] = "cross_entropy",
     epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="Of AdamW; 20 usually.", rich_help_panel=STUDENT)
+        int | None,
+        typer.Option("--epochs", min=1, help="Of AdamW; 20 usually, 2 of a whole text model.", rich_help_panel=STUDENT),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option("--batch", min=1, help="Rows a step; 64 usually.", rich_help_panel=STUDENT)
+        int | None, typer.Option("--batch", min=1, help="Rows a step; 64 usually, 32 texts.", rich_help_panel=STUDENT)
     ] = None,
     rate: Annotated[
-        float | None, typer.Option("--rate", help="The largest learning rate; 0.003 usually.", rich_help_panel=STUDENT)
+        float | None,
+        typer.Option(
+            "--rate",
+            help="The largest learning rate; 0.003 usually, of texts 0.0001 (full), 0.001 (lora) and 0.003 (head).",
+            rich_help_panel=STUDENT,
+        ),
     ] = None,
+    microbatch: Annotated[
+        int | None,
+        typer.Option(
+            "--microbatch", min=1, help="Texts that go through the model at once, for memory.", rich_help_panel=STUDENT
+        ),
+    ] = None,
+    cut: Annotated[
+        bool,
+        typer.Option(
+            "--cut", help="Cut and count texts longer than the model reads; else refused.", rich_help_panel=STUDENT
+        ),
+    ] = False,
     seeds: Annotated[
         str, typer.Option("--seeds", metavar="0,1,2", help="Starts of the student.", rich_help_panel=STUDENT)
     ] = "0,1,2",
@@ -131,6 +168,7 @@ def teach(
     ] = 0,
     out: OutOption = Path("runs"),
     device: DeviceOption = "cpu",
+    trust_code: TrustOption = False,
     as_json: JSONOption = False,
     junit: JUnitOption = None,
     pull_request: PullRequestOption = None,
@@ -141,50 +179,43 @@ def teach(
     With true labels of some rows it says how right both are, and with those of all how much of the gap to a student of
     the truth was recovered; without any, how often the student follows. What was trained is not trained again.
     """
-    from surefoot.study.once.teach import teach_student
+    from surefoot.study.once.teach import teach_pupil
 
     if weak is None:
         raise InputError(
             f"No weak labels were named; teach is called like this: surefoot teach {data} --weak labels.csv"
         )
-    given = [
-        name for name, value in {"--epochs": epochs, "--batch": batch, "--rate": rate}.items() if value is not None
-    ]
-    if given and student.strip() == "linear" and loss == "cross_entropy":
-        raise InputError(
-            f"{given[0]} is of AdamW, and a linear student of cross-entropy is solved; leave it out, or give another "
-            "--student or --loss."
-        )
+    named = columns_of(
+        target, groups, split=split, cluster=cluster, source=source, identity=id_column, images=images,
+        text=comma_separated(text), features=comma_separated(columns),
+    )  # fmt: skip
+    training = Training(loss, epochs, batch, rate, device)
+    texts = TextOptions(tune, microbatch, cut=cut, trust_code=trust_code)
+    rows = SourceOptions(data, named, published, splits, compose)
+    pupil, named, reading = student_of(student, training, texts, rows)
     wanted = Wanted(as_json, junit, pull_request, quiet)
     with progress_bars(quiet=quiet) as progress:
-        kept = teach_student(
+        kept = teach_pupil(
             data,
             weak,
-            columns=columns_of(
-                target, groups, split=split, cluster=cluster, source=source, identity=id_column, images=images,
-                features=comma_separated(columns),
-            ),
+            pupil,
+            columns=named,
+            reading=reading,
             probabilities=comma_separated(probabilities),
             prediction=prediction,
             seen=seen,
-            student=student,
-            loss=loss,
-            epochs=20 if epochs is None else epochs,
-            batch=64 if batch is None else batch,
-            rate=3e-3 if rate is None else rate,
             seeds=_whole(seeds),
             claims=claim or (),
             confidence=confidence,
             split_seed=split_seed,
-            device=device,
             out=out,
             command=command_line(),
             say=silent_note if as_json or quiet else note,
             progress=progress,
-        )  # fmt: skip
+        )
     code = deliver(kept.card, kept.folder, Wanted(as_json, junit, pull_request, quiet=True))
     if not (wanted.json or wanted.quiet):
-        _tell(kept)
+        tell_student(kept)
     return code
 
 
@@ -195,51 +226,3 @@ def _whole(given: str) -> Sequence[int]:
         raise InputError(
             f"--seeds is {given!r}; give whole numbers with commas between, such as --seeds 0,1,2."
         ) from None
-
-
-def _tell(kept: "KeptStudent") -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from surefoot.card.reading import WORST, summary
-    from surefoot.card.words import finding_title, show_finding, show_level
-
-    card, console = kept.card, stdout()
-    console.print(verdict_text(card.verdict, card.sentence))
-    names = [name for name in ("accuracy", WORST, "supervisor_agreement") if any(f.name == name for f in card.findings)]
-    heads = {"accuracy": "accuracy", WORST: "worst group", "supervisor_agreement": "as its supervisor says"}
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for column in ("model", *(heads[name] for name in names)):
-        table.add_column(column, overflow="fold")
-    for subject in card.subjects:
-        found = [summary(card, name, subject.name) for name in names]
-        table.add_row(Text(subject.label), *(Text("–" if each is None else show_finding(each)) for each in found))
-    console.print()
-    console.print(table)
-    for each in card.findings:
-        if each.name in DISAGREEMENT and each.subject == "student":
-            console.print(f"{finding_title(each.name)}: {show_finding(each)}", markup=False, soft_wrap=True)
-    for each in card.differences:
-        if each.name == "accuracy" and each.slice == "all":
-            console.print(f"{each.subject}: {show_finding(each)}", markup=False, soft_wrap=True)
-    level = next(each.interval.confidence for each in card.findings if each.interval is not None)
-    console.print(f"On {card.roles[-1].rows:,} judge rows; in brackets: {show_level(level)} intervals.", style="dim")
-    for line in (each for each in card.not_shown[:TOLD] if each not in kept.origins):
-        console.print(line, markup=False, soft_wrap=True)
-    console.print()
-    for line in kept.origins:
-        console.print(line, markup=False, style="dim", soft_wrap=True)
-    if kept.reused:
-        console.print(f"{kept.reused} trainings were finished already and used again.", style="dim")
-    model = next(iter(kept.models.values()))
-    each_seed = ", one a start" if len(kept.models) > 1 else ""
-    console.print(f"The student: {model}{each_seed}", markup=False, soft_wrap=True)
-    console.print(f"The page: {kept.folder / 'card.html'}", markup=False, soft_wrap=True)
-
-
-DISAGREEMENT = (
-    "gap_recovered",
-    "agreement_with_right_labels",
-    "agreement_with_wrong_labels",
-    "right_in_disagreement",
-)

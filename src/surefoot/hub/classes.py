@@ -16,7 +16,7 @@ from surefoot.rows.reading import UNLABELLED, Reading
 from surefoot.rows.tables import read_table
 from surefoot.study.once.columns import Columns
 
-__all__ = ["ReadFor", "read_for", "read_published_for"]
+__all__ = ["ReadFor", "read_for", "read_published_for", "usual_texts"]
 
 TEXTS = ("text", "sentence", "comment_text", "sentence1", "premise")
 PAIRS = {"text": "text_pair", "sentence1": "sentence2", "premise": "hypothesis"}
@@ -52,7 +52,7 @@ def read_for(encoder: Encoder, data: Path, columns: Columns, *, labelled: bool =
 def _read_for(encoder: Encoder, data: Path, columns: Columns, labelled: bool) -> ReadFor:
     wanted = columns
     if encoder.reads == "texts" and not columns.text:
-        wanted = replace(columns, text=_usual_texts(data))
+        wanted = replace(columns, text=usual_texts(data))
     if encoder.reads == "images" and columns.images is None and _is_table(data):
         wanted = replace(columns, images=data.parent)
     reading = wanted.read(data, labelled=labelled)
@@ -103,6 +103,21 @@ def read_published_for(encoder: Encoder, published: Published) -> ReadFor:
     return ReadFor(reading, _mismatch(encoder, layer.out_features, published.layout, own))
 
 
+def usual_texts(data: Path) -> tuple[str, ...]:
+    """The column of texts, or the two of pairs, by its usual name; raises `InputError` where there is none."""
+    if data.is_dir():
+        raise InputError(f"The model reads texts and {data} is a folder; give a table with a column of texts.")
+    table = read_table(data)
+    for name in TEXTS:
+        if name in table.columns:
+            pair = PAIRS.get(name)
+            return (name, pair) if pair is not None and pair in table.columns else (name,)
+    raise InputError(
+        f"The model reads texts and {data} has no column called {', '.join(TEXTS)}; name it: --text COLUMN "
+        f"(its columns are: {', '.join(list(table.columns)[:20])})."
+    )
+
+
 def _mismatch(encoder: Encoder, outputs: int, data: str, own: Sequence[str]) -> str:
     named = f" ({_few(encoder.classes)})" if encoder.classes else ""
     return f"the model's {outputs} classes{named} are not those of {data} ({_few(own)})"
@@ -136,17 +151,3 @@ def _few(names: Sequence[str], most: int = SHOWN) -> str:
 
 def _is_table(data: Path) -> bool:
     return is_text_table(data) or data.suffix.lower() == ".parquet"
-
-
-def _usual_texts(data: Path) -> tuple[str, ...]:
-    if data.is_dir():
-        raise InputError(f"The model reads texts and {data} is a folder; give a table with a column of texts.")
-    table = read_table(data)
-    for name in TEXTS:
-        if name in table.columns:
-            pair = PAIRS.get(name)
-            return (name, pair) if pair is not None and pair in table.columns else (name,)
-    raise InputError(
-        f"The model reads texts and {data} has no column called {', '.join(TEXTS)}; name it: --text COLUMN "
-        f"(its columns are: {', '.join(list(table.columns)[:20])})."
-    )

@@ -10,6 +10,7 @@ from surefoot.hub.encoder import Encoder
 from surefoot.hub.gguf import SMOLLM2, is_gguf, kept_folder, smollm2_file
 from surefoot.hub.pretrained import fetch_folder, open_folder
 from surefoot.hub.readers import ImageReader, NumberReader, square_pixels
+from surefoot.hub.tuning.headed import is_headed, open_headed
 from surefoot.networks.user import fit_weights, read_foreign_weights
 from surefoot.networks.weights import RECORD, open_model
 
@@ -47,7 +48,7 @@ def open_encoder(
     if is_pretrained(named):
         if weights is not None or head is not None:
             raise InputError(f"{folder} already says its weights and its head; leave out weights and head.")
-        return open_folder(folder, trust_code=trust_code)
+        return open_headed(folder) if is_headed(folder) else open_folder(folder, trust_code=trust_code)
     if folder.is_dir() and not (folder / RECORD).is_file() and not any(folder.glob(f"*/{RECORD}")):
         raise InputError(
             f"{folder} holds neither config.json (Hugging Face) nor {RECORD} (surefoot); give a folder that "

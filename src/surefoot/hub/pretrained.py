@@ -228,8 +228,15 @@ def _text_reader(
             raise InputError(
                 f"The model in {folder} reads texts, and {lacks}; copy the tokenizer's files from {_origin(config)}."
             ) from error
+    names = tuple(name for name in tokenizer.model_input_names if name in _arguments(module))
+    if not {*tokenizer.get_vocab()} - {*tokenizer.all_special_tokens}:
+        # What the library makes up where it finds no file: every word would be the unknown one.
+        raise InputError(
+            f"The model in {folder} reads texts, and the folder holds no tokenizer that knows a word; copy the "
+            f"tokenizer's files from {_origin(config)}."
+        )
     if tokenizer.pad_token_id is None:
-        raise InputError(f"The tokenizer in {folder} has no padding token; set one and save it again.")
+        _pad_with_the_end(folder, module, tokenizer, names)
     bounds = [
         described.get("longest"),
         tokenizer.model_max_length,
@@ -238,7 +245,6 @@ def _text_reader(
         - (2 if module.config.model_type in {"roberta", "xlm-roberta", "camembert"} else 0),
     ]
     longest = min((int(bound) for bound in bounds if bound and bound < UNBOUNDED), default=LONGEST)
-    names = tuple(name for name in tokenizer.model_input_names if name in _arguments(module))
     backend = getattr(tokenizer, "backend_tokenizer", None)
     settings = {
         "tokenizer": digest_json(json.loads(backend.to_str()) if backend is not None else tokenizer.get_vocab()),
@@ -246,6 +252,15 @@ def _text_reader(
         "names": list(names),
     }
     return TextReader(tokenizer, longest, names, settings)
+
+
+def _pad_with_the_end(folder: Path, module: Any, tokenizer: Any, names: Sequence[str]) -> None:
+    """Pad with the token that ends texts: a mask says what is a text's own. So GPT-2 and its like are read."""
+    if tokenizer.eos_token_id is None or "attention_mask" not in names:
+        raise InputError(f"The tokenizer in {folder} has no padding token; set one and save it again.")
+    tokenizer.pad_token = tokenizer.eos_token
+    if module.config.pad_token_id is None:  # where its library's classifier of sequences looks for a text's end
+        module.config.pad_token_id = tokenizer.pad_token_id
 
 
 def _origin(config: Mapping[str, Any]) -> str:

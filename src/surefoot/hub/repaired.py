@@ -22,6 +22,8 @@ from surefoot.errors import InputError
 from surefoot.hub.encoder import Encoder
 from surefoot.hub.layers import layer_features
 from surefoot.hub.pretrained import open_folder, quiet_transformers
+from surefoot.hub.tuning.headed import is_headed
+from surefoot.hub.tuning.keep import HEAD
 from surefoot.memory import require_disk
 from surefoot.networks.tensor_file import DTYPE_CODES
 from surefoot.robust.head import LinearHead
@@ -62,6 +64,11 @@ def check_can_write(encoder: Encoder, classes: int) -> str | None:
     if encoder.head is None:
         return (
             f"{encoder.name} has no classification head to put the repaired one into; it is left as a surefoot model "
+            "that reads the encoder's features."
+        )
+    if is_headed(encoder.folder):
+        return (
+            f"{encoder.name} keeps its head beside its body, in {HEAD}; the repaired one is left as a surefoot model "
             "that reads the encoder's features."
         )
     layer = encoder.module.get_submodule(encoder.head)

@@ -264,7 +264,7 @@ def fit_encoder(coded: Coded, fit: Int[Tensor, "rows columns"], *, rare: int = R
     if not columns:
         raise InputError(
             f"No column of {coded.where} can be a feature: {' '.join(left_out)} Give columns of numbers or of repeated "
-            "words; for texts or images, name the model that reads them with --model."
+            "words; for texts or images, name the model that reads them (--model; of teach --student)."
         )
     if all(isinstance(each, NumberColumn) and not each.indicator for each in columns):
         plain = [NumberColumn(each.name, each.mean) for each in columns if isinstance(each, NumberColumn)]

@@ -19,6 +19,11 @@ from surefoot.study.shape import Study
 __all__ = ["Study", "load_study", "sentence_of", "study_json_schema"]
 
 Place = tuple[str | int, ...]
+OF_TEXTS = ("text", "texts", "text_model")
+NO_TEXTS = (
+    "a study reads no texts: teach a text model with surefoot teach, or give the study features of them (surefoot "
+    "features)."
+)
 
 
 def load_study(path: Path) -> Study:
@@ -116,6 +121,8 @@ def _sentence(problem: ErrorDetails, data: Any, file: str, lines: Mapping[Place,
     context = problem.get("ctx", {})
     kind = problem["type"]
     if kind == "extra_forbidden":
+        if place[-1] in OF_TEXTS:
+            return f"Unknown key {name!r} in {where}; {NO_TEXTS}"
         known = _keys(problem["loc"][:-1])
         near = get_close_matches(str(place[-1]), known, n=1)
         advice = f"did you mean {near[0]!r}?" if near else f"the keys here are {', '.join(known)}."

@@ -60,7 +60,9 @@ def pooled(
     """
     if pools == "mean":
         kept = mask.to(hidden.dtype)
-        return torch.einsum("rtf,rt->rf", hidden, kept) / kept.sum(dim=1, keepdim=True)
+        # A sum of products, but the head's: in the precision of its vectors, whatever the body's products have.
+        with torch.autocast(hidden.device.type, enabled=False):
+            return torch.einsum("rtf,rt->rf", hidden, kept) / kept.sum(dim=1, keepdim=True)
     last = (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(dim=1)
     return hidden[torch.arange(len(hidden), device=hidden.device), last]
 
@@ -84,7 +86,7 @@ def make_classifier(
     """
     if encoder.reads != "texts":
         raise InputError(f"{encoder.name} reads {encoder.reads}; give a model of texts.")
-    body = first_layers(encoder.module, layers)
+    body = first_layers(encoder.module, layers).cpu()  # features may have been taken on another device before
     pools: Pools = "last" if _looks_back_only(body) else "mean"
     width = int(getattr(body.config, "hidden_size"))  # noqa: B009 - any library's configuration
     return TextClassifier(adapted(body, how, seed), linear_head(torch.zeros(classes, width)), pools).eval()

@@ -9,8 +9,10 @@ A library's classifier takes the last token that is not its padding's number, so
 pooled one token earlier there than here.
 """
 
+import copy
 import secrets
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,13 +27,20 @@ from surefoot.hub.tuning.adapt import merged
 from surefoot.hub.tuning.classifier import TextClassifier, linear_head
 from surefoot.hub.tuning.tune import TunedText
 
-__all__ = ["HEAD", "keep_tuned", "open_tuned"]
+__all__ = ["HEAD", "RECORD", "check_can_keep", "keep_tuned", "open_tuned"]
 
 HEAD, RECORD = "head.safetensors", "surefoot_tuned.json"
 
 
-def keep_tuned(tuned: TunedText, folder: Path) -> Path:
-    """Write the model as `folder`; returns it.
+def check_can_keep(classifier: TextClassifier) -> None:
+    """Raise `InputError` for a decoder that its library has no classifier of sequences for, before it is taught."""
+    if classifier.pools == "last":
+        with quiet_transformers() as transformers, torch.device("meta"):
+            _empty_classifier(transformers, copy.deepcopy(cast("Any", classifier.body).config))
+
+
+def keep_tuned(tuned: TunedText, folder: Path, told: Mapping[str, Any] | None = None) -> Path:
+    """Write the model as `folder`; returns it. told: plain JSON on where it came from.
 
     Raises `InputError` when the folder exists, and for a decoder that its library has no classifier of sequences for.
     """
@@ -53,7 +62,7 @@ def keep_tuned(tuned: TunedText, folder: Path) -> Path:
         write_json(
             beside / RECORD,
             {"name": tuned.name, "classes": tuned.classes, "losses": tuned.losses, "cut": tuned.cut,
-             "seen": sorted(tuned.seen)},
+             "seen": sorted(tuned.seen), "provenance": dict(told or {})},
         )  # fmt: skip
         beside.replace(folder)
     finally:
@@ -90,8 +99,18 @@ def _classifier(transformers: Any, body: Any, weight: Tensor, tuned: TunedText) 
     config.id2label = dict(enumerate(tuned.classes))
     config.label2id = {name: number for number, name in enumerate(tuned.classes)}
     config.pad_token_id = tuned.reader.tokenizer.pad_token_id
+    module = _empty_classifier(transformers, config)
+    module.base_model.load_state_dict(body.state_dict())
+    with torch.no_grad():
+        module.score.weight.copy_(weight)
+    return module.eval()
+
+
+def _empty_classifier(transformers: Any, config: Any) -> Any:
+    """A classifier of sequences whose head is one linear layer without a bias, called `score`."""
     try:
-        module = transformers.AutoModelForSequenceClassification.from_config(config)
+        with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and replaced below
+            module = transformers.AutoModelForSequenceClassification.from_config(config)
     except ValueError:
         raise InputError(
             f"transformers has no classifier of sequences for {config.model_type}, so this model cannot be kept as one."
@@ -99,10 +118,7 @@ def _classifier(transformers: Any, body: Any, weight: Tensor, tuned: TunedText) 
     head = getattr(module, "score", None)
     if not isinstance(head, nn.Linear) or len(list(head.parameters())) != 1:
         raise InputError(f"{type(module).__name__} has another head than one linear layer; it cannot be kept as one.")
-    module.base_model.load_state_dict(body.state_dict())
-    with torch.no_grad():
-        head.weight.copy_(weight)
-    return module.eval()
+    return module
 
 
 def _pooling(folder: Path, width: int, longest: int) -> None:

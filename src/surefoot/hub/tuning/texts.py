@@ -16,7 +16,7 @@ from surefoot.hub.readers import TextReader
 from surefoot.rows.rows import Inputs
 from surefoot.rows.texts import Texts
 
-__all__ = ["Overlong", "Tokens", "tokens_of"]
+__all__ = ["Overlong", "Tokens", "lengths_of", "tokens_of"]
 
 Overlong: TypeAlias = Literal["refuse", "cut"]
 """What becomes of texts that are longer than the model reads."""
@@ -74,6 +74,11 @@ def tokens_of(reader: TextReader, inputs: Inputs, overlong: Overlong = "refuse")
         lengths = [len(ids) for ids in coded["input_ids"]]
     filler = cast("int | None", reader.tokenizer.pad_token_id)
     return Tokens(coded, tuple(lengths), len(long), filler or 0)
+
+
+def lengths_of(reader: TextReader, inputs: Texts) -> list[int]:
+    """How many tokens each text, or pair of texts, has before anything is cut."""
+    return [len(ids) for ids in _coded(reader, [list(column) for column in inputs.columns], cut=False)["input_ids"]]
 
 
 def _coded(reader: TextReader, columns: list[list[str]], *, cut: bool) -> dict[str, list[list[int]]]:

@@ -86,12 +86,14 @@ def tune(
     place: Place | None = None,
     checkpoint: Path | None = None,
     save_every: int = 200,
+    vectors: Float[Tensor, "rows features"] | None = None,
     progress: Progress = silent,
 ) -> TunedText:
     """Teach the learner these labels. What it has seen is their rows, and all that their supervisor had seen.
 
     place: device, precision and processes (`alone`, `accelerated`). checkpoint: a file written every `save_every` steps
-    and after each epoch, and resumed from where it exists.
+    and after each epoch, and resumed from where it exists. vectors: what the head reads of every row, where it is known
+    already and nothing of the body can change.
 
     Raises `InputError` for labels without rows, a negative seed, inputs that `tokens_of` refuses, a loss that stops
     being finite (naming the step) and another run's checkpoint.
@@ -101,7 +103,7 @@ def tune(
     place = alone() if place is None else place
     tokens = tokens_of(reader, rows.inputs, settings.overlong)
     classifier = make_classifier(learner.encoder, rows.targets.shape[1], learner.how, seed, learner.layers)
-    run = _Run(learner, rows, tokens, classifier.to(place.device), place, seed)
+    run = _Run(learner, rows, tokens, classifier.to(place.device), place, seed, vectors)
     course = run.course(checkpoint, save_every, progress)
     return TunedText(learner.name, classifier.eval(), reader, rows.classes, tuple(course), tokens.cut, labels.origins())
 
@@ -154,6 +156,7 @@ class _Run:
     classifier: TextClassifier
     place: Place
     seed: int
+    vectors: Tensor | None = None
 
     def course(self, checkpoint: Path | None, save_every: int, progress: Progress) -> list[float]:
         """Every step, from where the checkpoint is; the mean loss of each epoch."""
@@ -230,7 +233,8 @@ class _Run:
         """What the head reads, once for all epochs, where nothing of the body can change."""
         if not isinstance(self.learner.how, HeadOnly) or self.learner.settings.dropout:
             return None
-        return _vectors(self.classifier, self.tokens, self.place).to(self.place.device)
+        known = _vectors(self.classifier, self.tokens, self.place) if self.vectors is None else self.vectors
+        return known.to(self.place.device)
 
     def _identity(self) -> str:
         learner, rows = self.learner, self.rows

@@ -8,8 +8,9 @@ Inputs are standardised over the taught rows (images by one number), and the mod
 first layer. Everything that decides a training is its address, so that a finished one is never repeated.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +23,14 @@ from surefoot.files import digest_file, digest_json
 from surefoot.inference.settings import Ascend
 from surefoot.networks.network import Parameters
 from surefoot.networks.spec import network_from_spec
-from surefoot.networks.weights import ModelRecord, load_model, save_model
+from surefoot.networks.weights import ModelRecord, OpenedModel, load_model, save_model
 from surefoot.progress import Progress, silent
 from surefoot.rows.digest import rows_digest
+from surefoot.rows.rows import Rows
+from surefoot.rows.texts import Texts
 from surefoot.study.numerics import numerics_of
+from surefoot.study.once.predict import probabilities_of
+from surefoot.study.once.pupil import Trained
 from surefoot.supervise.labels import WeakLabels
 from surefoot.supervise.losses import (
     PAPER_SMALL,
@@ -38,7 +43,10 @@ from surefoot.supervise.losses import (
 from surefoot.supervise.soft_probe import fit_soft_probe
 from surefoot.supervise.student import Learner, teach
 
-__all__ = ["LOSSES", "RIDGE", "SHORT", "Lesson", "Student", "lesson_of", "parse_student", "taught_in"]
+__all__ = [
+    "KINDS", "LOSSES", "LOSS_WORDS", "RIDGE", "SHORT", "Lesson", "Student", "TaughtNetwork", "lesson_of",
+    "parse_student",
+]  # fmt: skip
 
 LOSSES: Mapping[str, WeakLoss] = {
     "cross_entropy": CrossEntropy(),
@@ -52,9 +60,12 @@ RIDGE = 1e-3
 """λ of a linear student that is solved, in nats a row of standardised features: certain labels alone have no end."""
 SHORT = 3
 """Epochs of the short baseline."""
+FEW = 100
+"""Steps in which few networks learn anything."""
+KINDS = ("linear", "mlp", "cnn")
 CHANNELS = (16, 32)
 HIDDEN = 64
-WORDS = {
+LOSS_WORDS: Mapping[str, str] = {
     "cross_entropy": "cross-entropy",
     "confidence": "confidence loss",
     "confidence_repository": "confidence loss of the repository",
@@ -91,20 +102,105 @@ class Student(NamedTuple):
 
 
 @dataclass(frozen=True)
+class TaughtNetwork:
+    """A network that was taught."""
+
+    opened: OpenedModel
+    device: str
+
+    def says(self, rows: Rows) -> Float[Tensor, "rows classes"]:
+        """Its class probabilities."""
+        return probabilities_of(self.opened, rows, device=self.device)
+
+    def leave(self, folder: Path, told: Mapping[str, Any]) -> None:
+        """Write it as a model of surefoot."""
+        assert self.opened.record is not None
+        save_model(folder, self.opened.parameters, replace(self.opened.record, provenance=told))
+
+
+@dataclass(frozen=True)
 class Lesson:
-    """How a student is taught: its network, its loss by name, and its descent; None solves a linear one."""
+    """How a network is taught: its loss by name, and its descent; None solves a linear one. A `Pupil`.
+
+    device: where it descends; what is solved, is solved on the CPU.
+    """
 
     student: Student
     loss: str
     settings: Ascend | None
+    device: str = "cpu"
 
     @property
     def words(self) -> str:
         """For a reader."""
         if self.settings is None:
-            return f"{self.student.words}, {WORDS[self.loss]}, solved"
+            return f"{self.student.words}, {LOSS_WORDS[self.loss]}, solved"
         epochs = "1 epoch" if self.settings.epochs == 1 else f"{self.settings.epochs} epochs"
-        return f"{self.student.words}, {WORDS[self.loss]}, {epochs}"
+        return f"{self.student.words}, {LOSS_WORDS[self.loss]}, {epochs}"
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """For the record of a card."""
+        return {
+            "student": self.student.words,
+            "loss": [self.loss, repr(LOSSES[self.loss])],
+            "descent": None if self.settings is None else asdict(self.settings),
+            "device": self.device,
+        }
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """It begins with nothing."""
+        return frozenset()
+
+    @property
+    def few(self) -> int:
+        """So many, whatever its size."""
+        return FEW
+
+    def steps(self, rows: int) -> int | None:
+        """Steps of its descent."""
+        settings = self.settings
+        return None if settings is None else settings.epochs * math.ceil(rows / settings.batch)
+
+    def check(self, taught: Rows, judge: Rows) -> tuple[str, ...]:
+        """Raises `InputError` for texts, and for a CNN on anything but images."""
+        if isinstance(judge.inputs, Texts):
+            raise InputError(
+                f"The rows are texts, and the student {self.student.words} reads numbers; give a model of texts, such "
+                "as --student minilm, or features of the texts (surefoot features MODEL DATA)."
+            )
+        self.student.spec(tuple(judge.inputs[:1].shape[1:]), len(taught.classes))
+        return ()
+
+    def prepare(self, place: Path, taught: Rows, judge: Rows, progress: Progress) -> None:
+        """Its trainings share nothing."""
+
+    def teach(self, place: Path, labels: WeakLabels, seed: int, progress: Progress = silent) -> Trained:
+        """Teach it, or take up what lies below `place` under its address."""
+        shape = tuple(labels.rows.inputs[:1].shape[1:])
+        spec = self.student.spec(shape, len(labels.rows.classes))
+        address = _address(self, spec, labels, seed)
+        folder = place / address[:12]
+        try:
+            return Trained(_opened(folder, self.device), True)
+        except InputError:
+            pass  # not there, or damaged
+        parameters = _solved(labels) if self.settings is None else _descended(self, spec, labels, seed, progress)
+        provenance = {"student": self.words, "seed": seed, "address": address}
+        save_model(folder, parameters, ModelRecord(spec, "head", labels.rows.classes, shape, provenance))
+        return Trained(_opened(folder, self.device), False)
+
+    def short(self) -> "Lesson | None":
+        """A few epochs of cross-entropy."""
+        if self.settings is None:
+            return None
+        short = replace(self, loss="cross_entropy", settings=replace(self.settings, epochs=SHORT))
+        return None if short == self else short
+
+    def ceiling(self) -> "Lesson":
+        """By cross-entropy, trained alike."""
+        return replace(self, loss="cross_entropy")
 
 
 def show_shape(shape: tuple[int, ...]) -> str:
@@ -131,7 +227,7 @@ def parse_student(text: str) -> Student:
     return Student(kind, widths)
 
 
-def lesson_of(student: str, loss: str, epochs: int, batch: int, rate: float) -> Lesson:
+def lesson_of(student: str, loss: str, epochs: int, batch: int, rate: float, device: str = "cpu") -> Lesson:
     """The lesson that a command names; raises `InputError` for an unknown student or loss.
 
     >>> lesson_of("linear", "cross_entropy", 20, 64, 0.003).settings is None
@@ -141,31 +237,13 @@ def lesson_of(student: str, loss: str, epochs: int, batch: int, rate: float) -> 
         raise InputError(f"There is no loss {loss!r}; give one of {', '.join(LOSSES)}.")
     wanted = parse_student(student)
     solved = wanted.kind == "linear" and loss == "cross_entropy"
-    return Lesson(wanted, loss, None if solved else Ascend(epochs=epochs, batch=batch, rate=rate, schedule="cosine"))
+    settings = None if solved else Ascend(epochs=epochs, batch=batch, rate=rate, schedule="cosine")
+    return Lesson(wanted, loss, settings, device)
 
 
-def taught_in(
-    place: Path, lesson: Lesson, labels: WeakLabels, seed: int, progress: Progress = silent, device: str = "cpu"
-) -> tuple[Parameters, bool]:
-    """A student taught these labels, below `place` under its own address; and whether it lay there already.
-
-    device: where a network descends; what is solved, is solved on the CPU.
-    """
-    shape = tuple(labels.rows.inputs[:1].shape[1:])
-    spec = lesson.student.spec(shape, len(labels.rows.classes))
-    address = _address(lesson, spec, labels, seed, device)
-    folder = place / address[:12]
-    if (folder / "record.json").is_file():
-        try:
-            return load_model(folder).parameters, True
-        except InputError:
-            pass  # a damaged one is taught again
-    parameters = (
-        _solved(labels) if lesson.settings is None else _descended(lesson, spec, labels, seed, progress, device)
-    )
-    provenance = {"student": lesson.words, "seed": seed, "address": address}
-    save_model(folder, parameters, ModelRecord(spec, "head", labels.rows.classes, shape, provenance))
-    return load_model(folder).parameters, False
+def _opened(folder: Path, device: str) -> TaughtNetwork:
+    saved = load_model(folder)
+    return TaughtNetwork(OpenedModel(saved.network, saved.parameters, saved.record), device)
 
 
 def _solved(labels: WeakLabels) -> Parameters:
@@ -174,14 +252,14 @@ def _solved(labels: WeakLabels) -> Parameters:
 
 
 def _descended(
-    lesson: Lesson, spec: Mapping[str, Any], labels: WeakLabels, seed: int, progress: Progress, device: str
+    lesson: Lesson, spec: Mapping[str, Any], labels: WeakLabels, seed: int, progress: Progress
 ) -> Parameters:
     assert lesson.settings is not None
     network = network_from_spec(spec, seed)
     centre, spread = _scale(labels.rows.inputs[:])
     scaled = WeakLabels(labels.rows.with_inputs((labels.rows.inputs[:] - centre) / spread), labels.seen, labels.by)
     learner = Learner(lesson.student.words, network, lesson.settings, LOSSES[lesson.loss])
-    reached = teach(learner, scaled, seed, progress=progress, device=device).point()
+    reached = teach(learner, scaled, seed, progress=progress, device=lesson.device).point()
     first = next(name.removesuffix(".weight") for name in reached if name.endswith(".weight"))
     weight = reached[f"{first}.weight"].double()
     if centre.ndim:
@@ -203,14 +281,14 @@ def _scale(inputs: Float[Tensor, "rows ..."]) -> tuple[Tensor, Tensor]:
     return centre.float(), torch.where(spread > 1e-7 * centre.abs(), spread, 1.0).float()
 
 
-def _address(lesson: Lesson, spec: Mapping[str, Any], labels: WeakLabels, seed: int, device: str) -> str:
+def _address(lesson: Lesson, spec: Mapping[str, Any], labels: WeakLabels, seed: int) -> str:
     return digest_json(
         {
             "spec": spec,
             "loss": [lesson.loss, repr(LOSSES[lesson.loss])],
             "settings": RIDGE if lesson.settings is None else asdict(lesson.settings),
             "seed": 0 if lesson.settings is None else seed,
-            "device": "cpu" if lesson.settings is None else device,
+            "device": "cpu" if lesson.settings is None else lesson.device,
             "labels": rows_digest(labels.rows),
             "numerics": numerics_of("default"),
             "code": digest_file(Path(__file__)),

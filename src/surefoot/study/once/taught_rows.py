@@ -26,6 +26,7 @@ from surefoot.rows.parting import draw_roles, encode_roles
 from surefoot.rows.reading import SPLIT_MEANING, UNLABELLED, Reading
 from surefoot.rows.roles import Role, Roles
 from surefoot.rows.rows import Groups, Rows, rooted
+from surefoot.rows.texts import Texts
 from surefoot.study.once.opinions import Opinions, unknown_classes
 from surefoot.supervise.labels import WeakLabels, weak_labels
 
@@ -84,7 +85,10 @@ def taught_rows(reading: Reading, opinions: Opinions, seen: frozenset[str], seed
     if reading.coded is not None:
         roles, encoder, alike = encode_roles(roles, reading.coded, drawn)
     else:
-        inputs: Roles = {role: part.with_inputs(_numbers(part)) for role, part in roles.items()}
+        inputs: Roles = {
+            role: part if isinstance(part.inputs, Texts) else part.with_inputs(_numbers(part))
+            for role, part in roles.items()
+        }
         roles = inputs
         check_roles(roles, drawn)
     places = {role: part.weights.to(torch.int64) for role, part in roles.items()}

@@ -9,11 +9,12 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from surefoot.card.bounds import check_claim, check_level
 from surefoot.card.card import Card, Record, RoleSummary, Subject
@@ -22,13 +23,13 @@ from surefoot.card.gallery import worst_errors
 from surefoot.files import digest_json, digest_tensor
 from surefoot.findings.calibration import reliability
 from surefoot.findings.confusion import confusion
-from surefoot.networks.network import Parameters
-from surefoot.networks.weights import save_model
 from surefoot.progress import Progress, silent
 from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest, rows_digest
+from surefoot.rows.reading import Reading
 from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Inputs, Rows
+from surefoot.rows.texts import Texts
 from surefoot.study.numerics import one_thread, require_device
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
@@ -36,10 +37,10 @@ from surefoot.study.once.keep import Asked, keep
 from surefoot.study.once.marks import marks_of_rows
 from surefoot.study.once.measure import summary_of_role
 from surefoot.study.once.opinions import read_names, read_opinions
-from surefoot.study.once.predict import probabilities_of
-from surefoot.study.once.students import LOSSES, lesson_of
+from surefoot.study.once.pupil import Finished, Pupil
+from surefoot.study.once.students import lesson_of
 from surefoot.study.once.taught_rows import Taught, taught_rows, used_classes
-from surefoot.study.once.teach_arms import Arm, arms_of, opened_as, record_of, told_before, trained
+from surefoot.study.once.teach_arms import arms_of, told_before, trained
 from surefoot.study.once.teach_card import (
     STUDENT,
     WEAK,
@@ -53,7 +54,7 @@ from surefoot.study.seeds import check_seeds
 from surefoot.study.seen import inputs_of
 from surefoot.study.stored import COLUMNS, GROUPS, save_seen
 
-__all__ = ["FOLDER", "KeptStudent", "teach_student"]
+__all__ = ["FOLDER", "KeptStudent", "teach_pupil", "teach_student"]
 
 FOLDER = "teach"
 """In the folder of runs, finished trainings."""
@@ -78,7 +79,6 @@ def _nothing(line: str) -> None:
     """Tells nobody."""
 
 
-@one_thread()
 def teach_student(
     data: Path,
     weak: Path,
@@ -102,23 +102,55 @@ def teach_student(
     say: Callable[[str], None] = _nothing,
     progress: Progress = silent,
 ) -> KeptStudent:
+    """`teach_pupil` of a network that is named as `students` names them.
+
+    epochs, batch, rate: of AdamW; a linear student with cross-entropy is solved and has neither these nor seeds.
+    device: of networks that descend.
+    """
+    check_level(confidence, "The card")
+    require_device(device)
+    return teach_pupil(
+        data, weak, lesson_of(student, loss, epochs, batch, rate, device), columns=columns,
+        probabilities=probabilities, prediction=prediction, seen=seen, seeds=seeds, claims=claims,
+        confidence=confidence, split_seed=split_seed, out=out, command=command, say=say, progress=progress,
+    )  # fmt: skip
+
+
+@one_thread()
+def teach_pupil(
+    data: Path,
+    weak: Path,
+    pupil: Pupil,
+    *,
+    columns: Columns = USUAL,
+    reading: Reading | None = None,
+    probabilities: Sequence[str] = (),
+    prediction: str | None = None,
+    seen: Path | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    claims: Sequence[str] = (),
+    confidence: float = 0.95,
+    split_seed: int = 0,
+    out: Path = Path("runs"),
+    command: str = "",
+    say: Callable[[str], None] = _nothing,
+    progress: Progress = silent,
+) -> KeptStudent:
     """Teach a student the labels in `weak`, and measure it on rows that neither it nor, as far as known, they saw.
 
-    seen: names of the rows that the supervisor was trained on (`read_names`). student, loss: as `students` names them.
-    epochs, batch, rate: of AdamW; a linear student with cross-entropy is solved and has neither these nor seeds.
-    claims: of the student, unless they name "weak", "short" or "ceiling". device: of networks that descend.
+    seen: names of the rows that the supervisor was trained on (`read_names`). reading: the rows of `data`, where they
+    are read already. claims: of the student, unless they name "weak", "short" or "ceiling".
 
     Raises `InputError` for what these allow not together; finished trainings are kept.
     """
     began = time.perf_counter()
     check_level(confidence, "The card")
-    require_device(device)
-    lesson = lesson_of(student, loss, epochs, batch, rate)
-    starts = check_seeds(seeds)[: 1 if lesson.settings is None else None]
+    starts = check_seeds(seeds)
     made = [parse_claim(claim, STUDENT, confidence) for claim in claims]
     for claim in made:
-        check_claim(claim, seeds=len(starts))
-    reading = columns.read(data, labelled=False, coded=not data.is_dir(), partly=True)
+        check_claim(claim, seeds=len(starts) if pupil.steps(1) is not None else 1)
+    if reading is None:
+        reading = columns.read(data, labelled=False, coded=not data.is_dir(), partly=True)
     refuse_told_answers(columns, reading)
     refuse_unknown(made)
     known = used_classes(reading.rows)
@@ -129,18 +161,17 @@ def teach_student(
     refuse_opinions(columns, reading, opinions, same=data.exists() and weak.exists() and data.samefile(weak))
     saw = read_names(seen) if seen is not None else opinions.seen
     taught = taught_rows(reading, opinions, saw or frozenset(), split_seed)
-    lesson.student.spec(tuple(taught.judge.inputs[:1].shape[1:]), len(opinions.classes))
-    refuse_seen(taught.judge, taught.labels.origins(), "the student or its supervisor")
+    read_as = pupil.check(taught.labels.rows, taught.judge)
+    taught = replace(taught, notes=(*taught.notes, *read_as))
+    steps = pupil.steps(len(taught.labels.rows))
+    starts = starts[: 1 if steps is None else None]
+    refuse_seen(taught.judge, taught.labels.origins() | pupil.origins, "the student or its supervisor")
     refuse_without_truth(made, truth=taught.measured)
-    arms, missing = arms_of(lesson, taught)
+    arms, missing = arms_of(pupil, taught)
     say(told_before(arms, taught, starts))
-    models, reused = trained(arms, starts, out / FOLDER, progress, device)
-    said = {
-        name: torch.stack(
-            [probabilities_of(opened_as(arms[name], each), taught.judge, device=device) for each in points]
-        )
-        for name, points in models.items()
-    }
+    pupil.prepare(out / FOLDER, taught.labels.rows, taught.judge, progress)
+    models, reused = trained(arms, starts, out / FOLDER, progress)
+    said = _said(models, taught.judge, progress)
     by_level = {
         level: measured(
             taught.judge, taught.said, said, truth=taught.measured, certain=opinions.certain, missing=missing,
@@ -160,10 +191,7 @@ def teach_student(
         name=data.stem,
         data=f"{len(reading.rows):,} rows from {data.name}; {'; '.join((*told, *opinions.told))}",
         settings={
-            "student": lesson.student.words,
-            "loss": [loss, repr(LOSSES[loss])],
-            "descent": None if lesson.settings is None else asdict(lesson.settings),
-            "device": device,
+            **pupil.record,
             "taught": rows_digest(taught.labels.rows),
             "labels": digest_tensor(taught.labels.rows.targets),
             "judge": rows_digest(taught.judge),
@@ -191,7 +219,7 @@ def teach_student(
             chosen=None,
             claims=judged,
             subjects=tuple(
-                Subject(name, labels[name], notes=notes_of(name, lesson))
+                Subject(name, labels[name], notes=notes_of(name, steps))
                 for name in found.predictions
                 if found.truth or name != WEAK
             ),
@@ -204,7 +232,7 @@ def teach_student(
             gallery={name: worst_errors(of, _pictures(taught.judge)) for name, of in sure.items()},
             roles=summaries,
             not_shown=(
-                *limits_of(found.refused, saw, opinions, taught, starts, lesson, seen),
+                *limits_of(found.refused, saw, opinions, taught, starts, pupil, seen),
                 *about_repeats(taught.judge),
             ),
             record=record,
@@ -212,20 +240,29 @@ def teach_student(
 
     kept = keep(asked, out, {"teach and measure": time.perf_counter() - began}, make)
     folders = {seed: kept.folder / "model" / f"seed-{seed}" for seed in starts}
-    for seed, parameters in zip(starts, models[STUDENT], strict=True):
-        _leave(folders[seed], parameters, arms[STUDENT], seed, taught)
+    for seed, finished in zip(starts, models[STUDENT], strict=True):
+        _leave(folders[seed], finished, pupil, seed, taught)
     return KeptStudent(kept.card, kept.folder, folders, found.sentence, origins, reused)
 
 
-def _leave(folder: Path, parameters: Parameters, arm: Arm, seed: int, taught: Taught) -> None:
+def _said(models: Mapping[str, Sequence[Finished]], judge: Rows, progress: Progress) -> dict[str, Tensor]:
+    """What each model says of the judge rows, `[starts, rows, classes]`."""
+    said: dict[str, Tensor] = {}
+    for number, (name, finished) in enumerate(models.items()):
+        said[name] = torch.stack([each.says(judge) for each in finished])
+        progress("judging", number + 1, len(models))
+    return said
+
+
+def _leave(folder: Path, finished: Finished, pupil: Pupil, seed: int, taught: Taught) -> None:
     """The student as a model, with the columns it reads, and all rows that shaped it or its supervisor."""
     counts = taught.judge.groups.counts() + taught.labels.rows.groups.counts()
     groups = [name for name, count in zip(taught.judge.groups.names, counts.tolist(), strict=True) if count]
-    told: dict[str, Any] = {"student": arm.lesson.words, "labels of": taught.labels.by, "seed": seed, GROUPS: groups}
+    told: dict[str, Any] = {"student": pupil.words, "labels of": taught.labels.by, "seed": seed, GROUPS: groups}
     if taught.encoder is not None:
         told[COLUMNS] = taught.encoder.to_json()
-    save_model(folder, parameters, record_of(arm, told))
-    names = taught.labels.origins()
+    finished.leave(folder, told)
+    names = taught.labels.origins() | pupil.origins
     save_seen(names, folder, inputs_of([taught.labels.rows], names))
 
 
@@ -235,5 +272,7 @@ def _summaries(taught: Taught) -> tuple[RoleSummary, ...]:
 
 def _pictures(rows: Rows) -> Inputs | None:
     """The inputs where they are images `[rows, 1 or 3, height, width]`."""
+    if isinstance(rows.inputs, Texts):
+        return None
     shape = rows.inputs[:1].shape
     return rows.inputs if len(shape) == 4 and shape[1] in (1, 3) else None

@@ -1,31 +1,28 @@
 """What a card says of a student in words: of each model, and of what it cannot tell."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from surefoot.study.once.opinions import Opinions
-from surefoot.study.once.students import Lesson
+from surefoot.study.once.pupil import Pupil
 from surefoot.study.once.taught_rows import Taught
 from surefoot.study.once.teach_card import CEILING, SHORT_BASELINE, STUDENT
 
 __all__ = ["NOT_KNOWN", "limits_of", "notes_of"]
 
-FEW = 100
-"""Steps in which few networks learn anything."""
 NOT_KNOWN = (
     "What the supervisor saw is not known: nothing could check that it was not trained on the rows that it labels or "
     "is judged on; --seen names the rows it was trained on."
 )
 
 
-def notes_of(name: str, lesson: Lesson) -> tuple[str, ...]:
-    """What a reader must know of a subject."""
+def notes_of(name: str, steps: int | None) -> tuple[str, ...]:
+    """What a reader must know of a subject. steps: of the student; None where it is solved."""
     if name == SHORT_BASELINE:
         return ("Part of what a loss seems to gain is often plain early stopping; this row says how much.",)
     if name == CEILING:
         return ("The same student, taught the true labels of the same rows by cross-entropy.",)
-    if name == STUDENT and lesson.settings is None:
+    if name == STUDENT and steps is None:
         return ("Solved, not descended: there is one answer, whatever the seed.",)
     return ()
 
@@ -36,7 +33,7 @@ def limits_of(
     opinions: Opinions,
     taught: Taught,
     starts: Sequence[int],
-    lesson: Lesson,
+    pupil: Pupil,
     seen: Path | None,
 ) -> tuple[str, ...]:
     """What the card does not show, the gravest first.
@@ -45,7 +42,12 @@ def limits_of(
     """
     where = opinions.name if seen is None else seen.name
     told = [refused] if refused else []
-    told += _few_steps(lesson, len(taught.labels.rows))
+    steps = pupil.steps(len(taught.labels.rows))
+    if steps is not None and steps < pupil.few:
+        told.append(
+            f"The student took {steps} steps, in which few networks learn much; give more --epochs, or a smaller "
+            "--batch."
+        )
     told.append(
         NOT_KNOWN
         if saw is None
@@ -56,7 +58,7 @@ def limits_of(
     told += [*taught.notes, *(() if taught.encoder is None else taught.encoder.described)]
     if taught.measured is False:
         told.append("Agreement is no accuracy: a student that repeats each mistake of its supervisor agrees on all.")
-    if len(starts) == 1 and lesson.settings is not None:
+    if len(starts) == 1 and steps is not None:
         told.append("One start: how much another would differ is not measured.")
     told += [
         "One supervisor: how students of another would differ is not measured.",
@@ -64,15 +66,3 @@ def limits_of(
         "flatter the student.",
     ]
     return tuple(told)
-
-
-def _few_steps(lesson: Lesson, rows: int) -> list[str]:
-    """Says that a network hardly began to learn, which looks like labels that nothing can be learnt from."""
-    if lesson.settings is None:
-        return []
-    steps = lesson.settings.epochs * math.ceil(rows / lesson.settings.batch)
-    if steps >= FEW:
-        return []
-    return [
-        f"The student took {steps} steps, in which few networks learn much; give more --epochs, or a smaller --batch."
-    ]

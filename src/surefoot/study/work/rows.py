@@ -11,7 +11,7 @@ from surefoot.rows.assign import check_roles, roles_from_split
 from surefoot.rows.digest import identity_digest, rows_digest
 from surefoot.rows.encoding import Encoder
 from surefoot.rows.parting import draw_roles, encode_roles
-from surefoot.rows.reading import SPLIT_MEANING, Reading, read_rows
+from surefoot.rows.reading import SPLIT_MEANING, UNLABELLED, Reading, read_rows
 from surefoot.rows.roles import ROLES, Role, Roles
 from surefoot.rows.rows import LazyInputs, Rows
 from surefoot.study.stored import save_encoder, save_rows
@@ -111,7 +111,15 @@ def _parted(
         images=inputs.get("images"),
         image_size=(given["size"][0], given["size"][1]) if "size" in given else None,
         coded=coded,
+        labelled=False,
     )
+    if reading.rows.classes == (UNLABELLED,):
+        name = inputs["data"].name
+        raise InputError(
+            f"{name} has no true labels that are known by name, and a study measures with them; name their column "
+            f"(target), or, where there are none, teach with the command that needs none: surefoot teach {name} --weak "
+            "LABELS."
+        )
     if isinstance(reading.rows.inputs, LazyInputs) and "images" not in (*spec, *inputs):
         raise InputError(
             f"{inputs['data'].name} names image files; name their folder too (images: .), so that a changed picture is "
