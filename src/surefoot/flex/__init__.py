@@ -1,0 +1,1 @@
+"""Transformers of every patch size: made of plain ones, trained, measured, and chosen for a budget."""
