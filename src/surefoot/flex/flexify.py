@@ -88,6 +88,10 @@ class Flexified(nn.Module):
         self.patches, self.places = patches, places
         self.patch = parts.patch
 
+    def extra_repr(self) -> str:
+        """What tensors do not show."""
+        return f"{self.parts}, {self.patches}, {self.places}, patch={self.patch}"
+
     def at(self, patch: Size) -> "Flexified":
         """This module at another patch size: its tensors, not copies of them."""
         grid_of(self.parts.image, patch)

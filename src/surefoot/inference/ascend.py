@@ -23,7 +23,7 @@ from surefoot.findings.finding import Finding, finding_from_json, finding_to_jso
 from surefoot.inference.checkpoint import identity, load_checkpoint, save_checkpoint
 from surefoot.inference.climb import climb_epoch, make_feed, make_loss, make_optimiser, private_copy, tensors_of
 from surefoot.inference.draws import Draws
-from surefoot.inference.settings import Ascend, Stop
+from surefoot.inference.settings import Ascend, Stop, View
 from surefoot.networks.network import Parameters
 from surefoot.progress import Progress, silent
 from surefoot.rows.digest import input_digests
@@ -40,6 +40,7 @@ def ascend(
     settings: Ascend,
     *,
     stop: Stop | None = None,
+    view: View | None = None,
     checkpoint: Path | None = None,
     save_seconds: float = 0.0,
     progress: Progress = silent,
@@ -47,6 +48,7 @@ def ascend(
 ) -> Draws:
     """Maximise `objective` over the trainable parameters, from `start`; the point reached is one draw.
 
+    view: what each step runs in place of the network: itself at another patch size, say.
     checkpoint: a file that is written after every epoch and resumed from when it exists; it is kept at the end.
     save_seconds: leave it as it is where it was written less long ago, but for the last epoch; short epochs are then
     not spent on writing.
@@ -75,14 +77,14 @@ def ascend(
     loss = make_loss(objective, module, len(rows), moving)
     sizes = torch.tensor(feed.sizes(), dtype=torch.float64)
 
-    run = "" if checkpoint is None else _identity(objective, rows, start, seed, settings, stop)
+    run = "" if checkpoint is None else _identity(objective, rows, start, seed, settings, stop, view)
     course = Course()
     if checkpoint is not None and (saved := load_checkpoint(checkpoint, run)) is not None:
         course = _restore(saved, tensors_of(module), optimiser, moving)
 
     saved_at = time.monotonic()
     while not _ended(course, settings, stop):
-        losses = climb_epoch(optimiser, feed, loss, len(course.losses))
+        losses = climb_epoch(optimiser, feed, module, loss, len(course.losses), view)
         course = replace(course, losses=(*course.losses, float((losses * sizes).sum() / sizes.sum())))
         epoch = len(course.losses)
         if stop is not None and epoch % stop.every == 0:
@@ -208,11 +210,19 @@ def _group_weights(moving: Moving | None, rows: Rows) -> list[Finding]:
 
 
 def _identity(
-    objective: Objective | Posterior, rows: Rows, start: Parameters, seed: int, settings: Ascend, stop: Stop | None
+    objective: Objective | Posterior,
+    rows: Rows,
+    start: Parameters,
+    seed: int,
+    settings: Ascend,
+    stop: Stop | None,
+    view: View | None,
 ) -> str:
     inputs: Any = rows.inputs if isinstance(rows.inputs, Tensor) else input_digests(rows.inputs)
     told = [inputs, rows.targets, rows.weights, rows.groups.members, rows.ids.tolist()]
-    return identity(objective, told, start, seed, settings, stop)
+    # Without a view as before there were any, so that runs that began then go on.
+    viewed = () if view is None else (view,)
+    return identity(objective, told, start, seed, settings, stop, *viewed)
 
 
 def _record(

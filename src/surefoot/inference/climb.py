@@ -21,7 +21,7 @@ from surefoot.density.group_dro import Moving
 from surefoot.density.objective import Objective, Posterior
 from surefoot.errors import InputError
 from surefoot.inference.schedule import momentum_at, rate_at
-from surefoot.inference.settings import Ascend
+from surefoot.inference.settings import Ascend, View
 from surefoot.inference.shift import draw_offsets, shift_images
 from surefoot.networks.layout import lay_out, layout_of
 from surefoot.networks.network import Parameters
@@ -29,7 +29,8 @@ from surefoot.rows.rows import Inputs, Rows
 
 __all__ = ["Feed", "Loss", "climb_epoch", "make_feed", "make_loss", "make_optimiser", "private_copy", "tensors_of"]
 
-Loss: TypeAlias = Callable[[Batch], Tensor]
+Loss: TypeAlias = Callable[[nn.Module, Batch], Tensor]
+"""The module that a step runs, and its batch → what the step minimises."""
 
 ORDER, SHIFT, NETWORK = range(3)  # what a stream of random numbers is for
 ROUND = 20  # L-BFGS iterations in an epoch
@@ -153,14 +154,18 @@ def make_loss(
     if moving is not None and isinstance(objective, Objective):
         objective = replace(objective, pool=moving)
     if isinstance(objective, Posterior):
-        return lambda batch: (
-            objective.minibatch_log_density_of(module(batch.inputs), live, batch, rows_total) / -rows_total
+        return lambda run, batch: (
+            objective.minibatch_log_density_of(run(batch.inputs), live, batch, rows_total) / -rows_total
         )
-    return lambda batch: -objective.value_of(module(batch.inputs), live, batch)
+    return lambda run, batch: -objective.value_of(run(batch.inputs), live, batch)
 
 
-def climb_epoch(optimiser: torch.optim.Optimizer, feed: Feed, loss: Loss, epoch: int) -> Float[Tensor, "steps"]:
+def climb_epoch(
+    optimiser: torch.optim.Optimizer, feed: Feed, module: nn.Module, loss: Loss, epoch: int, view: View | None = None
+) -> Float[Tensor, "steps"]:
     """Take the steps of one epoch; returns the loss before each. Raises `InputError` when one is not finite.
+
+    view: what each step runs in the module's place.
 
     The check comes at the end of the epoch, so that no step waits for a number.
     """
@@ -169,14 +174,18 @@ def climb_epoch(optimiser: torch.optim.Optimizer, feed: Feed, loss: Loss, epoch:
     losses: list[Tensor] = []
     with _own_randomness(feed.seed, epoch, feed.device):
         for place, fed in enumerate(feed.batches(epoch)):
-            batch = fed._replace(done=(epoch * per_epoch + place) / (settings.epochs * per_epoch))
+            step, steps = epoch * per_epoch + place, settings.epochs * per_epoch
+            batch = fed._replace(done=step / steps)
+            run = module if view is None else view(module, step, steps)
             if settings.optimiser == "lbfgs":
                 losses.append(
-                    torch.tensor(optimiser.step(lambda batch=batch: _gradient(optimiser, loss, batch).item()))
+                    torch.tensor(
+                        optimiser.step(lambda run=run, batch=batch: _gradient(optimiser, loss, run, batch).item())
+                    )
                 )
                 continue
-            _set_pace(optimiser, settings, epoch * per_epoch + place, settings.epochs * per_epoch)
-            losses.append(_gradient(optimiser, loss, batch))
+            _set_pace(optimiser, settings, step, steps)
+            losses.append(_gradient(optimiser, loss, run, batch))
             optimiser.step()
     taken = torch.stack(losses).to(torch.float64).cpu()
     if not bool(taken.isfinite().all()):
@@ -194,9 +203,9 @@ def _mend(settings: Ascend) -> str:
     return f"try a rate below {settings.rate:g}"
 
 
-def _gradient(optimiser: torch.optim.Optimizer, loss: Loss, batch: Batch) -> Tensor:
+def _gradient(optimiser: torch.optim.Optimizer, loss: Loss, run: nn.Module, batch: Batch) -> Tensor:
     optimiser.zero_grad()
-    value = loss(batch)
+    value = loss(run, batch)
     value.backward()
     return value.detach()
 

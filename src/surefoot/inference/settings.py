@@ -5,14 +5,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from torch import nn
+
 from surefoot.errors import InputError
 from surefoot.findings.finding import Finding
 from surefoot.inference.schedule import Schedule
 from surefoot.networks.network import Parameters
 
-__all__ = ["Ascend", "Optimiser", "Stop"]
+__all__ = ["Ascend", "Optimiser", "Stop", "View"]
 
 Optimiser: TypeAlias = Literal["sgd", "adamw", "lbfgs"]
+
+View: TypeAlias = Callable[[nn.Module, int, int], nn.Module]
+"""(the module that is trained, step, steps) → what this step runs: another look at the same tensors.
+
+What it draws, it draws from the step alone, so that a run that is resumed has it again.
+"""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ baselines for ImageNet-1k". The class token has no position of its own, as in Fl
 import copy
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -31,7 +31,18 @@ from surefoot.errors import InputError
 from surefoot.networks.network import Network
 from surefoot.networks.patches import BILINEAR, BILINEAR_SMOOTH, Resampling, Size, resize_patches, resize_positions
 
-__all__ = ["SIZES", "FlexibleViT", "Shape", "at_patch", "build_vit", "grid_of", "sizes_of"]
+__all__ = ["SIZES", "Flexible", "FlexibleViT", "Shape", "at_patch", "build_vit", "grid_of", "sizes_of"]
+
+
+@runtime_checkable
+class Flexible(Protocol):
+    """A module that has a patch size."""
+
+    patch: Size
+
+    def at(self, patch: Size) -> "Flexible":
+        """The same tensors at another patch size. Raises `InputError` where it does not divide the images."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -115,9 +126,14 @@ def at_patch(network: Network, patch: Size | int) -> Network:
     Raises `InputError` for a network that has no patch size, and for one that does not divide its images.
     """
     module = network.module
-    if not isinstance(module, FlexibleViT):
-        raise InputError(f"{type(module).__name__} has no patch size to change; build one with `build_vit`.")
-    return replace(network, module=module.at(_pair(patch)))
+    if not isinstance(module, Flexible):
+        raise InputError(
+            f"{type(module).__name__} has no patch size to change; build one with `build_vit`, or `flexify` a "
+            "transformer."
+        )
+    viewed = module.at(_pair(patch))
+    assert isinstance(viewed, nn.Module)
+    return replace(network, module=viewed)
 
 
 def grid_of(image: Size, patch: Size) -> Size:
@@ -171,6 +187,10 @@ class FlexibleViT(nn.Module):
         self.head = nn.Linear(width, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+
+    def extra_repr(self) -> str:
+        """What tensors do not show."""
+        return f"{self.shape}, patch={self.patch}"
 
     def at(self, patch: Size) -> "FlexibleViT":
         """This module at another patch size: its tensors, not copies of them."""
