@@ -50,7 +50,7 @@ class Shape:
     """A transformer's sizes. heads: of attention. expansion: of the width, inside an MLP. depth: its blocks.
 
     image: channels, height and width of its images. buffer: the size that its kernel is kept at; grid: that of its
-    positions, in tokens.
+    positions, in tokens. gelu: how it is approximated; the published models have "tanh".
     """
 
     image: tuple[int, int, int]
@@ -62,6 +62,7 @@ class Shape:
     grid: Size = (7, 7)
     pool: Literal["token", "mean"] = "token"
     positions: Literal["learned", "sincos"] = "learned"
+    gelu: Literal["none", "tanh"] = "none"
     patches: Resampling = BILINEAR
     places: Resampling = BILINEAR_SMOOTH
 
@@ -182,7 +183,9 @@ class FlexibleViT(nn.Module):
         else:
             self.register_buffer("positions", sines(shape.grid, width))
         self.token = nn.Parameter(torch.zeros(width)) if shape.pool == "token" else None
-        self.blocks = nn.ModuleList(Block(width, shape.heads, shape.expansion * width) for _ in range(shape.depth))
+        self.blocks = nn.ModuleList(
+            Block(width, shape.heads, shape.expansion * width, shape.gelu) for _ in range(shape.depth)
+        )
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Linear(width, classes)
         nn.init.zeros_(self.head.weight)
@@ -224,9 +227,9 @@ class FlexibleViT(nn.Module):
 class Block(nn.Module):
     """Attention and an MLP, each added to what it reads normalised."""
 
-    def __init__(self, width: int, heads: int, hidden: int) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, gelu: Literal["none", "tanh"]) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.gelu = heads, gelu
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.attend = skip_init(nn.Linear, width, 3 * width)
         self.project = skip_init(nn.Linear, width, width)
@@ -240,7 +243,7 @@ class Block(nn.Module):
         query, key, value = asked.permute(2, 0, 3, 1, 4).unbind(0)
         seen = functional.scaled_dot_product_attention(query, key, value)
         tokens = tokens + self.project(seen.transpose(1, 2).reshape(rows, count, width))
-        return tokens + self.contract(functional.gelu(self.expand(self.norm2(tokens))))
+        return tokens + self.contract(functional.gelu(self.expand(self.norm2(tokens)), approximate=self.gelu))
 
 
 def sines(grid: Size, width: int, longest: float = 10_000.0) -> Float[Tensor, "rows columns width"]:
