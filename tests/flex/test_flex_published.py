@@ -8,7 +8,7 @@ import torch
 
 from surefoot.errors import InputError
 from surefoot.flex.published import read_published
-from surefoot.networks.flexible import FlexibleViT
+from surefoot.networks.flexible import FlexibleViT, at_patch
 from surefoot.networks.network import forward
 
 WIDTH, HEADS, DEPTH, HIDDEN, CLASSES, SIDE, BUFFER = 12, 3, 2, 48, 5, 4, 8

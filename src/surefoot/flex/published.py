@@ -6,13 +6,15 @@
         /MlpBlock_0/{Dense_0, Dense_1}/{kernel [in, out], bias}
     Transformer/encoder_norm/{scale, bias}; head/{kernel [width, classes], bias}
 
-all of them after nothing, `params/` or `opt/target/`. Blocks may be stacked, as Transformer/encoderblock/… with the block
-as first axis. Older files have positions under Transformer/, or under Transformer/posembed_input/, and one more of them,
-for the class token, to which it is added: the network is the same. Their GELU is the one that tanh approximates.
+all of them after nothing, `params/` or `opt/target/`. Blocks may be stacked, as Transformer/encoderblock/… with the
+block as first axis. Older files have positions under Transformer/, or under Transformer/posembed_input/, and one more
+of them, for the class token, to which it is added: the network is the same. Their GELU is the one that tanh
+approximates.
 
 Kernel and positions stay at the size of the file. Nothing is unpickled.
 
-Source: the code of Beyer et al. (2023), github.com/google-research/big_vision, models/vit.py and models/proj/flexi/vit.py.
+Source: the code of Beyer et al. (2023), github.com/google-research/big_vision, models/vit.py and
+models/proj/flexi/vit.py.
 """
 
 import math
@@ -47,8 +49,8 @@ class Read(NamedTuple):
 def read_published(path: Path, image: Size, patch: Size) -> Read:
     """The transformer in a file of big_vision's layout, for images of this size, at this patch size.
 
-    Raises `InputError` for a file that is no .npz of arrays, names of the layout that it lacks, names that the layout does
-    not have, shapes that do not fit each other (naming them), and a patch that does not divide the image.
+    Raises `InputError` for a file that is no .npz of arrays, names of the layout that it lacks, names that the layout
+    does not have, shapes that do not fit each other (naming them), and a patch that does not divide the image.
     """
     arrays = _arrays(path)
     named = _translated(arrays, path)
@@ -77,8 +79,8 @@ def read_published(path: Path, image: Size, patch: Size) -> Read:
     lacking = sorted(module.state_dict().keys() - named.keys())
     if wrong or lacking:
         raise InputError(
-            f"{path} is no transformer of {depth} blocks of width {width}: {'; '.join([*wrong[:4], *lacking[:4]])}. Give a "
-            "whole file of big_vision's layout."
+            f"{path} is no transformer of {depth} blocks of width {width}: {'; '.join([*wrong[:4], *lacking[:4]])}. "
+            "Give a whole file of big_vision's layout."
         )
     module.load_state_dict(named, assign=True)
     return Read(Network(module.eval(), "head"), {name: tensor.clone() for name, tensor in named.items()})
@@ -101,7 +103,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _translated(arrays: Mapping[str, np.ndarray], path: Path) -> Parameters:
-    """The file's arrays under our names and in our layouts. Raises `InputError` for names that are missing or unknown."""
+    """The file's arrays under our names and in our layouts; names that are missing or unknown are refused."""
     left = dict(_unstacked(arrays))
     lacking: list[str] = []
 
@@ -127,14 +129,8 @@ def _translated(arrays: Mapping[str, np.ndarray], path: Path) -> Parameters:
         )
     named["kernel"] = kernel.permute(3, 2, 0, 1).contiguous()
     named["bias"] = take("embedding/bias")
-    table = next(
-        (
-            name
-            for place in ("", "Transformer/posembed_input/", "Transformer/")
-            if (name := f"{place}pos_embedding") in left
-        ),
-        "pos_embedding",
-    )
+    tables = [f"{place}pos_embedding" for place in ("", "Transformer/posembed_input/", "Transformer/")]
+    table = next((name for name in tables if name in left), tables[0])
     if "cls" in left:
         named["token"] = take("cls").flatten()
     named["positions"] = _positions(take(table), named, path)
