@@ -19,7 +19,7 @@ baselines for ImageNet-1k". The class token has no position of its own, as in Fl
 import copy
 import math
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -31,7 +31,11 @@ from surefoot.errors import InputError
 from surefoot.networks.network import Network
 from surefoot.networks.patches import BILINEAR, BILINEAR_SMOOTH, Resampling, Size, resize_patches, resize_positions
 
-__all__ = ["SIZES", "Flexible", "FlexibleViT", "Shape", "at_patch", "build_vit", "grid_of", "sizes_of"]
+__all__ = ["SIZES", "Approximation", "Flexible", "FlexibleViT", "Shape", "at_patch", "build_vit", "grid_of", "sizes_of"]
+
+
+Approximation: TypeAlias = Literal["none", "tanh"]
+"""Of GELU."""
 
 
 @runtime_checkable
@@ -50,7 +54,8 @@ class Shape:
     """A transformer's sizes. heads: of attention. expansion: of the width, inside an MLP. depth: its blocks.
 
     image: channels, height and width of its images. buffer: the size that its kernel is kept at; grid: that of its
-    positions, in tokens. gelu: how it is approximated; the published models have "tanh".
+    positions, in tokens. gelu: how it is approximated; the published models have "tanh". eps: of
+    the normalisations.
     """
 
     image: tuple[int, int, int]
@@ -62,7 +67,8 @@ class Shape:
     grid: Size = (7, 7)
     pool: Literal["token", "mean"] = "token"
     positions: Literal["learned", "sincos"] = "learned"
-    gelu: Literal["none", "tanh"] = "none"
+    gelu: Approximation = "none"
+    eps: float = 1e-6
     patches: Resampling = BILINEAR
     places: Resampling = BILINEAR_SMOOTH
 
@@ -183,9 +189,7 @@ class FlexibleViT(nn.Module):
         else:
             self.register_buffer("positions", sines(shape.grid, width))
         self.token = nn.Parameter(torch.zeros(width)) if shape.pool == "token" else None
-        self.blocks = nn.ModuleList(
-            Block(width, shape.heads, shape.expansion * width, shape.gelu) for _ in range(shape.depth)
-        )
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Linear(width, classes)
         nn.init.zeros_(self.head.weight)
@@ -227,13 +231,14 @@ class FlexibleViT(nn.Module):
 class Block(nn.Module):
     """Attention and an MLP, each added to what it reads normalised."""
 
-    def __init__(self, width: int, heads: int, hidden: int, gelu: Literal["none", "tanh"]) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.heads, self.gelu = heads, gelu
-        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.heads, self.gelu = shape.heads, shape.gelu
+        width, hidden = shape.width, shape.expansion * shape.width
+        self.norm1 = nn.LayerNorm(width, eps=shape.eps)
         self.attend = skip_init(nn.Linear, width, 3 * width)
         self.project = skip_init(nn.Linear, width, width)
-        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.norm2 = nn.LayerNorm(width, eps=shape.eps)
         self.expand = skip_init(nn.Linear, width, hidden)
         self.contract = skip_init(nn.Linear, hidden, width)
 

@@ -1,0 +1,208 @@
+"""A flexible transformer as a Hugging Face ViT folder of one patch size, and such folders as flexible transformers.
+
+    config.json         sizes, classes, the patch
+    model.safetensors   vit.embeddings.…, vit.encoder.layer.<i>.…, vit.layernorm, classifier
+
+What is written has nothing flexible in it: `ViTForImageClassification.from_pretrained` opens it. Its class token has a
+position, which ours has not: it is zero there, and read back it is added to the token, which is the same network.
+
+Source of names and shapes: files that transformers 5.24 writes (`tests/hub/test_hub_vit_folder.py` compares with them).
+"""
+
+import math
+import secrets
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surefoot.errors import InputError
+from surefoot.files import read_json, read_tensors, write_json, write_tensors
+from surefoot.flex.fixed import fixed_at
+from surefoot.flex.published import Read
+from surefoot.networks.flexible import Approximation, FlexibleViT, Shape, at_patch, build_vit
+from surefoot.networks.network import Network, Parameters, forward
+from surefoot.networks.patches import Size
+
+__all__ = ["read_vit_folder", "write_vit_folder"]
+
+ACTS: dict[Approximation, str] = {"none": "gelu", "tanh": "gelu_pytorch_tanh"}
+CLOSE = 1e-4
+LAYER = {
+    "norm1": "layernorm_before",
+    "project": "attention.output.dense",
+    "norm2": "layernorm_after",
+    "expand": "intermediate.dense",
+    "contract": "output.dense",
+}
+WORDS = ("query", "key", "value")
+
+
+def write_vit_folder(
+    network: Network, parameters: Parameters, patch: Size, classes: Sequence[str], folder: Path
+) -> None:
+    """Write the network at one patch size as a plain ViT; then open it again, and refuse it if it says anything else.
+
+    Raises `InputError` for a network that is no transformer of `build_vit`, means in place of a class token, sides that
+    differ (the layout has one number for both), names of classes that do not fit, a folder that is there already, and
+    logits of random images that differ from the network's by more than 1e-4 of their largest; then nothing is left.
+    """
+    module = network.module
+    if not isinstance(module, FlexibleViT) or module.token is None:
+        what = "takes means over tokens" if isinstance(module, FlexibleViT) else "is no transformer of build_vit"
+        raise InputError(
+            f"Hugging Face's ViT has a class token, and this {type(module).__name__} {what}; write it as ONNX or "
+            "safetensors."
+        )
+    channels, height, width = module.shape.image
+    if height != width or patch[0] != patch[1]:
+        raise InputError(
+            f"Hugging Face's ViT has square images and patches; these are {height} × {width} and {patch[0]} × "
+            f"{patch[1]}. Write it as ONNX or safetensors."
+        )
+    if len(classes) != module.head.out_features:
+        raise InputError(f"{len(classes)} names were given for {module.head.out_features} classes; give one for each.")
+    if folder.exists():
+        raise InputError(f"{folder} exists already; choose another folder, or remove it.")
+    shape = module.shape
+    config = {
+        "architectures": ["ViTForImageClassification"],
+        "model_type": "vit",
+        "hidden_size": shape.width,
+        "num_hidden_layers": shape.depth,
+        "num_attention_heads": shape.heads,
+        "intermediate_size": shape.expansion * shape.width,
+        "hidden_act": ACTS[shape.gelu],
+        "layer_norm_eps": shape.eps,
+        "image_size": height,
+        "patch_size": patch[0],
+        "num_channels": channels,
+        "qkv_bias": True,
+        "id2label": {str(number): name for number, name in enumerate(classes)},
+        "label2id": {name: number for number, name in enumerate(classes)},
+    }
+    images = torch.randn(2, *shape.image, generator=torch.Generator().manual_seed(0))
+    beside = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}")
+    beside.mkdir(parents=True)
+    try:
+        plain = fixed_at(network, parameters, patch)
+        write_tensors(beside / "model.safetensors", _theirs(plain.parameters, shape.depth))
+        write_json(beside / "config.json", config)
+        again = read_vit_folder(beside)
+        with torch.no_grad():
+            ours = forward(at_patch(network, patch), parameters, images)
+            difference = (ours - forward(again.network, again.parameters, images)).abs().max()
+        if not difference <= CLOSE * ours.abs().max():
+            raise InputError(
+                f"{folder} would say something else than the network, by {float(difference):.3g} in a logit; nothing "
+                "was written. Check that all its tensors are finite."
+            )
+        beside.replace(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def read_vit_folder(folder: Path) -> Read:
+    """The transformer in a Hugging Face ViT folder, flexible, at its own patch size.
+
+    Raises `InputError` for a folder of another kind of model, and for tensors that are missing or have other shapes.
+    """
+    if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
+        raise InputError(f"{folder} has no config.json and model.safetensors; give a Hugging Face folder of a ViT.")
+    config: dict[str, Any] = read_json(folder / "config.json")
+    act: Approximation | None = next((ours for ours, name in ACTS.items() if name == config.get("hidden_act", "gelu")), None)
+    if config.get("model_type") != "vit" or act is None or not config.get("qkv_bias", True):
+        raise InputError(
+            f"{folder} is a {config.get('model_type')} with {config.get('hidden_act')}; give a ViT with gelu and "
+            "biases, or open it with transformers and `flexify` it."
+        )
+    image, patch = int(config["image_size"]), int(config["patch_size"])
+    theirs = read_tensors(folder / "model.safetensors")
+    classes = theirs["classifier.bias"].shape[0] if "classifier.bias" in theirs else 1
+    shape = Shape(
+        (int(config.get("num_channels", 3)), image, image),
+        int(config["hidden_size"]),
+        int(config["num_hidden_layers"]),
+        int(config["num_attention_heads"]),
+        expansion=int(config["intermediate_size"]) // int(config["hidden_size"]),
+        buffer=(patch, patch),
+        grid=(image // patch, image // patch),
+        gelu=act,
+        eps=float(config.get("layer_norm_eps", 1e-12)),
+    )
+    network = build_vit(shape, classes, patch, seed=0)
+    named = _ours(theirs, shape, folder)
+    wrong = [
+        f"{name} {tuple(named[name].shape)} in place of {tuple(tensor.shape)}"
+        for name, tensor in network.module.state_dict().items()
+        if named[name].shape != tensor.shape
+    ]
+    if wrong:
+        raise InputError(
+            f"{folder} has {'; '.join(wrong[:4])}; its config.json and its tensors are of different models."
+        )
+    network.module.load_state_dict(named)
+    return Read(network, named)
+
+
+def _theirs(parameters: Parameters, depth: int) -> Parameters:
+    width = len(parameters["bias"])
+    rows = parameters["positions"].flatten(0, 1)
+    place = "vit.embeddings"
+    named: Parameters = {
+        f"{place}.cls_token": parameters["token"].reshape(1, 1, width),
+        f"{place}.position_embeddings": torch.cat([torch.zeros(1, width).to(rows), rows])[None],
+        f"{place}.patch_embeddings.projection.weight": parameters["kernel"],
+        f"{place}.patch_embeddings.projection.bias": parameters["bias"],
+    }
+    for kind in ("weight", "bias"):
+        named[f"vit.layernorm.{kind}"] = parameters[f"norm.{kind}"]
+        named[f"classifier.{kind}"] = parameters[f"head.{kind}"]
+        for number in range(depth):
+            ours, layer = f"blocks.{number}", f"vit.encoder.layer.{number}"
+            for word, part in zip(WORDS, parameters[f"{ours}.attend.{kind}"].chunk(3), strict=True):
+                named[f"{layer}.attention.attention.{word}.{kind}"] = part
+            for inside, name in LAYER.items():
+                named[f"{layer}.{name}.{kind}"] = parameters[f"{ours}.{inside}.{kind}"]
+    return {name: tensor.detach().contiguous() for name, tensor in named.items()}
+
+
+def _ours(theirs: Parameters, shape: Shape, folder: Path) -> Parameters:
+    lacking: list[str] = []
+
+    def take(name: str) -> Tensor:
+        if name not in theirs:
+            lacking.append(name)
+            return torch.zeros(1, shape.width)
+        return theirs[name].float()
+
+    place = "vit.embeddings"
+    table = take(f"{place}.position_embeddings").reshape(-1, shape.width)
+    named: Parameters = {
+        "token": take(f"{place}.cls_token").flatten() + table[0],
+        "kernel": take(f"{place}.patch_embeddings.projection.weight"),
+        "bias": take(f"{place}.patch_embeddings.projection.bias"),
+    }
+    for kind in ("weight", "bias"):
+        named[f"norm.{kind}"] = take(f"vit.layernorm.{kind}")
+        named[f"head.{kind}"] = take(f"classifier.{kind}")
+        for number in range(shape.depth):
+            ours, layer = f"blocks.{number}", f"vit.encoder.layer.{number}"
+            parts = [take(f"{layer}.attention.attention.{word}.{kind}") for word in WORDS]
+            named[f"{ours}.attend.{kind}"] = torch.cat(parts)
+            for inside, name in LAYER.items():
+                named[f"{ours}.{inside}.{kind}"] = take(f"{layer}.{name}.{kind}")
+    if lacking:
+        raise InputError(
+            f"{folder} lacks {', '.join(lacking[:4])}; give a whole folder of a ViT that tells classes apart."
+        )
+    if len(table) != 1 + math.prod(shape.grid):
+        raise InputError(
+            f"{folder} has {len(table)} positions for {math.prod(shape.grid)} patches and a class token; its "
+            "config.json and its tensors are of different models."
+        )
+    named["positions"] = table[1:].unflatten(0, shape.grid)
+    return {name: tensor.clone() for name, tensor in named.items()}
