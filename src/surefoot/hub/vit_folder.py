@@ -113,10 +113,12 @@ def read_vit_folder(folder: Path) -> Read:
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
         raise InputError(f"{folder} has no config.json and model.safetensors; give a Hugging Face folder of a ViT.")
     config: dict[str, Any] = read_json(folder / "config.json")
-    act: Approximation | None = next((ours for ours, name in ACTS.items() if name == config.get("hidden_act", "gelu")), None)
+    act: Approximation | None = next(
+        (ours for ours, name in ACTS.items() if name == config.get("hidden_act", "gelu")), None
+    )
     if config.get("model_type") != "vit" or act is None or not config.get("qkv_bias", True):
         raise InputError(
-            f"{folder} is a {config.get('model_type')} with {config.get('hidden_act')}; give a ViT with gelu and "
+            f"{folder} is a {config.get('model_type')} with {said}; give a ViT with gelu and "
             "biases, or open it with transformers and `flexify` it."
         )
     image, patch = int(config["image_size"]), int(config["patch_size"])
