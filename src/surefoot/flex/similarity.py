@@ -5,8 +5,8 @@ With kernels K = X Xᵀ and L = Y Yᵀ of n rows' features at two patch sizes
     CKA = HSIC(K, L) / √(HSIC(K, K) HSIC(L, L))
 
 which is 1 for features that a rotation and a scale make equal, and near 0 for features that have nothing to do with
-each other. HSIC is the unbiased estimate: by the plain one, features of many more numbers than there are rows look alike
-whatever they are.
+each other. HSIC is the unbiased estimate: by the plain one, features of many more numbers than there are rows look
+alike whatever they are.
 
     HSIC = [ tr K̃L̃ + (1ᵀK̃1)(1ᵀL̃1) / ((n−1)(n−2)) − 2 1ᵀK̃L̃1 / (n−2) ] / (n(n−3)),     K̃, L̃ with diagonals of zero
 

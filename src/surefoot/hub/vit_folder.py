@@ -113,9 +113,8 @@ def read_vit_folder(folder: Path) -> Read:
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
         raise InputError(f"{folder} has no config.json and model.safetensors; give a Hugging Face folder of a ViT.")
     config: dict[str, Any] = read_json(folder / "config.json")
-    act: Approximation | None = next(
-        (ours for ours, name in ACTS.items() if name == config.get("hidden_act", "gelu")), None
-    )
+    said = config.get("hidden_act", "gelu")
+    act: Approximation | None = next((ours for ours, name in ACTS.items() if name == said), None)
     if config.get("model_type") != "vit" or act is None or not config.get("qkv_bias", True):
         raise InputError(
             f"{folder} is a {config.get('model_type')} with {said}; give a ViT with gelu and "
