@@ -20,8 +20,10 @@ def race_of(resize: Resize, parameters: dict[str, Any]) -> Callable[[], dict[str
     weight, sizes = kernel_of(parameters), parameters["sizes"]
     for size in sizes:
         resize(weight, size)
-    return (lambda: _backward(resize, weight, sizes)) if parameters.get("backward") else lambda: _forward(
-        resize, weight, sizes
+    return (
+        (lambda: _backward(resize, weight, sizes))
+        if parameters.get("backward")
+        else lambda: _forward(resize, weight, sizes)
     )
 
 
