@@ -1,7 +1,7 @@
 """The published way: B of the whole patch by resizing unit images, and the pseudo-inverse of its transpose.
 
-Source: Beyer et al. (2023), FlexiViT, the reference code's `resample_patchemb`; here unit images are resized in one batch,
-which is quicker than its one at a time.
+Source: Beyer et al. (2023), FlexiViT, the reference code's `resample_patchemb`; here unit images are resized in one
+batch, which is quicker than its one at a time.
 """
 
 from collections.abc import Callable

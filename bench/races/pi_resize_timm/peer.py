@@ -1,4 +1,4 @@
-"""timm's resampler with its cache filled. Its package is opened by the path of one module: the whole wants torchvision."""
+"""timm's resampler with its cache filled. One module of the package is opened: the whole wants torchvision."""
 
 import importlib.util
 import sys
