@@ -194,7 +194,7 @@ def test_the_libraries_and_surefoots_own_code_are_part_of_every_address(
 def test_all_that_a_cells_work_imports_is_code_that_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(surefoot.__file__).parent
     harmless = {"card/words.py", "errors.py", "memory.py", "progress.py", "study/cells.py", "study/once/columns.py",
-                "study/part.py", "study/seeds.py", "study/store.py"}  # fmt: skip
+                "study/once/pupil.py", "study/part.py", "study/seeds.py", "study/store.py"}  # fmt: skip
     reached = {
         path.relative_to(root).as_posix() for path in imported_by(sorted((root / "study/work").glob("*.py")), root)
     }
