@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import Lock
 
 from surefoot.errors import InputError
 from surefoot.files import digest_file, digest_json
@@ -157,10 +158,15 @@ def _python_files(package: Path, file: Path) -> Iterator[Path]:
             )
 
 
+_PARSING = Lock()
+"""Python 3.11 counts the depth of what it parses for all threads together, and fails where two parse at once."""
+
+
 def _parsed(file: Path) -> ast.Module:
     """A file's syntax; an empty one where it has none, which shows when it runs."""
     try:
-        return ast.parse(file.read_bytes())
+        with _PARSING:
+            return ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return ast.Module([], [])
 
