@@ -146,6 +146,7 @@ class Tower(nn.Module):
         self.patch = nn.Conv2d(1, 4, kernel_size=(4, 6), stride=(4, 6), **more)
         self.pos = nn.Parameter(torch.randn(4, 4, generator=torch.Generator().manual_seed(0)))
         self.cls_pos = nn.Parameter(torch.zeros(1, 4))
+        self.register_buffer("seen", torch.tensor(0))  # a number alone, as batch normalisation keeps
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.patch(inputs).flatten(2).transpose(1, 2) + self.pos

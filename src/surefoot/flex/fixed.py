@@ -68,10 +68,9 @@ def _fixed_vit(network: Network, module: FlexibleViT, parameters: Parameters, pa
 
 def _fixed_module(network: Network, module: Flexified, parameters: Parameters, patch: Size) -> Plain:
     own = copy.deepcopy(module)
-    with torch.no_grad():
-        for name, tensor in [*own.named_parameters(), *own.named_buffers()]:
-            tensor.copy_(parameters[name])
-    plain = copy.deepcopy(own.at(patch).resized(own.parts.image))
+    for name, tensor in [*own.named_parameters(), *own.named_buffers()]:
+        tensor.copy_(parameters[name])
+    plain = own.at(patch).resized(own.parts.image)
     for part in plain.modules():
         held: dict[str, torch.Tensor | None] = vars(part)["_parameters"]
         for name, tensor in held.items():

@@ -129,7 +129,7 @@ class Flexified(nn.Module):
         }
         for name, numbers in self.module.named_buffers():
             # Some look their positions up by numbers that they keep.
-            if numbers.shape[-1] == len(rows) and torch.equal(numbers.flatten(), torch.arange(len(rows)).to(numbers)):
+            if torch.equal(numbers.flatten(), torch.arange(len(rows)).to(numbers)):
                 new = parts.first + math.prod(grid)
                 tensors[name] = torch.arange(new).to(numbers).reshape(*numbers.shape[:-1], new)
         attributes: dict[str, dict[str, Any]] = {parts.convolution: {"kernel_size": patch, "stride": patch}}
