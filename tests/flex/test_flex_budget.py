@@ -1,17 +1,19 @@
 """Plain transformers of one size, what sizes cost, and which one a budget buys."""
 
+import math
 import time
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from surefoot.errors import InputError
-from surefoot.findings.finding import Finding
 from surefoot.flex import cost as costing
-from surefoot.flex.choose import Candidate, choose_size
-from surefoot.flex.cost import Cost, measure_costs
+from surefoot.flex.choose import Candidate, choose_within
+from surefoot.flex.cost import Cost, cost_findings, loaded, measure_costs
 from surefoot.flex.fixed import fixed_at
 from surefoot.flex.flexify import flexify
 from surefoot.networks.flexible import FlexibleViT, Shape, at_patch, build_vit
@@ -77,10 +79,11 @@ def test_a_plain_module_is_of_its_own_class_and_has_parameters_of_its_own() -> N
 def test_operations_are_those_of_the_equations(network: Network) -> None:
     """Of one image: 2 · patches · 3pq · d, and in each of two blocks 24 t d² + 4 t² d, and the head."""
     sizes = [(16, 16), (8, 8), (4, 8)]
-    for cost in measure_costs(network, parameters_of(network), sizes, images(), rounds=3):
-        (p, q), t, d = cost.size, cost.tokens + 1, 16
-        assert cost.tokens == 32 * 32 // (p * q)
-        expected = 2 * cost.tokens * 3 * p * q * d + 2 * (24 * t * d * d + 4 * t * t * d) + 2 * d * 5
+    costs = measure_costs(network, parameters_of(network), sizes, images(), rounds=3)
+    for (p, q), cost in zip(sizes, costs, strict=True):
+        tokens, d = 32 * 32 // (p * q), 16
+        t = tokens + 1
+        expected = 2 * tokens * 3 * p * q * d + 2 * (24 * t * d * d + 4 * t * t * d) + 2 * d * 5
         assert cost.operations == expected
         assert 0 < cost.fast <= cost.seconds <= cost.slow
 
@@ -121,27 +124,58 @@ def test_sizes_take_turns_and_the_first_passes_are_not_counted() -> None:
 
 
 def candidate(size: int, slow: float, accuracy: float) -> Candidate:
-    cost = Cost((size, size), 4, 1, 0.8 * slow, 0.7 * slow, slow, 1e6, 1000)
-    found = Finding("accuracy", accuracy, None, 100, 100, "proportion", "all", "higher", "model", "choose")
-    return Candidate(cost, found)
+    """Its upper quartile is `slow`, its median four fifths of it."""
+    cost = Cost(1, (0.6 * slow, 0.7 * slow, 0.8 * slow, slow, 1.1 * slow), 1e6, 1000)
+    return Candidate(str(size), f"{size} × {size}", cost, accuracy)
 
 
 def test_the_most_accurate_that_is_quick_enough() -> None:
     every = [candidate(8, 0.05, 0.95), candidate(16, 0.02, 0.9), candidate(12, 0.018, 0.9), candidate(24, 0.01, 0.8)]
-    assert choose_size(every, 0.1).size == (8, 8)
-    assert choose_size(every, 0.049).size == (12, 12)
-    assert choose_size(every, 0.0199).size == (12, 12)
-    assert choose_size(every, 0.01).size == (24, 24)
+    assert choose_within(every, 0.1).name == "8"
+    assert choose_within(every, 0.049).name == "12"
+    assert choose_within(every, 0.0199).name == "12"
+    assert choose_within(every, 0.01).name == "24"
+
+
+def test_the_interval_of_a_median_is_between_order_statistics() -> None:
+    """Of 15 passes, P(fewer than 4 below the median) = .0176 and of 5 .059: the 4th and the 12th bound 95 %."""
+    cost = Cost(1, tuple(each / 1000 for each in (9, 3, 7, 1, 5, 2, 8, 4, 6, 10, 15, 14, 13, 12, 11)), 2e6, 2**21)
+    time, operations, memory = cost_findings(cost, "model")
+    assert (time.name, time.value, time.unit, time.count) == ("milliseconds", 8.0, "ms", 15)
+    assert time.interval is not None
+    assert (time.interval.low, time.interval.high) == (4.0, 12.0)
+    assert (operations.value, memory.value) == (2.0, 2.0)
+    wider = cost_findings(cost, "model", 0.99)[0].interval
+    assert wider is not None
+    assert (wider.low, wider.high) == (3.0, 13.0)
+    assert cost_findings(replace(cost, times=cost.times[:5]), "model")[0].interval is None
+
+
+def test_the_interval_of_a_median_covers_it() -> None:
+    draws = np.random.default_rng(0).exponential(size=(2000, 21))
+    hits = 0
+    for each in draws:
+        interval = cost_findings(Cost(1, tuple(each.tolist()), 0.0, 0), "model")[0].interval
+        assert interval is not None
+        hits += interval.low <= 1e3 * math.log(2) <= interval.high
+    assert 0.955 < hits / len(draws) < 0.985  # exactly .9734 for n = 21, ranks 6 and 16
+
+
+def test_a_loaded_module_has_tensors_of_its_own(network: Network) -> None:
+    parameters = {name: tensor + 1 for name, tensor in parameters_of(network).items()}
+    module = loaded(network, parameters)
+    torch.testing.assert_close(module(images()), forward(network, parameters, images()))
+    assert not {each.data_ptr() for each in module.parameters()} & {each.data_ptr() for each in parameters.values()}
 
 
 def test_a_budget_that_nothing_meets_names_the_nearest() -> None:
     every = [candidate(8, 0.05, 0.95), candidate(24, 0.0123, 0.803)]
     with pytest.raises(InputError, match=r"within 5 ms here; the nearest is 24 × 24 with 12\.3 ms and .* 80\.3%"):
-        choose_size(every, 0.005)
-    with pytest.raises(InputError, match="no patch size"):
-        choose_size([], 1.0)
+        choose_within(every, 0.005)
+    with pytest.raises(InputError, match="no model to choose"):
+        choose_within([], 1.0)
     with pytest.raises(InputError, match="positive time"):
-        choose_size(every, 0.0)
+        choose_within(every, 0.0)
 
 
 def test_what_has_no_size_or_does_not_divide_is_refused(network: Network) -> None:
@@ -150,7 +184,7 @@ def test_what_has_no_size_or_does_not_divide_is_refused(network: Network) -> Non
         fixed_at(plain, parameters_of(plain), (8, 8))
     with pytest.raises(InputError, match="does not divide"):
         fixed_at(network, parameters_of(network), (5, 5))
-    with pytest.raises(InputError, match="0 patch sizes and 15 rounds"):
+    with pytest.raises(InputError, match="No patch size"):
         measure_costs(network, parameters_of(network), [], images())
-    with pytest.raises(InputError, match="1 patch sizes and 2 rounds"):
+    with pytest.raises(InputError, match="2 rounds of timing"):
         measure_costs(network, parameters_of(network), [(8, 8)], images(), rounds=2)

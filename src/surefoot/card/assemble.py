@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from surefoot.card.bounds import check_claim, check_level
+from surefoot.card.budgets import settle_budget
 from surefoot.card.card import Card, Record, RoleSummary, Subject, base_of
 from surefoot.card.claims import Claim, Judged, judge_claims, verdict_of, verdict_sentence
 from surefoot.card.evidence import about_evidence
@@ -19,6 +20,7 @@ from surefoot.findings.confusion import confusion
 from surefoot.findings.finding import Finding
 from surefoot.findings.measure import measure
 from surefoot.findings.predictions import Predictions
+from surefoot.flex.choose import Candidate
 from surefoot.rows.grouping import DISCOVERED
 from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Groups, Inputs, make_rows
@@ -54,6 +56,7 @@ def assemble_card(
     not_shown: Sequence[str],
     confidence: float = 0.95,
     further: Callable[[float], Further] | None = None,
+    budgeted: Sequence[Candidate] = (),
 ) -> Card:
     """Measure every subject on the judge rows, compare each to the one it repairs, and judge the claims.
 
@@ -64,6 +67,7 @@ def assemble_card(
     images: the judge rows' inputs, for the gallery; None when there are none to draw.
     confidence: of the intervals on the card. A claim at another confidence is judged by intervals of its own.
     further: what else is measured, by the confidence of its intervals.
+    budgeted: among what a claim within a budget of time chooses.
 
     Raises `InputError` when a judge row's source was seen by any subject, when subjects and predictions do not
     belong together, or when a claim names what was not measured.
@@ -82,13 +86,19 @@ def assemble_card(
         found, changed, why = findings, differences, refused
         if level != confidence:
             found, changed, why = _all_of(predictions, subjects, proportions, level, further)
-        of_level = [claim for claim in claims if claim.confidence == level]
-        for claim in of_level:
-            if reason := why.get((claim.finding, claim.subject)):
-                judged[claim] = Judged(claim, "undecided", None, None, reason, reason)
-        left = [claim for claim in of_level if claim not in judged]
-        for each in judge_claims(left, (*found, *changed), chosen=chosen, labels=labels, doubts=doubts):
-            judged[each.claim] = each
+        left: dict[Claim, Claim] = {}
+        for claim in (each for each in claims if each.confidence == level):
+            settled = settle_budget(claim, budgeted)
+            if isinstance(settled, Judged):
+                judged[claim] = settled
+            elif reason := why.get((settled.finding, settled.subject)):
+                judged[claim] = Judged(settled, "undecided", None, None, reason, reason)
+            else:
+                left[claim] = settled
+        of_level = judge_claims(
+            list(left.values()), (*found, *changed), chosen=chosen, labels=labels, doubts=doubts
+        )  # fmt: skip
+        judged |= zip(left, of_level, strict=True)
     in_order = tuple(judged[claim] for claim in claims)
     shown = _shown(subjects, chosen)
     sure = [name for name in shown if not predictions[name].decisions]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["LEAST_CONFIDENCE", "bound_of", "check_claim", "check_level", "range_of"]
 
 LEAST_CONFIDENCE = 0.5
+COSTS = ("milliseconds", "megaflops", "mebibytes")
 SPREAD = "_seed_sd"
 """How the findings end that are standard deviations over training seeds."""
 
@@ -64,7 +65,7 @@ def range_of(name: str, *, difference: bool) -> tuple[float, float]:
     ((0.0, 2.0), (-1.0, 1.0))
     """
     most = 2.0 if name == "brier" else 1.0 if is_proportion(name) else math.inf
-    if difference or not (name in {"nll", "brier"} or is_proportion(name)):
+    if difference or not (name in {"nll", "brier", *COSTS} or is_proportion(name)):
         return -most, most
     return 0.0, most
 

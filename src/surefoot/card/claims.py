@@ -30,6 +30,7 @@ from surefoot.card.words import (
 )
 from surefoot.errors import InputError
 from surefoot.findings.finding import Finding, Interval
+from surefoot.flex.choose import show_budget
 
 __all__ = ["Claim", "Judged", "Status", "describe_claim", "judge_claims", "verdict_of", "verdict_sentence"]
 
@@ -43,7 +44,8 @@ USUAL_LEVEL = 0.95
 class Claim:
     """`finding` of `subject` on `slice` is at least, or at most, a bound; exactly one of the two is given.
 
-    The subject "chosen" stands for whichever model was selected on the choose rows.
+    The subject "chosen" stands for whichever model was selected on the choose rows. within: seconds of a pass; the
+    subject is then the best model, by choose rows, that is quick enough (`card.budgets`).
     """
 
     finding: str
@@ -52,6 +54,7 @@ class Claim:
     at_least: float | None = None
     at_most: float | None = None
     confidence: float = 0.95
+    within: float | None = None
 
 
 @dataclass(frozen=True)
@@ -139,14 +142,14 @@ def describe_claim(claim: Claim, unit: str, label: str | None = None) -> str:
     sign, bound = bound_of(claim)
     level = "" if _usual(claim) else f" (at {show_level(claim.confidence)} confidence)"
     shown = show_value(bound, unit, signed=is_difference(claim.subject))
-    return f"{_what(claim.finding, claim.slice, label)} is {sign} {shown}{level}"
+    return f"{_what(claim.finding, claim.slice, label, claim.within)} is {sign} {shown}{level}"
 
 
 def _judge(claim: Claim, findings: Sequence[Finding], chosen: str | None, labels: Mapping[str, str]) -> Judged:
     sign, bound = bound_of(claim)
     check_claim(claim)
     finding = _named(claim, findings, chosen)
-    what = _what(finding.name, finding.slice, show_subject(finding.subject, labels))
+    what = _what(finding.name, finding.slice, show_subject(finding.subject, labels), claim.within)
     limit = "minimum" if sign == "at least" else "maximum"
     if finding.interval is None:
         alone = show_count(finding.clusters, f"independent {evidence(finding)}")
@@ -192,7 +195,7 @@ def _doubted(judged: Judged, labels: Mapping[str, str], doubts: Mapping[str, Seq
     told = [doubt for name in subject.split(" − ") for doubt in doubts.get(name, ())]
     if not told:
         return judged
-    what = _what(judged.finding.name, judged.finding.slice, show_subject(subject, labels))
+    what = _what(judged.finding.name, judged.finding.slice, show_subject(subject, labels), judged.claim.within)
     reason = f"{'; '.join(told)}, so its interval cannot decide the claim."
     sentence = f"{what} is {show_finding(judged.finding)}: {reason}"
     return replace(judged, status="undecided", needed=None, sentence=sentence, reason=reason)
@@ -208,11 +211,12 @@ def _usual(claim: Claim) -> bool:
     return math.isclose(claim.confidence, USUAL_LEVEL, abs_tol=1e-12)
 
 
-def _what(name: str, part: str, label: str | None) -> str:
-    """What is measured, of whom and on which rows."""
+def _what(name: str, part: str, label: str | None, within: float | None = None) -> str:
+    """What is measured, of whom, on which rows, and within which time."""
     whom = "" if label is None else f" of “{label}”"
     where = "" if part == "all" else f" on “{part}”"
-    return f"{finding_title(name)}{whom}{where}"
+    when = "" if within is None else f" within {show_budget(within)}"
+    return f"{finding_title(name)}{whom}{where}{when}"
 
 
 def _status(sign: Literal["at least", "at most"], bound: float, interval: Interval) -> Status:

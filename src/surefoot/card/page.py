@@ -20,6 +20,7 @@ from surefoot.card.plots import Scale, claim_plot, symbols
 from surefoot.card.reading import WORST, families_in_order, headline, series_of, summary, told_first
 from surefoot.card.serialise import card_digest
 from surefoot.card.tables import differences_section, findings_section, making_section
+from surefoot.card.tradeoff import has_costs, tradeoff_panel
 from surefoot.card.words import is_difference, show_apart, show_finding, show_subject
 
 __all__ = ["WORDS", "document", "icon", "page"]
@@ -27,7 +28,8 @@ __all__ = ["WORDS", "document", "icon", "page"]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 WORDS: dict[Status, str] = {"passed": "Passed", "failed": "Failed", "undecided": "Undecided"}
 NAVIGATION = {
-    "claims": "Claims", "held": "Features", "worst": "Worst groups", "groups": "Accuracy", "changes": "Changes",
+    "claims": "Claims", "held": "Features", "cost": "Cost", "worst": "Worst groups", "groups": "Accuracy",
+    "changes": "Changes",
     "calibration": "Calibration", "confusion": "Confusion", "errors": "Worst errors", "limits": "What it does not show",
     "findings": "Findings", "differences": "Differences", "making": "How it was made",
 }  # fmt: skip
@@ -44,6 +46,8 @@ def page(card: Card) -> str:
     sections = [("claims", "Claims", _claims(card))]
     if has_decodability(card):
         sections.append(("held", "What the features hold", decodability_panel(card)))
+    if has_costs(card):
+        sections.append(("cost", "What a pass costs", tradeoff_panel(card)))
     further = len(told_first(card)) < len(card.subjects)
     if further and headline(card, card.subjects) == WORST:
         sections.append(("worst", "The worst group of every model", _worst(card)))

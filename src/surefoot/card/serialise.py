@@ -23,7 +23,11 @@ The command is among them because it may name output folders.
 
 def card_to_json(card: Card) -> dict[str, Any]:
     """The card as plain JSON, marked with its schema; `card_from_json` gives back an equal card."""
-    return {"surefoot_card": SCHEMA, **cast("dict[str, Any]", _plain(asdict(card)))}
+    said = cast("dict[str, Any]", _plain(asdict(card)))
+    for judged in said["claims"]:
+        if judged["claim"]["within"] is None:  # cards without budgets stay what they were
+            del judged["claim"]["within"]
+    return {"surefoot_card": SCHEMA, **said}
 
 
 def card_from_json(record: Any) -> Card:

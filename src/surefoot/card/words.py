@@ -38,9 +38,12 @@ TITLES = {
     "calibration_error": "Calibration error (equal-width bins)",
     "calibration_error_equal_mass": "Calibration error (equal-mass bins)",
     "accuracy_seed_sd": "Standard deviation of accuracy over seeds",
+    "milliseconds": "Time of a pass",
+    "megaflops": "Operations of an input",
+    "mebibytes": "Memory of a pass",
     "worst_group_accuracy_seed_sd": "Standard deviation of worst-group accuracy over seeds",
 }
-UNITS = {"nats": " nats", "rows": " rows", "seconds": " s"}
+UNITS = {"nats": " nats", "rows": " rows", "seconds": " s", "ms": " ms", "megaflops": " million", "MiB": " MiB"}
 
 
 def finding_title(name: str) -> str:
@@ -143,11 +146,15 @@ def show_count(count: int, thing: str) -> str:
 
 def evidence(finding: Finding) -> str:
     """What counts as one piece of evidence behind a number: a row, where none hangs together with others."""
+    if finding.source == "this machine":
+        return "timing"
     return "row" if finding.clusters == finding.count else "cluster"
 
 
 def show_evidence(finding: Finding) -> str:
     """The rows behind a number, and the clusters they form where they hang together."""
+    if finding.source == "this machine":
+        return show_count(finding.count, "timing")
     rows = show_count(finding.count, "row")
     return rows if evidence(finding) == "row" else f"{rows} ({show_count(finding.clusters, 'cluster')})"
 

@@ -20,6 +20,7 @@ from surefoot.cli import (
     doctor,
     exporting,
     features,
+    flexing,
     measuring,
     probing,
     reading,
@@ -67,6 +68,7 @@ app.command("features", rich_help_panel=ONE_STEP)(features.features)
 app.command("repair", rich_help_panel=ONE_STEP)(repairing.repair)
 app.command("choose", rich_help_panel=ONE_STEP)(choosing.choose)
 app.command("teach", rich_help_panel=ONE_STEP)(teaching.teach)
+app.command("flex", rich_help_panel=ONE_STEP)(flexing.flex)
 app.command("sample", rich_help_panel=ONE_STEP)(sampling.sample)
 app.command("probe", rich_help_panel=ONE_STEP)(probing.probe)
 app.command("predict", rich_help_panel=ONE_STEP)(measuring.predict)
@@ -84,6 +86,7 @@ EXAMPLES = {
     "discover": "predictions.csv",
     "export": "runs/my-run/model",
     "features": "resnet18 images/ --out features.safetensors",
+    "flex": "images/ --budget 20ms",
     "gate": "runs/my-run",
     "look": "runs/my-run/model data.csv",
     "plan": "study.yaml",
@@ -178,7 +181,7 @@ def _command_of(given: Sequence[str]) -> str:
 
 
 def _stopped(given: Sequence[str]) -> str:
-    if given and given[0] in {"run", "demo", "choose", "teach"}:
+    if given and given[0] in {"run", "demo", "choose", "teach", "flex"}:
         return (
             "stopped. Everything that was finished is kept; to go on from there, give the same command again: "
             f"surefoot {shlex.join(given)}"

@@ -69,6 +69,7 @@ def deliver(
                 "digest": card_digest(card),
                 "card": str(folder / "card.json"),
                 "sentence": card.sentence,
+                "chosen": card.chosen,
                 "claims": [_claim(each) for each in card.claims],
             }
         )
@@ -161,6 +162,7 @@ def _claim(judged: "Judged") -> dict[str, Any]:
         "slice": claim.slice,
         "at_least": claim.at_least,
         "at_most": claim.at_most,
+        **({} if claim.within is None else {"within_seconds": claim.within}),
         "status": judged.status,
         "value": None if finding is None else finding.value,
         "low": None if interval is None else interval.low,

@@ -26,8 +26,10 @@ from surefoot.flex.published import Read
 from surefoot.networks.flexible import Approximation, FlexibleViT, Shape, at_patch, build_vit
 from surefoot.networks.network import Network, Parameters, forward
 from surefoot.networks.patches import Size
+from surefoot.networks.spec import vit_spec
+from surefoot.networks.weights import ModelRecord, OpenedModel
 
-__all__ = ["read_vit_folder", "write_vit_folder"]
+__all__ = ["open_vit_folder", "read_vit_folder", "write_vit_folder"]
 
 ACTS: dict[Approximation, str] = {"none": "gelu", "tanh": "gelu_pytorch_tanh"}
 CLOSE = 1e-4
@@ -103,6 +105,35 @@ def write_vit_folder(
         beside.replace(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def open_vit_folder(folder: Path) -> OpenedModel:
+    """The transformer in a Hugging Face ViT folder as a model of surefoot: images in [0, 1], classes by their names.
+
+    Where `preprocessor_config.json` asks for it, (x − mean) / spread of each channel becomes part of the kernel and
+    its bias: exactly at the folder's own patch, and at others as nearly as the kernel itself is resized.
+
+    Raises `InputError` as `read_vit_folder` does.
+    """
+    found = read_vit_folder(folder)
+    module = found.network.module
+    assert isinstance(module, FlexibleViT)
+    parameters = dict(found.parameters)
+    reading = folder / "preprocessor_config.json"
+    said: dict[str, Any] = read_json(reading) if reading.is_file() else {}
+    if said.get("do_normalize", bool(said)) and "image_mean" in said and "image_std" in said:
+        kernel = parameters["kernel"].double() / torch.tensor(said["image_std"]).double()[None, :, None, None]
+        centre = torch.tensor(said["image_mean"]).double()[None, :, None, None]
+        parameters["bias"] = (parameters["bias"].double() - (kernel * centre).sum(dim=(1, 2, 3))).float()
+        parameters["kernel"] = kernel.float()
+    count = module.head.out_features
+    config: dict[str, Any] = read_json(folder / "config.json")
+    names: dict[str, str] = config.get("id2label") or {}
+    classes = tuple(names.get(str(number), str(number)) for number in range(count))
+    record = ModelRecord(
+        vit_spec(module.shape, count, module.patch), "head", classes, module.shape.image, {"from": folder.name}
+    )
+    return OpenedModel(found.network, parameters, record)
 
 
 def read_vit_folder(folder: Path) -> Read:

@@ -4,11 +4,12 @@
 {"mlp":    {"inputs": 784, "hidden": [256, 256], "classes": 10}}
 {"cnn":    {"shape": [1, 28, 14], "channels": [16, 32], "hidden": 64, "classes": 2}}
 {"resnet": {"shape": [3, 32, 32], "width": 16, "blocks": 3, "classes": 10}}
+{"vit":    {"shape": [1, 48, 48], "patch": [8, 8], "width": 64, "depth": 4, "heads": 2, …, "classes": 10}}  (`vit_spec`)
 {"file":   "net.py:Net", "head": "fc"}        (a user's own code; "head" may be left out)
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any, NoReturn, cast
 
@@ -17,18 +18,27 @@ from torch import nn
 
 from surefoot.errors import InputError
 from surefoot.networks.build import build_cnn, build_linear, build_mlp, build_resnet
+from surefoot.networks.flexible import Shape, build_vit
 from surefoot.networks.network import Network
+from surefoot.networks.patches import Resampling, Size
 from surefoot.networks.split import split
 from surefoot.networks.user import load_user_module
 
-__all__ = ["network_from_spec", "seeded_user_module"]
+__all__ = ["network_from_spec", "seeded_user_module", "vit_spec"]
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "linear": ("inputs", "classes"),
     "mlp": ("inputs", "hidden", "classes"),
     "cnn": ("shape", "channels", "hidden", "classes"),
     "resnet": ("shape", "width", "blocks", "classes"),
-}
+    "vit": (
+        "shape", "patch", "width", "depth", "heads", "expansion", "buffer", "grid", "pool", "positions", "gelu", "eps",
+        "patches", "places", "classes",
+    ),
+}  # fmt: skip
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "pool": ("token", "mean"), "positions": ("learned", "sincos"), "gelu": ("none", "tanh"),
+}  # fmt: skip
 
 
 def network_from_spec(spec: Mapping[str, Any], seed: int, *, trust_code: bool = False) -> Network:
@@ -63,9 +73,22 @@ def network_from_spec(spec: Mapping[str, Any], seed: int, *, trust_code: bool = 
         case "cnn":
             shape, channels = sizes.numbers("shape"), sizes.numbers("channels")
             return build_cnn(shape, channels, sizes.number("hidden"), sizes.number("classes"), seed)
+        case "vit":
+            return build_vit(_shape(sizes), sizes.number("classes"), sizes.pair("patch"), seed)
         case _:
             shape, width, blocks = sizes.numbers("shape"), sizes.number("width"), sizes.number("blocks")
             return build_resnet(shape, width, blocks, sizes.number("classes"), seed)
+
+
+def vit_spec(shape: Shape, classes: int, patch: Size) -> dict[str, Any]:
+    """A transformer of `build_vit` as plain JSON, everything written out.
+
+    >>> spec = vit_spec(Shape((1, 16, 16), width=8, depth=1, heads=2, buffer=(8, 8), grid=(2, 2)), 3, (8, 8))
+    >>> network_from_spec(spec, seed=0).module.shape.grid
+    (2, 2)
+    """
+    told = {name: list(each) if isinstance(each, tuple) else each for name, each in asdict(shape).items()}
+    return {"vit": {"shape": told.pop("image"), "patch": list(patch), **told, "classes": classes}}
 
 
 def seeded_user_module(named: str, seed: int, trust_code: bool) -> nn.Module:
@@ -105,8 +128,48 @@ class _Sizes:
             self._refuse(name, "a list of whole numbers", value)
         return tuple(cast("list[int]", value))
 
+    def pair(self, name: str) -> Size:
+        value = self.numbers(name)
+        if len(value) != 2:
+            self._refuse(name, "a height and a width", list(value))
+        return (value[0], value[1])
+
+    def word(self, name: str) -> Any:
+        value = self.fields[name]
+        if value not in WORDS[name]:
+            self._refuse(name, f"one of {', '.join(WORDS[name])}", value)
+        return value
+
+    def resampling(self, name: str) -> Resampling:
+        value = self.fields[name]
+        try:
+            return Resampling(**value)
+        except TypeError:
+            self._refuse(name, "a resize: form, antialias, sharpness", value)
+
     def _refuse(self, name: str, expected: str, value: object) -> NoReturn:
         raise InputError(f'"{name}" of "{self.architecture}" is {value!r}; it must be {expected}.')
+
+
+def _shape(sizes: _Sizes) -> Shape:
+    image = sizes.numbers("shape")
+    if len(image) != 3:
+        raise InputError(f'"shape" of "vit" is {list(image)}; it must be channels, height and width.')
+    return Shape(
+        (image[0], image[1], image[2]),
+        width=sizes.number("width"),
+        depth=sizes.number("depth"),
+        heads=sizes.number("heads"),
+        expansion=sizes.number("expansion"),
+        buffer=sizes.pair("buffer"),
+        grid=sizes.pair("grid"),
+        pool=sizes.word("pool"),
+        positions=sizes.word("positions"),
+        gelu=sizes.word("gelu"),
+        eps=float(sizes.fields["eps"]),
+        patches=sizes.resampling("patches"),
+        places=sizes.resampling("places"),
+    )
 
 
 def _from_file(spec: Mapping[str, Any], seed: int, trust_code: bool) -> Network:

@@ -30,8 +30,8 @@ __all__ = [
 
 CPU_INFO = Path("/proc/cpuinfo")
 COMPUTING = (
-    "files.py", "rows", "findings", "networks", "density", "inference", "robust", "bayes", "evidence",
-    "supervise",
+    "files.py", "rows", "findings", "networks", "density", "inference", "robust", "flex", "bayes",
+    "evidence", "supervise",
     "study/architecture.py", "study/choice/candidates.py", "study/mitigations.py",
     "study/numerics.py", "study/seen.py", "study/stored.py", "study/work", "study/once/opening.py",
     "study/once/opinions.py", "study/once/predict.py", "study/once/students.py", "study/once/taught_rows.py",

@@ -1,0 +1,220 @@
+"""A flexible transformer of somebody's images: from nothing, or from a model that is there; kept, and never repeated.
+
+    begun = begin_fresh(rows, (8, 12, 16, 24), SMALL, seed=0)      or begin_from(opened, patches)
+    trained = train_flexible(begun, rows, Regimen(…), seed, place)
+
+<place>/<twelve digits>/    the model under a name made of all that decides it; before, a checkpoint of its training
+
+Images are brought to a root mean square of one over (some of) the taught rows, and the model that is left has that in
+its kernel: `resize_patches` is linear, so the scale is the same at every patch size. A centre would not be.
+"""
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from surefoot.density.likelihoods import categorical
+from surefoot.density.objective import Objective
+from surefoot.density.pools import mean
+from surefoot.errors import InputError
+from surefoot.files import digest_json
+from surefoot.flex.schedule import Drawn, Schedule
+from surefoot.inference.ascend import ascend
+from surefoot.inference.settings import Ascend
+from surefoot.networks.flexible import FlexibleViT, Shape, build_vit, grid_of, sizes_of
+from surefoot.networks.network import Network, Parameters, parameters_of
+from surefoot.networks.patches import Size
+from surefoot.networks.spec import vit_spec
+from surefoot.networks.weights import ModelRecord, OpenedModel, load_model, save_model
+from surefoot.progress import Progress
+from surefoot.rows.digest import rows_digest
+from surefoot.rows.rows import Inputs, Rows
+from surefoot.study.numerics import numerics_of
+from surefoot.study.once.posteriors import digests_of
+
+__all__ = [
+    "PATCHES", "Begun", "Regimen", "Trained", "begin_fresh", "begin_from", "image_of", "patches_of", "train_flexible",
+]  # fmt: skip
+
+PATCHES = "patches"
+"""In a model's provenance, the patch sizes that it was trained at."""
+SIDES = (2, 8)
+"""Tokens a side of the patches that are taken where none are named."""
+SAMPLED = 1024
+"""So many rows tell the scale of all."""
+SAVE_SECONDS = 30.0
+
+
+class Begun(NamedTuple):
+    """A flexible network, where its training begins, its record's spec, and in words what it is."""
+
+    network: Network
+    parameters: Parameters
+    spec: Mapping[str, Any]
+    words: str
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Regimen:
+    """How it is trained: the sizes that are drawn, and the descent."""
+
+    schedule: Schedule
+    settings: Ascend
+    device: str = "cpu"
+
+
+class Trained(NamedTuple):
+    """The model, and whether it was finished before."""
+
+    opened: OpenedModel
+    again: bool
+
+
+def image_of(inputs: Inputs) -> tuple[int, int, int]:
+    """Channels, height and width of one image; raises `InputError` for rows that are none."""
+    shape = tuple(inputs[:1].shape[1:])
+    if len(shape) != 3:
+        shown = "×".join(map(str, shape))
+        raise InputError(
+            f"A row holds {shown} numbers, and a patch size is of images (channels, height, width); give a folder of "
+            "images, or an .npz of them."
+        )
+    return (shape[0], shape[1], shape[2])
+
+
+def patches_of(image: Size, named: Sequence[int], known: Sequence[Size] = ()) -> tuple[Size, ...]:
+    """The sizes that were named, else those known of the model, else all squares of two to eight tokens a side.
+
+    Raises `InputError` for one that does not divide the image, one that is named twice, and where there is none.
+    """
+    if not named and known:
+        return tuple(known)
+    taken = [(p, p) for p in named]
+    if not named:
+        fitting = [p for p in sizes_of(image, SIDES[0]) if max(image) // p <= SIDES[1]]
+        taken = [(p, p) for p in fitting]
+    if not taken:
+        raise InputError(
+            f"No square patch cuts images of {image[0]} × {image[1]} pixels into {SIDES[0]} to {SIDES[1]} a side; name "
+            f"sizes with --patches, of {', '.join(map(str, sizes_of(image)))}, or resize the images."
+        )
+    if len(set(taken)) != len(taken):
+        raise InputError(f"The patch sizes {', '.join(map(str, named))} name one twice; give each once.")
+    for patch in taken:
+        grid_of(image, patch)
+    return tuple(taken)
+
+
+def begin_fresh(rows: Rows, patches: Sequence[Size], size: tuple[int, int, int], seed: int) -> Begun:
+    """A transformer from a seed. size: width, depth and heads.
+
+    Its kernel is kept at the largest of the patches and its positions at the grid of the smallest, so that no size
+    that is trained has more detail than what is kept.
+    """
+    image = image_of(rows.inputs)
+    width, depth, heads = size
+    finest, coarsest = min(patches), max(patches)
+    shape = Shape(
+        image, width, depth, heads, buffer=coarsest, grid=grid_of(image[1:], finest), pool="mean", positions="learned"
+    )
+    classes = len(rows.classes)
+    network = build_vit(shape, classes, finest, seed)
+    parts = [f"{count} {thing}{'' if count == 1 else 's'}" for count, thing in ((depth, "block"), (heads, "head"))]
+    words = f"a transformer of width {width}, {', '.join(parts)}"
+    return Begun(network, parameters_of(network), vit_spec(shape, classes, finest), words, True)
+
+
+def begin_from(opened: OpenedModel, named: str) -> Begun:
+    """A transformer that is there; raises `InputError` for a model of another kind."""
+    module = opened.network.module
+    if not isinstance(module, FlexibleViT) or opened.record is None:
+        raise InputError(
+            f"{named} is a {type(module).__name__}, and a patch size is of a vision transformer; give one that "
+            "surefoot saved or a ViT folder of Hugging Face, or leave the model out to train one."
+        )
+    return Begun(opened.network, opened.parameters, opened.record.spec, f"the model in {named}", False)
+
+
+def train_flexible(
+    begun: Begun,
+    rows: Rows,
+    regimen: Regimen,
+    seed: int,
+    place: Path,
+    provenance: Mapping[str, Any],
+    progress: Progress,
+) -> Trained:
+    """Train it at sizes drawn from (seed, step), or take up what lies below `place` under its address.
+
+    A killed training goes on from its last epochs' checkpoint and ends as if it had never been interrupted.
+    """
+    address = digest_json(
+        {
+            "spec": begun.spec,
+            "start": digests_of(begun.parameters),
+            "rows": rows_digest(rows),
+            "schedule": repr(regimen.schedule),
+            "settings": asdict(regimen.settings),
+            "seed": seed,
+            "device": regimen.device,
+            "numerics": numerics_of("default"),
+        }
+    )
+    folder = place / address[:12]
+    try:
+        saved = load_model(folder)
+        return Trained(OpenedModel(saved.network, saved.parameters, saved.record), True)
+    except InputError:
+        pass  # not there, unfinished, or damaged
+    scale = _scale(rows) if begun.fresh else 1.0
+    taught = rows if scale == 1.0 else rows.with_inputs(rows.inputs[:].float() / scale)
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / "checkpoint.safetensors"
+    draws = ascend(
+        Objective(begun.network, categorical, mean),
+        taught,
+        begun.parameters,
+        seed,
+        regimen.settings,
+        view=Drawn(regimen.schedule, seed),
+        checkpoint=checkpoint,
+        save_seconds=SAVE_SECONDS,
+        progress=progress,
+        device=regimen.device,
+    )
+    parameters = {name: tensor.cpu() for name, tensor in draws.point().items()}
+    parameters["kernel"] = parameters["kernel"] / scale
+    record = ModelRecord(
+        begun.spec,
+        "head",
+        rows.classes,
+        image_of(rows.inputs),
+        {**provenance, "seed": seed, PATCHES: [list(each) for each in regimen.schedule.sizes]},
+    )
+    save_model(folder, parameters, record)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    checkpoint.unlink(missing_ok=True)
+    saved = load_model(folder)
+    return Trained(OpenedModel(saved.network, saved.parameters, saved.record), False)
+
+
+def at_size(opened: OpenedModel, patch: Size) -> OpenedModel:
+    """The same tensors, opened at another patch size, and a record that says so."""
+    record, module = opened.record, opened.network.module
+    assert record is not None
+    assert isinstance(module, FlexibleViT)
+    sized = {"vit": {**record.spec["vit"], "patch": list(patch)}}
+    return OpenedModel(replace(opened.network, module=module.at(patch)), opened.parameters, replace(record, spec=sized))
+
+
+def _scale(rows: Rows) -> float:
+    """The root mean square of the first rows' pixels."""
+    some: Tensor = rows.inputs[:SAMPLED].double()
+    scale = float(some.square().mean().sqrt())
+    return scale if math.isfinite(scale) and scale > 0 else 1.0
