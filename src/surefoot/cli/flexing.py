@@ -126,7 +126,7 @@ def flex(
     and chooses the best that is quick enough. Claims are of that one, or say a budget: "accuracy within 5ms >= 0.9".
     The run's folder holds it as `model/`, for `look`, `predict` and `export`.
     """
-    from surefoot.study.once.claim_text import parse_budget
+    from surefoot.study.budget import parse_budget
     from surefoot.study.once.flex import Plan, fit_budget
 
     opened, seen = (None, None) if model is None else _opened(model)
@@ -184,7 +184,7 @@ def _opened(model: str) -> "tuple[OpenedModel, Seen | None]":
 def _regimen(name: str, epochs: int, batch: int, rate: float, shift: int, device: str):
     from collections.abc import Sequence
 
-    from surefoot.flex.schedule import Curriculum, by_cost, uniform
+    from surefoot.flex.schedule import schedule_named
     from surefoot.inference.settings import Ascend
     from surefoot.networks.patches import Size
     from surefoot.study.once.flex_train import Regimen
@@ -192,15 +192,7 @@ def _regimen(name: str, epochs: int, batch: int, rate: float, shift: int, device
     settings = Ascend(epochs=epochs, batch=batch, rate=rate, shift=shift)
 
     def of(sizes: Sequence[Size]) -> Regimen:
-        coarse_first = sorted(sizes, key=lambda size: size[0] * size[1], reverse=True)
-        made = {
-            "uniform": uniform(sizes),
-            "by_tokens": by_cost(sizes, [1 / (p * q) for p, q in sizes]),
-            "curriculum": Curriculum(tuple(coarse_first)),
-        }
-        if name not in made:
-            raise InputError(f"There is no schedule {name!r}; give one of {', '.join(made)}.")
-        return Regimen(made[name], settings, device)
+        return Regimen(schedule_named(name, sizes), settings, device)
 
     return of
 

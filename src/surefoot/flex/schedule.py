@@ -19,7 +19,12 @@ from surefoot.errors import InputError
 from surefoot.networks.flexible import Flexible
 from surefoot.networks.patches import Size
 
-__all__ = ["Curriculum", "Drawn", "Schedule", "Weighted", "by_cost", "size_at", "uniform"]
+__all__ = [
+    "SCHEDULES", "Curriculum", "Drawn", "Schedule", "Weighted", "by_cost", "schedule_named", "size_at", "uniform",
+]  # fmt: skip
+
+SCHEDULES = ("uniform", "by_tokens", "curriculum")
+"""By the names that commands and studies know them by."""
 
 PURPOSE = 4  # beside the streams of `inference.climb`: order, shift and network
 
@@ -104,6 +109,23 @@ def by_cost(sizes: Sequence[Size], costs: Sequence[float]) -> Weighted:
     if any(not cost > 0 for cost in costs):
         raise InputError(f"The costs of steps are {list(costs)}; give a positive one for each size.")
     return Weighted(tuple(sizes), tuple(1.0 / cost for cost in costs))
+
+
+def schedule_named(name: str, sizes: Sequence[Size]) -> Schedule:
+    """The schedule of a name: `uniform`, `by_tokens` (as much work for each size), `curriculum` (large ones first).
+
+    Raises `InputError` for another name.
+
+    >>> schedule_named("by_tokens", [(16, 16), (8, 8)]).shares(0.0).tolist()
+    [0.8, 0.2]
+    """
+    if name == "uniform":
+        return uniform(sizes)
+    if name == "by_tokens":
+        return by_cost(sizes, [1 / (p * q) for p, q in sizes])
+    if name == "curriculum":
+        return Curriculum(tuple(sorted(sizes, key=lambda size: size[0] * size[1], reverse=True)))
+    raise InputError(f"There is no schedule {name!r}; give one of {', '.join(SCHEDULES)}.")
 
 
 def size_at(schedule: Schedule, seed: int, step: int, steps: int) -> Size:

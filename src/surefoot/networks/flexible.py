@@ -190,7 +190,7 @@ class FlexibleViT(nn.Module):
             self.register_buffer("positions", sines(shape.grid, width))
         self.token = nn.Parameter(torch.zeros(width)) if shape.pool == "token" else None
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.norm = nn.LayerNorm(width, eps=shape.eps)
         self.head = nn.Linear(width, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -219,7 +219,8 @@ class FlexibleViT(nn.Module):
         tokens = patches.flatten(2).transpose(1, 2) + places.flatten(0, 1)
         if self.token is None:
             return tokens
-        return torch.cat([self.token.expand(len(tokens), 1, -1), tokens], dim=1)
+        # `len` would be a constant of an exported graph.
+        return torch.cat([self.token.expand(tokens.shape[0], 1, -1), tokens], dim=1)
 
     def encode(self, tokens: Float[Tensor, "rows tokens features"]) -> Float[Tensor, "rows tokens features"]:
         """The blocks alone, before the last normalisation."""

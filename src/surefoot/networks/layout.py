@@ -28,7 +28,7 @@ def layout_of(module: nn.Module, sample: Tensor) -> torch.memory_format:
     try:
         with torch.no_grad():
             trial(sample.contiguous(memory_format=torch.channels_last))
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # also where what is trained is a view that resizes images before it
         return torch.contiguous_format
     return torch.channels_last
 

@@ -18,13 +18,13 @@ from torch import nn
 
 from surefoot.errors import InputError
 from surefoot.networks.build import build_cnn, build_linear, build_mlp, build_resnet
-from surefoot.networks.flexible import Shape, build_vit
+from surefoot.networks.flexible import Shape, build_vit, grid_of
 from surefoot.networks.network import Network
 from surefoot.networks.patches import Resampling, Size
 from surefoot.networks.split import split
 from surefoot.networks.user import load_user_module
 
-__all__ = ["network_from_spec", "seeded_user_module", "vit_spec"]
+__all__ = ["network_from_spec", "seeded_user_module", "sized_vit", "vit_spec"]
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "linear": ("inputs", "classes"),
@@ -78,6 +78,32 @@ def network_from_spec(spec: Mapping[str, Any], seed: int, *, trust_code: bool = 
         case _:
             shape, width, blocks = sizes.numbers("shape"), sizes.number("width"), sizes.number("blocks")
             return build_resnet(shape, width, blocks, sizes.number("classes"), seed)
+
+
+def sized_vit(told: Mapping[str, Any], image: tuple[int, ...], classes: int) -> dict[str, Any]:
+    """The same of a transformer whose images are known: told are square `patch`, `buffer` and `grid`, and the widths.
+
+    Raises `InputError` for rows that are no images, and a patch that does not divide them.
+    """
+    if len(image) != 3:
+        raise InputError(
+            f"A row has the shape {'×'.join(map(str, image))}, and a vision transformer reads images of channels, "
+            "height and width; give it images, or name another network."
+        )
+    patch = (told["patch"], told["patch"])
+    buffer, grid = told.get("buffer"), told.get("grid")
+    shape = Shape(
+        (image[0], image[1], image[2]),
+        width=told["width"],
+        depth=told["depth"],
+        heads=told["heads"],
+        expansion=told["expansion"],
+        buffer=patch if buffer is None else (buffer, buffer),
+        grid=grid_of((image[1], image[2]), patch) if grid is None else (grid, grid),
+        pool=told["pool"],
+        positions=told["positions"],
+    )
+    return vit_spec(shape, classes, patch)
 
 
 def vit_spec(shape: Shape, classes: int, patch: Size) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The networks that a study file can name: exactly one of them, without the sizes that its rows decide."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field, model_validator
 
 from surefoot.study.part import Count, Part
 
-__all__ = ["CNN", "MLP", "Linear", "NetworkSpec", "ResNet", "exactly_one"]
+__all__ = ["CNN", "MLP", "Linear", "NetworkSpec", "ResNet", "ViT", "exactly_one"]
 
 
 class CNN(Part):
@@ -27,6 +29,20 @@ class ResNet(Part):
     blocks: Count = 1
 
 
+class ViT(Part):
+    """A vision transformer whose patch size can be changed."""
+
+    patch: Count = Field(8, description="pixels a side of the patch it runs at")
+    width: Count = 64
+    depth: Count = 4
+    heads: Count = 2
+    expansion: Count = Field(4, description="of the width, inside each block")
+    buffer: Count | None = Field(None, description="pixels a side at which its kernel is kept; the patch if absent")
+    grid: Count | None = Field(None, description="tokens a side at which its positions are kept; the patch's if absent")
+    pool: Literal["mean", "token"] = "mean"
+    positions: Literal["learned", "sincos"] = "learned"
+
+
 class Linear(Part):
     """No features of its own: the inputs go straight into the head."""
 
@@ -37,13 +53,14 @@ class NetworkSpec(Part):
     cnn: CNN | None = None
     mlp: MLP | None = None
     resnet: ResNet | None = None
+    vit: ViT | None = None
     linear: Linear | None = None
     file: str | None = Field(None, description="your own: net.py:Net (runs only with --trust-code)")
     head: str | None = Field(None, description="the dotted name of the final linear layer of your own network")
 
     @model_validator(mode="after")
     def _one_kind(self) -> "NetworkSpec":
-        exactly_one(self, ("cnn", "mlp", "resnet", "linear", "file"))
+        exactly_one(self, ("cnn", "mlp", "resnet", "vit", "linear", "file"))
         if self.head is not None and self.file is None:
             raise ValueError("head was given for a built-in network; it is only for your own (file)")
         if self.file is not None and ":" not in self.file:

@@ -16,7 +16,7 @@ __all__ = ["Cell", "Kind", "cell_from_json", "cell_to_json", "in_order", "needs"
 
 Kind: TypeAlias = Literal[
     "rows", "train", "features", "repair", "sample", "choose", "predict", "candidate", "ranking", "hindsight",
-    "labels",
+    "labels", "patch", "compute",
 ]  # fmt: skip
 
 

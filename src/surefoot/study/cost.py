@@ -91,6 +91,13 @@ def cost_of(cell: Cell, network: NetworkSpec | None, extent: Extent) -> Cost:
             per_row = head if told.part == "head" else operations + head
             seconds += told.starts * told.passes(rows) * (3 * rows * per_row / TRAINING_RATE + STEP_SECONDS)
             memory += 6 * rows * (feature_bytes if told.part == "head" else row_bytes) * told.starts
+        case "patch":
+            seconds += extent.rows.get("choose", 0) * operations / FORWARD_RATE
+            memory += extent.rows.get("choose", 0) * row_bytes
+        case "compute":
+            passes = len(cell.spec["subjects"]) * (cell.spec["rounds"] + 4)
+            seconds += passes * (cell.spec["rows"] * operations / FORWARD_RATE + STEP_SECONDS)
+            memory += 3 * extent.rows.get("choose", 0) * row_bytes
         case "candidate":
             own = candidate_cost(cell.spec, extent)
             seconds += own.seconds
@@ -150,6 +157,11 @@ def _network(network: NetworkSpec | None, extent: Extent) -> tuple[float, int]:
         return UNKNOWN_NETWORK, 512
     depth, height, width = extent.shape
     operations = 0.0
+    if network.vit is not None:
+        of = network.vit
+        tokens = (height // of.patch) * (width // of.patch) + (of.pool == "token")
+        block = 2 * tokens * (4 + 2 * of.expansion) * of.width**2 + 4 * tokens**2 * of.width
+        return of.depth * block + 2.0 * depth * height * width * of.width, of.width
     if network.cnn is not None:
         for channels in network.cnn.channels:
             operations += 2 * 9 * depth * channels * height * width

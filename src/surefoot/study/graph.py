@@ -9,7 +9,7 @@ Only `predict` is given the judge rows; a table of weak labels is read beside th
 `taught/cells.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from surefoot.rows.roles import Role
 from surefoot.study.cells import Cell, in_order
 from surefoot.study.choice.cells import candidate_cells, ranking_cell
 from surefoot.study.content import digest_pictures, found_in
-from surefoot.study.mitigations import Bayes, Mitigation, spec_of
-from surefoot.study.numerics import compiler_of_trajectories
+from surefoot.study.mitigations import Bayes, Mitigation, Patch, is_method, spec_of
+from surefoot.study.numerics import compiler_of_trajectories, processor
 from surefoot.study.shape import RowsSpec, Study
 from surefoot.study.taught.cells import ceiling_rows, labels_cell, taught_inputs
 from surefoot.study.trainings import adopt_cell, emphasised_inputs, taken_cell, train_cell
@@ -47,6 +47,7 @@ class Graph:
     labels: Mapping[tuple[str, int], Cell] = field(default_factory=dict[tuple[str, int], Cell])
     ceilings: Mapping[tuple[str, int], Cell] = field(default_factory=dict[tuple[str, int], Cell])
     judged_ceilings: Mapping[tuple[str, int], Cell] = field(default_factory=dict[tuple[str, int], Cell])
+    compute: Cell | None = None
 
     def cells(self) -> tuple[Cell, ...]:
         """Each distinct cell once, in an order that can be run."""
@@ -61,7 +62,8 @@ class Graph:
             *self.repair.values(),
             self.choose,
         ]
-        return in_order([*every, *self.predict.values(), *self.judged_ceilings.values()])
+        last = [] if self.compute is None else [self.compute]
+        return in_order([*every, *self.predict.values(), *self.judged_ceilings.values(), *last])
 
 
 def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device: str = "cpu") -> Graph:
@@ -115,6 +117,15 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
             if isinstance(mitigation, Bayes):
                 repair[base, name, seed] = _sample_cell(mitigation, base, name, seed, rows, train, features, numerics)
                 continue
+            if isinstance(mitigation, Patch):
+                repair[base, name, seed] = Cell(
+                    kind="patch",
+                    title=f"{base}+{name}, seed {seed}",
+                    spec={**spec_of(mitigation), "device": device},
+                    inputs={"train": trained.address, "choose": f"{rows.address}/choose"},
+                    numerics=numerics,
+                )
+                continue
             needed = {role: features[base, seed, role].address for role in mitigation.learns_from()}
             if (rival := mitigation.rival()) is not None:
                 needed["rival"] = features[rival, seed, learn_role(mitigation.settings())].address
@@ -145,7 +156,8 @@ def graph_of(study: Study, folder: Path, numerics: Mapping[str, Any], *, device:
         )
         for (base, seed), ceiling in ceilings.items()
     }
-    return Graph(rows, train, features, repair, choose, predict, tried, ranking, labels, ceilings, judged)
+    timed = _compute_cell(study, rows, train, repair, [choose, *predict.values(), *judged.values()], numerics)
+    return Graph(rows, train, features, repair, choose, predict, tried, ranking, labels, ceilings, judged, timed)
 
 
 def _roles_of(study: Study, base: str) -> tuple[Role, ...]:
@@ -159,6 +171,8 @@ def _roles_of(study: Study, base: str) -> tuple[Role, ...]:
 
 
 def _is_whole(mitigation: Mitigation) -> bool:
+    if isinstance(mitigation, Patch):
+        return True
     return isinstance(mitigation, Bayes) and mitigation.settings().part == "network"
 
 
@@ -210,9 +224,42 @@ def _choose_cell(
     return Cell(kind="choose", title="choose among all", spec=spec, inputs=inputs, numerics=numerics)
 
 
+def _compute_cell(
+    study: Study,
+    rows: Cell,
+    train: Mapping[tuple[str, int], Cell],
+    repair: Mapping[tuple[str, str, int], Cell],
+    before: Sequence[Cell],
+    numerics: Mapping[str, Any],
+) -> Cell | None:
+    """What models cost, measured after all else so that nothing of the study runs beside it.
+
+    Repairs of a head cost what their base costs, and are not measured again; nor are posteriors, which are many.
+    """
+    if study.compute is None:
+        return None
+    seed = study.seeds[0]
+    models = {base: f"{train[base, seed].address}/model" for base in study.base}
+    for base in study.base:
+        for name in study.repairs_of(base):
+            if isinstance(study.mitigations[name], Patch):
+                models[f"{base}+{name}"] = f"{repair[base, name, seed].address}/model"
+    return Cell(
+        kind="compute",
+        title="what a pass costs",
+        spec={**study.compute.model_dump(mode="json"), "subjects": list(models)},
+        inputs={
+            "choose": f"{rows.address}/choose",
+            **{f"model {subject}": place for subject, place in models.items()},
+            **{f"after {number}": cell.address for number, cell in enumerate(before)},
+        },
+        numerics={**numerics, "machine": processor()},
+    )
+
+
 def _scores_itself(mitigation: Mitigation) -> bool:
     """Whether its cell leaves its score on the choose rows: a head that learnt there, or no single head at all."""
-    return isinstance(mitigation, Bayes) or learn_role(mitigation.settings()) == "choose"
+    return not is_method(mitigation) or learn_role(mitigation.settings()) == "choose"
 
 
 def rows_cell(rows: RowsSpec, folder: Path, numerics: Mapping[str, Any]) -> Cell:

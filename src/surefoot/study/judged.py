@@ -20,9 +20,10 @@ from surefoot.files import digest_json, read_json, read_tensors
 from surefoot.findings.finding import Finding, finding_from_json
 from surefoot.findings.predictions import Predictions, predictions_for
 from surefoot.networks.network import with_head
-from surefoot.networks.weights import ModelRecord, load_model, save_model
+from surefoot.networks.weights import RECORD, ModelRecord, load_model, save_model
 from surefoot.rows.copies import about_repeats
 from surefoot.rows.rows import Inputs, Rows
+from surefoot.study.computed import about_times, candidates_of, with_costs
 from surefoot.study.graph import Graph
 from surefoot.study.once.opening import BODY
 from surefoot.study.plan import claims_of
@@ -65,6 +66,9 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
     predictions = {**_predictions(study, graph, store, judge), **taught.predictions}
     further = partial(of_students, taught.lessons, predictions)
     refused = dict.fromkeys(further(study.confidence).refused.values())
+    subjects = _subjects(study, graph, store)
+    labels = {subject.name: subject.label for subject in subjects}
+    candidates = candidates_of(study, graph, store, labels, choice["scores"])
     record = Record(
         command=judging.command,
         seeds=tuple(study.seeds),
@@ -86,7 +90,7 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
         title=study.study,
         question=study.question,
         predictions=predictions,
-        subjects=[*_subjects(study, graph, store), *taught.subjects],
+        subjects=[*subjects, *taught.subjects],
         claims=claims_of(study),
         roles_summary=[
             RoleSummary(role, about["rows"], about["sources"], about["groups"])
@@ -99,7 +103,8 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
         record=record,
         not_shown=(*dict.fromkeys([*refused, *taught.told, *_not_shown(study)]), *about_repeats(judge)),
         confidence=study.confidence,
-        further=further,
+        further=lambda level: with_costs(further(level), candidates, level),
+        budgeted=candidates,
     )
     return replace(card, findings=(*card.findings, *_of_candidates(study, graph, store)))
 
@@ -123,18 +128,18 @@ def write_models(study: Study, graph: Graph, store: Store, chosen: str | None, f
         saved = load_model(store.path(trained.address) / "model", trust_code=True)
         for subject, cell in wanted.items():
             place = store.path(cell.address)
-            parameters, out = saved.parameters, folder / subject / f"seed-{seed}"
-            if is_kept(place):
+            parameters, spec, out = saved.parameters, saved.record.spec, folder / subject / f"seed-{seed}"
+            if subject != base and (place / "model" / RECORD).is_file():
+                spec = load_model(place / "model", trust_code=True).record.spec
+            elif is_kept(place):
                 shutil.copytree(place, out, dirs_exist_ok=True, ignore=CELL_ALONE)
             elif subject != base:
                 head = load_head(place)
                 parameters = with_head(saved.network, parameters, head.weight, head.bias)
             provenance: dict[str, Any] = {"study": study.study, "subject": subject, "seed": seed, "cell": cell.address}
             provenance[GROUPS] = _with_rows(graph, store)
-            provenance |= {name: told for name, told in saved.record.provenance.items() if name == COLUMNS}
-            record = ModelRecord(
-                saved.record.spec, saved.record.head, saved.record.classes, saved.record.input_shape, provenance
-            )
+            provenance |= {name: told for name, told in saved.record.provenance.items() if name in (COLUMNS, "patches")}
+            record = ModelRecord(spec, saved.record.head, saved.record.classes, saved.record.input_shape, provenance)
             save_model(out / BODY if is_kept(place) else out, parameters, record)
             names = seen[subject]
             if names not in inputs:
@@ -282,6 +287,8 @@ def _not_shown(study: Study) -> tuple[str, ...]:
         sentences.append("What the network of your own file had seen before this training is unknown.")
     if any(base.model is not None for base in study.base.values()):
         sentences.append("What a finished model had seen before this study is known only as far as it says so.")
+    if study.compute is not None:
+        sentences.append(about_times(study.compute))
     if study.mitigations:
         sentences.append(
             "Scores on the choose rows selected the settings and the model; they are optimistic and are not shown as "

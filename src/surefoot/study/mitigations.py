@@ -17,12 +17,16 @@ from surefoot.robust.disagreement import DisagreementSettings
 from surefoot.robust.method import Method, described
 from surefoot.robust.methods import METHODS, method_of
 from surefoot.rows.roles import Role
-from surefoot.study.part import Name, Part
+from surefoot.study.part import Count, Name, Part
 
-__all__ = ["BAYES", "NAMES", "Bayes", "Mitigation", "Repair", "bayes_of", "part_of", "settings_of", "spec_of"]
+__all__ = [
+    "BAYES", "NAMES", "PATCH", "Bayes", "Mitigation", "Patch", "Repair", "bayes_of", "is_method", "part_of",
+    "settings_of", "spec_of",
+]  # fmt: skip
 
 BAYES = "bayes"
-NAMES = (*(method.name for method in METHODS), BAYES)
+PATCH = "patch"
+NAMES = (*(method.name for method in METHODS), BAYES, PATCH)
 """Every method that a study can name."""
 
 
@@ -91,6 +95,30 @@ class Bayes(Repair):
         return self.label or self.settings().words
 
 
+class Patch(Repair):
+    """The same weights of a vision transformer at another patch size: nothing is learnt."""
+
+    method: Literal["patch"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    size: Count = Field(description="pixels a side")
+
+    def settings(self) -> int:
+        return self.size
+
+    def learns_from(self) -> tuple[Role, ...]:
+        return ("choose",)
+
+    def needs_groups(self) -> bool:
+        return False
+
+    def words(self) -> str:
+        return self.label or f"patch {self.size} × {self.size}"
+
+
+def is_method(repair: Repair) -> bool:
+    """Whether it makes a new head from features: neither a posterior nor another patch size."""
+    return not isinstance(repair, Bayes | Patch)
+
+
 def bayes_of(spec: Mapping[str, Any]) -> BayesSettings:
     """The settings of a posterior that a spec names; raises `InputError` for values that it refuses."""
     return BayesSettings(**{name: value for name, value in spec.items() if name not in ("method", "seed", "device")})
@@ -131,6 +159,7 @@ if TYPE_CHECKING:
 else:
     Mitigation = Annotated[
         reduce(or_, (part_of(method) for method in METHODS))
-        | create_model(BAYES, __base__=Bayes, __doc__=Bayes.__doc__, **_keys(BAYES, BayesSettings)),
+        | create_model(BAYES, __base__=Bayes, __doc__=Bayes.__doc__, **_keys(BAYES, BayesSettings))
+        | Patch,
         Field(discriminator="method"),
     ]

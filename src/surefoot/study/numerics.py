@@ -24,6 +24,7 @@ __all__ = [
     "computing_code",
     "numerics_of",
     "one_thread",
+    "processor",
     "product_of_this_machine",
     "require_device",
 ]
@@ -87,7 +88,7 @@ def product_of_this_machine() -> str:
     A busy machine may measure differently from one day to the next; a remembered choice lets every study of this
     machine agree. Remove `product-….json` from the cache folder to measure anew.
     """
-    machine = {"torch": str(torch.__version__), "processor": _processor()}
+    machine = {"torch": str(torch.__version__), "processor": processor()}
     path = cache_folder() / f"product-{digest_json(machine)[:12]}.json"
     try:
         remembered: Mapping[str, Any] = read_json(path)
@@ -116,7 +117,7 @@ def require_device(named: str) -> torch.device:
     return place
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's model name."""
     try:
         lines = CPU_INFO.read_text(encoding="utf-8").splitlines()

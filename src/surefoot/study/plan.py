@@ -174,6 +174,7 @@ def claims_of(study: Study) -> list[Claim]:
             at_least=claim.at_least,
             at_most=claim.at_most,
             confidence=study.confidence if claim.confidence is None else claim.confidence,
+            within=claim.seconds(),
         )
         for claim in study.claims
     ]

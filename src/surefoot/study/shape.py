@@ -11,10 +11,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from surefoot.errors import InputError
+from surefoot.flex.cost import COSTS
 from surefoot.rows.roles import ROLES, Role
-from surefoot.study.architecture import CNN, MLP, Linear, NetworkSpec, ResNet, exactly_one
+from surefoot.study.architecture import CNN, MLP, Linear, NetworkSpec, ResNet, ViT, exactly_one
+from surefoot.study.budget import parse_budget
 from surefoot.study.choice.candidates import Candidates
-from surefoot.study.mitigations import Mitigation
+from surefoot.study.mitigations import Mitigation, Patch
 from surefoot.study.part import Count, Level, Name, NotNegative, Open, Part, Positive, Seed, Share
 from surefoot.study.taught.shape import FINDINGS_OF_STUDENTS, Taught, check_students, supervisor_of
 
@@ -25,6 +28,7 @@ __all__ = [
     "Base",
     "ClaimSpec",
     "ColouredDigits",
+    "Compute",
     "Data",
     "Dominoes",
     "Linear",
@@ -33,6 +37,7 @@ __all__ = [
     "RowsSpec",
     "Study",
     "Upweight",
+    "ViT",
 ]
 
 FINDINGS = (
@@ -136,6 +141,12 @@ class Base(Part):
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     momentum: Share | None = Field(None, description="held fixed; 0.9, cycled under one_cycle, if absent")
     weight_decay: NotNegative = 0.0
+    patches: list[Count] | None = Field(
+        None, min_length=1, description="patch sizes of a vit, one of which is drawn for each step; its own if absent"
+    )
+    draw_patches: Literal["uniform", "by_tokens", "curriculum"] = Field(
+        "uniform", description="how often: alike, as few tokens as they have, or coarse ones first"
+    )
     shift: int = Field(0, ge=0, description="pixels by which training images are shifted at random")
     balance: Literal["none", "classes", "groups"] = Field("none", description="what is made to weigh the same")
     how: Literal["sampling", "weights", "subset"] = Field(
@@ -164,6 +175,12 @@ class Base(Part):
             raise ValueError("step and adjustment are group DRO's, and robust is not given; add robust: group_dro")
         if self.upweight is not None and (self.balance != "none" or self.robust):
             raise ValueError("upweight was given beside balance or robust; each sets how rows count: remove one side")
+        if self.patches is None and self.draw_patches != "uniform":
+            raise ValueError("draw_patches was given without patches; say which to draw")
+        if self.patches is not None and len(set(self.patches)) != len(self.patches):
+            raise ValueError(f"patches name a size twice ({self.patches}); give each once")
+        if self.patches is not None and (self.taught is not None or self.optimiser == "lbfgs"):
+            raise ValueError("patches are drawn step by step; leave them out of students and of lbfgs")
         if self.robust and self.balance != "none" and self.how == "weights":
             raise ValueError("group DRO reads no weights of whole groups; balance by how: sampling or subset")
         drawn = self.upweight is not None or (self.balance != "none" and self.how == "sampling")
@@ -176,6 +193,14 @@ class Base(Part):
         return self.balance == "groups" or self.robust is not None
 
 
+class Compute(Part):
+    """What a pass of each model costs on this machine: measured when all else is done."""
+
+    rows: Count = Field(1, description="inputs a pass")
+    rounds: int = Field(31, ge=6, description="passes that are timed, of each model")
+    threads: Count = 1
+
+
 class ClaimSpec(Part):
     """A bound on one finding: exactly one of at_least and at_most."""
 
@@ -185,16 +210,27 @@ class ClaimSpec(Part):
     at_least: float | None = None
     at_most: float | None = None
     confidence: Level | None = Field(None, description="the study's, unless given here")
+    within: str | None = Field(None, description="of the best model whose passes take this at most: 20ms, 0.5s")
 
     @model_validator(mode="after")
     def _one_bound(self) -> "ClaimSpec":
         exactly_one(self, ("at_least", "at_most"))
-        known = (*FINDINGS, *FINDINGS_OF_STUDENTS)
+        known = (*FINDINGS, *FINDINGS_OF_STUDENTS, *COSTS)
+        if self.within is not None and self.of != "chosen":
+            raise ValueError(f"of is {self.of!r} beside within; a budget chooses the model itself: remove one side")
+        self.seconds()
         if self.finding not in known:
             near = get_close_matches(self.finding, known, n=1)
             advice = f"did you mean {near[0]!r}?" if near else f"the findings are {', '.join(known)}."
             raise ValueError(f"finding is {self.finding!r}; {advice}")
         return self
+
+    def seconds(self) -> float | None:
+        """The budget; raises `ValueError` for what is no time."""
+        try:
+            return None if self.within is None else parse_budget(self.within)
+        except InputError as error:
+            raise ValueError(str(error).rstrip(".")) from None
 
 
 class Study(Part):
@@ -209,6 +245,7 @@ class Study(Part):
     mitigations: dict[Name, Mitigation] = Field(default={})
     seeds: list[Seed] = Field(default=[0], min_length=1)
     confidence: Level = 0.95
+    compute: Compute | None = Field(None, description="measure what a pass of each model costs on this machine")
     claims: list[ClaimSpec] = Field(default=[])
     limits: list[str] = Field(default=[], description="sentences the card says under what it does not show")
 
@@ -235,6 +272,7 @@ class Study(Part):
             raise ValueError("a base training is named 'chosen', which claims use for the selected model; rename it")
         self._named_bases()
         check_students(self.base)
+        self._patched_bases()
         repairs = [(name, name.partition("+")[0]) for name in self.subjects() if "+" in name]
         students = {name: supervisor_of(base.taught) for name, base in self.base.items() if base.taught is not None}
         pairs = [*repairs, *students.items()]
@@ -244,6 +282,9 @@ class Study(Part):
                 near = get_close_matches(claim.of, known, n=1)
                 advice = f"did you mean {near[0]!r}?" if near else f"the subjects are {', '.join(known)}."
                 raise ValueError(f"a claim is made of {claim.of!r}; {advice}")
+            if self.compute is None and (claim.finding in COSTS or claim.within is not None):
+                asked = claim.finding if claim.within is None else f"{claim.finding} within {claim.within}"
+                raise ValueError(f"a claim is made on {asked} and costs are not measured; add compute: {{}}")
             if claim.finding in FINDINGS_OF_STUDENTS and (claim.of not in students or claim.slice != "all"):
                 named = ", ".join(students) or "none here: add one with taught"
                 raise ValueError(
@@ -269,6 +310,20 @@ class Study(Part):
     def network_of(self, base: str) -> NetworkSpec | None:
         """The network that a base trains."""
         return self.base[base].network or self.network
+
+    def _patched_bases(self) -> None:
+        """Raise `ValueError` for patch sizes of a base that is no vision transformer."""
+        for name, base in self.base.items():
+            network, trained = self.network_of(name), base.model is None and base.candidate is None
+            is_vit = network is not None and network.vit is not None
+            if base.patches is not None and not is_vit:
+                raise ValueError(f"base {name!r} has patches and its network is no vit; give network: {{vit: {{}}}}")
+            sized = [each for each in self.repairs_of(name) if isinstance(self.mitigations[each], Patch)]
+            if sized and trained and not is_vit:
+                raise ValueError(
+                    f"mitigation {sized[0]!r} changes the patch size of {name!r}, whose network is no vit; give it "
+                    "bases: with those that are"
+                )
 
     def _named_bases(self) -> None:
         """Raise `ValueError` for a base that is named and is not there, or not yet."""

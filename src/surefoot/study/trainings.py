@@ -30,7 +30,7 @@ def training_of(base: Base) -> dict[str, Any]:
     return base.model_dump(mode="json", exclude={*NO_TRAINING, *EMPHASIS})
 
 
-NO_TRAINING = ("label", "model", "candidate", "taught", "network")
+NO_TRAINING = ("label", "model", "candidate", "taught", "network", "patches", "draw_patches")
 EMPHASIS = ("balance", "how", "robust", "step", "adjustment", "upweight", "remove_minority")
 
 
@@ -56,6 +56,8 @@ def emphasised_inputs(
     spec: dict[str, Any] = {HALF: "supervisor"} if study.teaches(base) else {}
     if emphasis := emphasis_of(settings):
         spec["emphasis"] = emphasis
+    if settings.patches is not None:
+        spec["patches"] = {"sizes": settings.patches, "schedule": settings.draw_patches}
     first: dict[str, str] = {}
     if settings.upweight is not None:
         first = {"first": train[settings.upweight.mistakes_of, seed].address}

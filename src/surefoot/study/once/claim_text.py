@@ -7,14 +7,14 @@ worst_group_accuracy >= 0.8 at 99%          at another confidence than the card'
 accuracy within 20ms >= 0.9                 of the best model that is quick enough (or: accuracy at 20 ms)
 """
 
-import math
 import re
 
 from surefoot.card.bounds import check_claim
 from surefoot.card.claims import Claim
 from surefoot.errors import InputError
+from surefoot.study.budget import parse_budget
 
-__all__ = ["parse_budget", "parse_claim"]
+__all__ = ["parse_claim"]
 
 CLAIM = re.compile(
     r"\s*(?P<finding>[A-Za-z_]\w*)\s*(?:\[(?P<slice>[^\]]+)\])?"
@@ -22,8 +22,6 @@ CLAIM = re.compile(
     r"\s*(?P<sign><=|>=|≤|≥|=<|=>|<|>|==?)\s*(?P<bound>[^\s%]+)\s*(?P<percent>%)?"
     r"(?:\s+at\s+(?P<confidence>[^\s%]+)\s*(?P<confidence_percent>%)?)?\s*"
 )
-BUDGET = re.compile(r"\s*(?P<value>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(?P<unit>us|µs|ms|s)\s*")
-UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
 EXAMPLE = 'write it like "worst_group_accuracy >= 0.8" or "accuracy[group name] >= 75%"'
 AT_LEAST = {">=", "≥"}
 AT_MOST = {"<=", "≤"}
@@ -59,21 +57,6 @@ def parse_claim(text: str, subject: str, confidence: float = 0.95) -> Claim:
     )
     check_claim(made)
     return made
-
-
-def parse_budget(text: str) -> float:
-    """Seconds of a time such as "20ms", "0.5 s" or "800 us".
-
-    Raises `InputError` for anything else.
-
-    >>> parse_budget("20 ms"), parse_budget("0.5s")
-    (0.02, 0.5)
-    """
-    found = BUDGET.fullmatch(text)
-    seconds = math.nan if found is None else float(found["value"]) * UNITS[found["unit"]]
-    if not 0 < seconds < math.inf:
-        raise InputError(f'The budget "{text}" is no time; write it like 20ms, 0.5s or 800us.')
-    return seconds
 
 
 def _number(text: str, given: str, *, percent: bool) -> float:

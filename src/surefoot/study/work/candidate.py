@@ -27,7 +27,7 @@ from surefoot.findings.finding import finding_to_json
 from surefoot.inference.ascend import ascend
 from surefoot.inference.settings import Ascend
 from surefoot.networks.network import Network, Parameters, head_of, parameters_of
-from surefoot.networks.spec import network_from_spec
+from surefoot.networks.spec import network_from_spec, sized_vit
 from surefoot.networks.weights import ModelRecord, save_model
 from surefoot.progress import Progress
 from surefoot.robust.head import LinearHead
@@ -138,6 +138,8 @@ def sized(network: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> M
     if "file" in network:
         return network
     (kind, sizes), *_ = network.items()
+    if kind == "vit":
+        return sized_vit(sizes, shape, classes)
     entering = {"shape": list(shape)} if kind in ("cnn", "resnet") else {"inputs": int(torch.Size(shape).numel())}
     return {kind: {**sizes, **entering, "classes": classes}}
 

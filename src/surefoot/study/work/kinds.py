@@ -14,7 +14,7 @@ from surefoot.bayes.kept import is_kept, load_posterior
 from surefoot.errors import InputError
 from surefoot.files import read_json, write_json, write_tensors
 from surefoot.networks.network import head_of
-from surefoot.networks.weights import ModelRecord, load_model, save_model
+from surefoot.networks.weights import RECORD, ModelRecord, OpenedModel, load_model, save_model
 from surefoot.progress import Progress
 from surefoot.robust.head import LinearHead
 from surefoot.robust.protocol import score as accuracy_of
@@ -22,6 +22,7 @@ from surefoot.rows.encoding import Encoder, encoder_from_json
 from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Rows
 from surefoot.study.cells import Cell
+from surefoot.study.once.predict import probabilities_of
 from surefoot.study.seen import Seen, load_seen_inputs, seen_of_model
 from surefoot.study.stored import (
     COLUMNS,
@@ -34,7 +35,9 @@ from surefoot.study.stored import (
     save_seen,
 )
 from surefoot.study.work.candidate import try_candidate
+from surefoot.study.work.compute import measure_compute
 from surefoot.study.work.labelling import label_rows, read_labels
+from surefoot.study.work.patch import resize_model
 from surefoot.study.work.repair import repair
 from surefoot.study.work.rows import make_roles
 from surefoot.study.work.sample import sample
@@ -65,6 +68,10 @@ def work_of(cell: Cell) -> Work:
             return repair
         case "sample":
             return sample
+        case "patch":
+            return resize_model
+        case "compute":
+            return measure_compute
         case "choose":
             return _choose
         case "predict":
@@ -157,7 +164,11 @@ def _predict(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, pro
     features = embedded(inputs["train"] / "model", judge, spec["device"], out, progress).inputs[:]
     probabilities: dict[str, Tensor] = {}
     for name, folder in folders.items():
-        if is_kept(folder):
+        if name and (folder / "model" / RECORD).is_file():
+            saved = load_model(folder / "model", trust_code=True)
+            opened = OpenedModel(saved.network, saved.parameters, saved.record)
+            probabilities[f"+{name}"] = probabilities_of(opened, judge, device=spec["device"])
+        elif is_kept(folder):
             probabilities[f"+{name}"] = _averaged(folder, inputs["train"] / "model", judge, features)
         else:
             head = load_head(folder if name else folder / "head")

@@ -13,6 +13,7 @@ from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Objective
 from surefoot.files import read_json, write_json
 from surefoot.findings.finding import finding_to_json
+from surefoot.flex.schedule import Drawn, schedule_named
 from surefoot.inference.ascend import Ascend, ascend
 from surefoot.inference.draws import Draws
 from surefoot.networks.cache import extract
@@ -45,10 +46,14 @@ def train(spec: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progre
         parameters_of(network),
         spec["seed"],
         Ascend(**spec["training"], draw=emphasised.draw),
+        view=_view(spec),
         progress=progress,
         device=spec["device"],
     )
-    _leave(out, draws, network, named, fit, inputs["fit"], {"seed": spec["seed"], "training": spec["training"]})
+    told = {"seed": spec["seed"], "training": spec["training"]}
+    if "patches" in spec:
+        told["patches"] = [[size, size] for size in spec["patches"]["sizes"]]
+    _leave(out, draws, network, named, fit, inputs["fit"], told)
     save_seen(draws.seen | (load_seen(inputs["first"]) if "first" in inputs else frozenset()), out)
     if notes or emphasised.notes:
         write_json(out / "notes.json", [*notes, *emphasised.notes])
@@ -98,6 +103,14 @@ def _network(spec: Mapping[str, Any], rows: Rows) -> tuple[Mapping[str, Any], Ne
     """The study's network with the sizes of its rows, where it starts."""
     named = sized(spec["network"], tuple(rows.inputs[:1].shape[1:]), len(rows.classes))
     return named, network_from_spec(named, spec["seed"], trust_code=True)
+
+
+def _view(spec: Mapping[str, Any]) -> Drawn | None:
+    """What each step runs: the network at a patch size that is drawn for it, where sizes are named."""
+    if "patches" not in spec:
+        return None
+    drawn = spec["patches"]
+    return Drawn(schedule_named(drawn["schedule"], [(size, size) for size in drawn["sizes"]]), spec["seed"])
 
 
 def _leave(
