@@ -72,6 +72,28 @@ def test_a_larger_patch_gives_exactly_the_same_tokens(how: Resampling) -> None:
         torch.testing.assert_close(after, before, atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("how", ALL, ids=str)
+def test_all_pairs_of_twelve_sizes(how: Resampling) -> None:
+    """From each to each: as large or larger, the same products; smaller, what is lost is what no patch resized can say.
+
+    Then B (Bᵀ ŵ − w) = 0 on both sides: ŵ solves the normal equations of the least error over white patches.
+    """
+    sizes = (4, 6, *reversed(SIZES))
+    generator = torch.Generator().manual_seed(2)
+    assert len(sizes) == 12
+    for old, new in itertools.product(sizes, sizes):
+        weight, patch = torch.randn(2, 1, 1, old, old, dtype=torch.float64, generator=generator)
+        made = resize_patches(weight, (new, new), how)[0, 0]
+        if new >= old:
+            same = (resized(patch, (new, new), how)[0, 0] * made).sum()
+            torch.testing.assert_close(same, (patch * weight).sum(), atol=1e-10, rtol=0)
+        else:
+            matrix = dense((old, 1), (new, 1), how)
+            left = matrix.T @ made @ matrix - weight[0, 0]
+            torch.testing.assert_close(matrix @ left @ matrix.T, torch.zeros_like(made), atol=1e-10, rtol=0)
+            assert left.abs().max() > 1e-3
+
+
 @pytest.mark.parametrize(("how", "new"), [(BILINEAR, 8), (BICUBIC_SMOOTH, 8), (BILINEAR, 12)], ids=str)
 def test_a_smaller_patch_has_the_least_error_there_is(how: Resampling, new: int) -> None:
     """E (⟨x, w⟩ − ⟨Bx, ŵ⟩)² = ‖w − Bᵀŵ‖² for white x; its gradient is zero, and interpolation does worse."""

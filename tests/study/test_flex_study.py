@@ -119,7 +119,7 @@ def test_patches_are_drawn_for_each_step_of_a_training() -> None:
     ("old", "new", "said"),
     [
         ("compute: {rounds: 6}\n", "", "a claim is made on accuracy within 5ms and costs are not measured"),
-        ("rounds: 6", "rounds: 5", "'compute.rounds' in study.yaml, line 14 is 5; expected at least 6"),
+        ("rounds: 6", "rounds: 5", "'compute.rounds' in study.yaml, line 12 is 5; expected at least 6"),
         ("within: 5ms", "within: soon", 'The budget "soon" is no time'),
         ("within: 5ms", "within: 5ms, of: plain", "a budget chooses the model itself"),
         ("patches: [3, 4, 6]", "patches: [3, 3]", "patches name a size twice"),
