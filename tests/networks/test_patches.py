@@ -88,7 +88,7 @@ def test_all_pairs_of_twelve_sizes(how: Resampling) -> None:
             same = (resized(patch, (new, new), how)[0, 0] * made).sum()
             torch.testing.assert_close(same, (patch * weight).sum(), atol=1e-10, rtol=0)
         else:
-            matrix = dense((old, 1), (new, 1), how)
+            matrix = resampling_matrix(old, new, how)
             left = matrix.T @ made @ matrix - weight[0, 0]
             torch.testing.assert_close(matrix @ left @ matrix.T, torch.zeros_like(made), atol=1e-10, rtol=0)
             assert left.abs().max() > 1e-3
