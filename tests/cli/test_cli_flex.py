@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from surefoot.cli import main
+from surefoot.export.plain import open_plain_folder
 from surefoot.hub.vit_folder import open_vit_folder, write_vit_folder
-from surefoot.networks.flexible import Shape, build_vit
+from surefoot.networks.flexible import Shape, at_patch, build_vit
 from surefoot.networks.network import forward, parameters_of
+from surefoot.networks.weights import open_model
 
 QUICK = ("--epochs", "1", "--size", "8,1,2", "--rounds", "6")
 
@@ -106,6 +108,28 @@ def test_a_hugging_face_folder_is_opened_with_its_normalisation(run: Run, data: 
     out = run("flex", str(data), "--model", str(tmp_path / "vit"), "--patches", "4,8", "--rounds", "6")
     assert out.code == 11
     assert "never trained at patch 4 × 4" in (next(Path("runs").glob("flex-*")) / "card.md").read_text()
+
+
+def test_what_it_left_is_exported_at_any_size(run: Run, data: Path, tmp_path: Path) -> None:
+    run("flex", str(data), *QUICK, "--patches", "4,8")
+    (folder,) = Path("runs").glob("flex-small-*")
+    model, opened = str(folder / "model"), open_model(str(folder / "model"))
+    images = torch.rand(3, 3, 16, 16)
+    out = run("export", model, "--out", "plain", "--to", "plain", "--patch", "8")
+    assert out.out.startswith("plain: a plain transformer of patch 8 × 8, 3 classes")
+    expected = forward(at_patch(opened.network, 8), opened.parameters, images)
+    torch.testing.assert_close(open_plain_folder(tmp_path / "plain")(images), expected, atol=1e-5, rtol=1e-5)
+    assert run("export", model, "--out", "m.onnx", "--patch", "4").code == 0
+    assert (tmp_path / "m.onnx").stat().st_size > 0
+    for words, said in [
+        (("--out", "plain", "--to", "plain"), "plain exists already"),
+        (("--out", "x.onnx", "--patch", "5"), "5 × 5 pixels does not divide"),
+        (("--out", "x.safetensors", "--patch", "4"), "are of every patch size"),
+        (("--out", "x", "--to", "huggingface"), "takes means over tokens"),
+    ]:
+        refused = run("export", model, *words)
+        assert (refused.code, said in refused.err) == (2, True), refused.err
+    assert not (tmp_path / "x.onnx").exists()
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,20 @@ def export(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A folder that surefoot saved a model in, or your own: net.py:Net.")
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write: .onnx or .safetensors.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="The file to write: .onnx or .safetensors; or a folder.")
+    ],
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="FORMAT", help="onnx or safetensors; by default as FILE ends."),
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="onnx or safetensors; by default as FILE ends. Of a ViT also plain or huggingface (folders).",
+        ),
+    ] = None,
+    patch: Annotated[
+        int | None,
+        typer.Option("--patch", min=1, help="Pixels a side, of a vision transformer; by default its own."),
     ] = None,
     shape: Annotated[
         str | None,
@@ -46,5 +56,29 @@ def export(
         if not all(part.isdecimal() and int(part) > 0 for part in parts):
             raise InputError(f'The shape "{shape}" cannot be read; give whole numbers with commas, such as 3,224,224.')
         sizes = [int(part) for part in parts]
-    print(export_model(model, out, to=to, input_shape=sizes, trust_code=trust_code, weights=weights, head=head))
+    if to == "huggingface":
+        print(_to_hugging_face(model, out, patch))
+        return 0
+    print(
+        export_model(
+            model, out, to=to, input_shape=sizes, trust_code=trust_code, weights=weights, head=head, patch=patch
+        )
+    )
     return 0
+
+
+def _to_hugging_face(model: str, out: Path, patch: int | None) -> str:
+    """A folder that `ViTForImageClassification.from_pretrained` opens, at one patch size."""
+    from surefoot.errors import InputError
+    from surefoot.export.models import patch_of
+    from surefoot.hub.vit_folder import write_vit_folder
+    from surefoot.networks.flexible import FlexibleViT
+    from surefoot.networks.weights import open_model
+
+    opened = open_model(model)
+    module = opened.network.module
+    if not isinstance(module, FlexibleViT) or opened.record is None:
+        raise InputError(f"{model} is no vision transformer that surefoot saved; give one, or write --to onnx.")
+    size = patch_of(module, patch)
+    write_vit_folder(opened.network, opened.parameters, size, opened.record.classes, out)
+    return f"{out}: a Hugging Face ViT of patch {size[0]} × {size[1]}, {len(opened.record.classes)} classes."
