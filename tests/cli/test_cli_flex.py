@@ -155,3 +155,25 @@ def test_what_it_refuses_is_one_sentence(run: Run, data: Path, told: tuple[str, 
     assert said in out.err
     assert "Traceback" not in out.err
     assert not list(Path("runs").glob("flex-*")) if Path("runs").exists() else True
+
+
+def test_a_student_learns_what_its_teacher_says(run: Run, data: Path) -> None:
+    run("flex", str(data), *QUICK, "--patches", "8")
+    (first,) = Path("runs").glob("flex-small-*")
+    model = str(first / "model")
+    taught = run("flex", str(data), *QUICK, "--patches", "4,8", "--teacher", model, "--mixup", "0.5")
+    assert taught.code == 11
+    assert f"1 epoch, to say what the teacher {model} says." in taught.err
+    own = run("flex", str(data), "--model", model, "--patches", "4,8", "--epochs", "1", "--teacher", "itself")
+    assert own.code == 11
+    assert "1 epoch, to say what the model itself says." in own.err
+    with np.load(data) as opened:
+        np.savez("more.npz", x=opened["x"], y=np.arange(60) % 4)
+    for words, said in [
+        ((str(data), *QUICK, "--teacher", "itself"), "A new transformer cannot teach itself"),
+        (("more.npz", *QUICK, "--teacher", model), "The teacher knows 3 classes (0, 1, 2) and the student 4"),
+        ((str(data), *QUICK, "--seed", "1", "--patches", "8", "--teacher", model), "seen"),
+        ((str(data), "--model", model, "--teacher", "itself"), "A teacher was named and nothing is trained"),
+    ]:
+        refused = run("flex", *words)
+        assert (refused.code, said in refused.err) == (2, True), refused.err

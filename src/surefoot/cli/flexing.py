@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surefoot.cli.console import Wanted, command_line, deliver, note, progress_bars, silent_note, stdout, verdict_text
+from surefoot.cli.flex_parts import opened_transformer, regimen_of, size_of, teacher_of, whole_numbers
 from surefoot.cli.options import (
     ClaimsOption,
     ClusterOption,
@@ -25,14 +26,11 @@ from surefoot.cli.options import (
     SplitOption,
     TargetOption,
     columns_of,
-    comma_separated,
 )
 from surefoot.errors import InputError
 
 if TYPE_CHECKING:
-    from surefoot.networks.weights import OpenedModel
     from surefoot.study.once.flex import KeptFlexible
-    from surefoot.study.seen import Seen
 
 __all__ = ["flex"]
 
@@ -102,6 +100,21 @@ def flex(
             "--rate", help="The largest learning rate; 0.003 usually, 0.0003 with --model.", rich_help_panel=TRAINING
         ),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher",
+            metavar="MODEL",
+            help="Learn to say what it says, and no label: a saved model, a ViT folder, or “itself” (with --model).",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option("--temperature", help="At which a teacher is listened to.", rich_help_panel=TRAINING)
+    ] = 1.0,
+    mixup: Annotated[
+        float, typer.Option("--mixup", min=0, help="α of mixup; 0 mixes nothing.", rich_help_panel=TRAINING)
+    ] = 0.0,
     shift: Annotated[
         int, typer.Option("--shift", min=0, help="Random shifts, in pixels.", rich_help_panel=TRAINING)
     ] = 0,
@@ -126,17 +139,26 @@ def flex(
     and chooses the best that is quick enough. Claims are of that one, or say a budget: "accuracy within 5ms >= 0.9".
     The run's folder holds it as `model/`, for `look`, `predict` and `export`.
     """
+    from surefoot.inference.settings import Ascend
     from surefoot.study.budget import parse_budget
     from surefoot.study.once.flex import Plan, fit_budget
 
-    opened, seen = (None, None) if model is None else _opened(model)
+    opened, seen = (None, None) if model is None else opened_transformer(model)
     count = epochs if epochs is not None else EPOCHS if model is None else 0
     if count == 0 and model is None:
         raise InputError("Without a model there is nothing to measure before it is trained; give --epochs 1 or more.")
+    if teacher is not None and not count:
+        raise InputError("A teacher was named and nothing is trained; give --epochs 1 or more.")
+    usual = 3e-3 if model is None else 3e-4
+    settings = Ascend(epochs=max(count, 1), batch=batch, rate=rate or usual, shift=shift, mixup=mixup)
+    taught = teacher_of(teacher, opened)
+    regimen = regimen_of(schedule, settings, device, taught, teacher or "", temperature)
     plan = Plan(
-        tuple(_whole("--patches", patches)) if patches is not None else (),
-        _regimen(schedule, count, batch, rate or (3e-3 if model is None else 3e-4), shift, device) if count else None,
-        _size(size),
+        tuple(whole_numbers("--patches", patches)) if patches is not None else (),
+        regimen_of(schedule, settings, device, teacher_of(teacher, opened), teacher or "", temperature)
+        if count
+        else None,
+        size_of(size),
         at_once,
         rounds,
         threads,
@@ -166,56 +188,6 @@ def flex(
     if not (as_json or quiet):
         _tell(kept)
     return code
-
-
-def _opened(model: str) -> "tuple[OpenedModel, Seen | None]":
-    """The model to begin with, and what it is known to have seen."""
-    from surefoot.hub.opening import is_pretrained
-    from surefoot.networks.weights import open_model
-    from surefoot.study.seen import seen_of_model
-
-    if is_pretrained(model):
-        from surefoot.hub.vit_folder import open_vit_folder
-
-        return open_vit_folder(Path(model)), None
-    return open_model(model), seen_of_model(model)
-
-
-def _regimen(name: str, epochs: int, batch: int, rate: float, shift: int, device: str):
-    from collections.abc import Sequence
-
-    from surefoot.flex.schedule import schedule_named
-    from surefoot.inference.settings import Ascend
-    from surefoot.networks.patches import Size
-    from surefoot.study.once.flex_train import Regimen
-
-    settings = Ascend(epochs=epochs, batch=batch, rate=rate, shift=shift)
-
-    def of(sizes: Sequence[Size]) -> Regimen:
-        return Regimen(schedule_named(name, sizes), settings, device)
-
-    return of
-
-
-def _size(said: str) -> tuple[int, int, int]:
-    from surefoot.networks.flexible import SIZES
-
-    if said in SIZES:
-        return SIZES[said]
-    try:
-        width, depth, heads = (int(each) for each in said.split(","))
-    except ValueError:
-        raise InputError(
-            f"--size is {said!r}; give width, blocks and heads, such as 64,4,2, or one of {', '.join(SIZES)}."
-        ) from None
-    return width, depth, heads
-
-
-def _whole(option: str, said: str) -> list[int]:
-    try:
-        return [int(each) for each in comma_separated([said])]
-    except ValueError:
-        raise InputError(f"{option} is {said!r}; give whole numbers with commas between, such as 8,12,16.") from None
 
 
 def _tell(kept: "KeptFlexible") -> None:

@@ -24,12 +24,19 @@ from surefoot.inference.checkpoint import identity, load_checkpoint, save_checkp
 from surefoot.inference.climb import climb_epoch, make_feed, make_loss, make_optimiser, private_copy, tensors_of
 from surefoot.inference.draws import Draws
 from surefoot.inference.settings import Ascend, Stop, View
-from surefoot.networks.network import Parameters
+from surefoot.inference.together import Together, check_alike, gradient_of_all, measured_alike, share_of_loss
+from surefoot.networks.network import Parameters, digest_parameters
 from surefoot.progress import Progress, silent
 from surefoot.rows.digest import input_digests
 from surefoot.rows.rows import Rows
 
 __all__ = ["Ascend", "Stop", "ascend"]
+
+BEGUN = (
+    "it has another objective, seed, start, rows, settings or checkpoint; give all processes the same, and a "
+    "checkpoint that all of them see."
+)
+ENDED = "it ends at another point; give all processes machines, libraries and settings of one kind."
 
 
 def ascend(
@@ -41,6 +48,7 @@ def ascend(
     *,
     stop: Stop | None = None,
     view: View | None = None,
+    together: Together | None = None,
     checkpoint: Path | None = None,
     save_seconds: float = 0.0,
     progress: Progress = silent,
@@ -49,6 +57,7 @@ def ascend(
     """Maximise `objective` over the trainable parameters, from `start`; the point reached is one draw.
 
     view: what each step runs in place of the network: itself at another patch size, say.
+    together: this process, where several train one network, each with all rows; see `together.py`.
     checkpoint: a file that is written after every epoch and resumed from when it exists; it is kept at the end.
     save_seconds: leave it as it is where it was written less long ago, but for the last epoch; short epochs are then
     not spent on writing.
@@ -56,7 +65,8 @@ def ascend(
     slice "all"; nats for a likelihood), the number of `steps`, and everything that `stop` measured.
 
     Raises `InputError` when there are no rows, the start does not fit the network, a posterior would be decayed
-    twice, the checkpoint is another run's, or the loss stops being finite (naming the step).
+    twice, the checkpoint is another run's, processes cannot share the work or do not agree, or the loss stops being
+    finite (naming the step).
 
     >>> from torch import nn
     >>> from surefoot.density.likelihoods import categorical
@@ -75,27 +85,37 @@ def ascend(
     feed = make_feed(rows, module, settings, seed, device)
     moving = _moving(objective, rows, settings)
     loss = make_loss(objective, module, len(rows), moving)
+    gradient, first = None, together is None or together.rank == 0
+    if together is not None:
+        loss, gradient = share_of_loss(objective, module, len(rows), together), gradient_of_all(together)
     sizes = torch.tensor(feed.sizes(), dtype=torch.float64)
 
-    run = "" if checkpoint is None else _identity(objective, rows, start, seed, settings, stop, view)
+    known = checkpoint is not None or together is not None
+    run = _identity(objective, rows, start, seed, settings, stop, view) if known else ""
     course = Course()
     if checkpoint is not None and (saved := load_checkpoint(checkpoint, run)) is not None:
         course = _restore(saved, tensors_of(module), optimiser, moving)
+    if together is not None:
+        check_alike(together, f"{run} {len(course.losses)}", BEGUN)
+        stop = None if stop is None else measured_alike(together, stop)
 
     saved_at = time.monotonic()
     while not _ended(course, settings, stop):
-        losses = climb_epoch(optimiser, feed, module, loss, len(course.losses), view)
+        losses = climb_epoch(optimiser, feed, module, loss, len(course.losses), view, gradient)
         course = replace(course, losses=(*course.losses, float((losses * sizes).sum() / sizes.sum())))
         epoch = len(course.losses)
         if stop is not None and epoch % stop.every == 0:
             course = _measured(course, stop, _copies(tensors_of(module)))
         due = time.monotonic() - saved_at >= save_seconds or _ended(course, settings, stop)
-        if checkpoint is not None and due:
+        if checkpoint is not None and due and first:
             save_checkpoint(checkpoint, run, _record(course, tensors_of(module), optimiser, moving))
             saved_at = time.monotonic()
-        progress("training", epoch, settings.epochs)
+        if first:
+            progress("training", epoch, settings.epochs)
 
     reached = _copies(tensors_of(module)) if course.best is None else course.best
+    if together is not None:
+        check_alike(together, digest_parameters(reached), ENDED)
     return Draws(
         parameters={name: tensor[None] for name, tensor in reached.items()},
         diagnostics=(*_diagnostics(course, rows, len(sizes)), *_group_weights(moving, rows)),
@@ -222,7 +242,9 @@ def _identity(
     told = [inputs, rows.targets, rows.weights, rows.groups.members, rows.ids.tolist()]
     # Without a view as before there were any, so that runs that began then go on.
     viewed = () if view is None else (view,)
-    return identity(objective, told, start, seed, settings, stop, *viewed)
+    # So is mixup: a run without it has the name that it had before there was any.
+    climbed = {name: value for name, value in vars(settings).items() if name != "mixup" or value}
+    return identity(objective, told, start, seed, [type(settings).__qualname__, climbed], stop, *viewed)
 
 
 def _record(

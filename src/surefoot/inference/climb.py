@@ -20,6 +20,7 @@ from surefoot.density.batch import Batch
 from surefoot.density.group_dro import Moving
 from surefoot.density.objective import Objective, Posterior
 from surefoot.errors import InputError
+from surefoot.inference.mixup import draw_shares, mix_inputs, mix_targets
 from surefoot.inference.schedule import momentum_at, rate_at
 from surefoot.inference.settings import Ascend, View
 from surefoot.inference.shift import draw_offsets, shift_images
@@ -27,12 +28,26 @@ from surefoot.networks.layout import lay_out, layout_of
 from surefoot.networks.network import Parameters
 from surefoot.rows.rows import Inputs, Rows
 
-__all__ = ["Feed", "Loss", "climb_epoch", "make_feed", "make_loss", "make_optimiser", "private_copy", "tensors_of"]
+__all__ = [
+    "Feed",
+    "Gradient",
+    "Loss",
+    "climb_epoch",
+    "make_feed",
+    "make_loss",
+    "make_optimiser",
+    "private_copy",
+    "tensors_of",
+]
 
 Loss: TypeAlias = Callable[[nn.Module, Batch], Tensor]
 """The module that a step runs, and its batch → what the step minimises."""
 
+Gradient: TypeAlias = Callable[[torch.optim.Optimizer, Loss, nn.Module, Batch], Tensor]
+"""Leaves the gradient of a step in the optimiser's tensors; returns the loss."""
+
 ORDER, SHIFT, NETWORK = range(3)  # what a stream of random numbers is for
+MIXUP = 5  # 4 is `flex.schedule`'s
 ROUND = 20  # L-BFGS iterations in an epoch
 
 
@@ -70,6 +85,7 @@ class Feed:
     seed: int
     device: str
     layout: torch.memory_format
+    classes: int = 0
 
     def sizes(self) -> list[int]:
         """Rows in each batch of an epoch; all at once for L-BFGS."""
@@ -89,16 +105,22 @@ class Feed:
             order = torch.randperm(count, generator=_generator(self.seed, epoch, ORDER))
         shift = self.settings.shift
         offsets = draw_offsets(count, shift, _generator(self.seed, epoch, SHIFT)) if shift else None
+        mixup = self.settings.mixup
+        shares = draw_shares(len(self.sizes()), mixup, _stream(self.seed, epoch, MIXUP)) if mixup else None
         first = 0
-        for size in self.sizes():
+        for place, size in enumerate(self.sizes()):
             index = order[first : first + size]
             inputs = self.inputs[index].to(self.device)
             if offsets is not None:
                 inputs = shift_images(inputs, offsets[first : first + size].to(self.device))
+            there = index.to(self.device)
+            targets = self.targets[there]
+            if shares is not None:
+                share = float(shares[place])
+                inputs, targets = mix_inputs(inputs, share), mix_targets(targets, self.classes, share)
             if self.layout is torch.channels_last:
                 inputs = inputs.contiguous(memory_format=self.layout)
-            there = index.to(self.device)
-            yield Batch(inputs, self.targets[there], weights[there], self.members[there])
+            yield Batch(inputs, targets, weights[there], self.members[there])
             first += size
 
 
@@ -118,6 +140,7 @@ def make_feed(rows: Rows, module: nn.Module, settings: Ascend, seed: int, device
         seed=seed,
         device=device,
         layout=layout,
+        classes=len(rows.classes),
     )
 
 
@@ -161,16 +184,22 @@ def make_loss(
 
 
 def climb_epoch(
-    optimiser: torch.optim.Optimizer, feed: Feed, module: nn.Module, loss: Loss, epoch: int, view: View | None = None
+    optimiser: torch.optim.Optimizer,
+    feed: Feed,
+    module: nn.Module,
+    loss: Loss,
+    epoch: int,
+    view: View | None = None,
+    gradient: Gradient | None = None,
 ) -> Float[Tensor, "steps"]:
     """Take the steps of one epoch; returns the loss before each. Raises `InputError` when one is not finite.
 
-    view: what each step runs in the module's place.
+    view: what each step runs in the module's place. gradient: how a step's is made, in place of one backward pass.
 
     The check comes at the end of the epoch, so that no step waits for a number.
     """
     settings = feed.settings
-    per_epoch = len(feed.sizes())
+    per_epoch, gradient = len(feed.sizes()), gradient or _gradient
     losses: list[Tensor] = []
     with _own_randomness(feed.seed, epoch, feed.device):
         for place, fed in enumerate(feed.batches(epoch)):
@@ -180,12 +209,12 @@ def climb_epoch(
             if settings.optimiser == "lbfgs":
                 losses.append(
                     torch.tensor(
-                        optimiser.step(lambda run=run, batch=batch: _gradient(optimiser, loss, run, batch).item())
+                        optimiser.step(lambda run=run, batch=batch: gradient(optimiser, loss, run, batch).item())
                     )
                 )
                 continue
             _set_pace(optimiser, settings, step, steps)
-            losses.append(_gradient(optimiser, loss, run, batch))
+            losses.append(gradient(optimiser, loss, run, batch))
             optimiser.step()
     taken = torch.stack(losses).to(torch.float64).cpu()
     if not bool(taken.isfinite().all()):

@@ -33,6 +33,8 @@ class Ascend:
     momentum: SGD's momentum or AdamW's β₁, held fixed; None is 0.9, cycled when the schedule is one_cycle.
     weight_decay: decoupled for AdamW, added to the gradient (an L2 penalty of half of it) for SGD.
     shift: random shifts of images by up to this many pixels each way, filled with zeros.
+    mixup: α of the share that each row keeps beside the next one of its batch (`mixup.py`); 0 mixes nothing. A mixed
+      row has the weight and the groups of the one with the larger share.
     shuffle: draw a new order of the rows in each epoch.
     draw: "each" row once an epoch, or "weighted": as many rows an epoch, drawn with replacement with probability
       proportional to their weights, each then of weight one.
@@ -48,6 +50,7 @@ class Ascend:
     momentum: float | None = None
     weight_decay: float = 0.0
     shift: int = 0
+    mixup: float = 0.0
     shuffle: bool = True
     draw: Literal["each", "weighted"] = "each"
 
@@ -63,13 +66,16 @@ class Ascend:
             raise InputError(f"weight_decay is {self.weight_decay}; give zero or a positive number.")
         if self.shift < 0:
             raise InputError(f"shift is {self.shift}; give a number of pixels, or 0.")
+        if not (math.isfinite(self.mixup) and self.mixup >= 0):
+            raise InputError(f"mixup is {self.mixup}; give zero or a positive number.")
         if self.optimiser == "lbfgs" and self.draw == "weighted":
             raise InputError("L-BFGS sees all rows at once and draws none; give the rows weights instead of draw.")
-        unused = self.schedule != "constant" or self.momentum is not None or self.weight_decay or self.shift
+        unused = self.schedule != "constant" or self.momentum is not None or self.weight_decay
+        unused = unused or self.shift or self.mixup
         if self.optimiser == "lbfgs" and unused:
             raise InputError(
-                "L-BFGS has no schedule, momentum, weight decay or shift; set schedule to constant and leave out the "
-                "others (a prior is its weight decay)."
+                "L-BFGS has no schedule, momentum, weight decay, shift or mixup; set schedule to constant and leave "
+                "out the others (a prior is its weight decay)."
             )
 
 

@@ -12,7 +12,7 @@ is measured on judge rows. Times are of this machine, of the plain transformer a
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -30,6 +30,7 @@ from surefoot.networks.weights import OpenedModel, save_model
 from surefoot.progress import Progress, silent
 from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest, rows_digest
+from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Rows
 from surefoot.study.numerics import one_thread, require_device
 from surefoot.study.once.claim_text import parse_claim
@@ -126,6 +127,9 @@ def fit_budget(
         regimen = plan.regimen(patches)
         say(told_before(begun, given, patches, regimen))
         provenance = {"trained by": "surefoot flex", "from": begun.words}
+        if regimen.teacher is not None:
+            provenance["teacher"] = regimen.called
+            refuse_seen(given.roles["judge"], regimen.teacher.seen, f"the teacher {regimen.called}")
         opened, again = train_flexible(begun, given.taught, regimen, seed, out / FOLDER, provenance, progress)
     if opened is None:
         raise InputError("There is neither a model nor a training; name a model, or give epochs.")
@@ -141,7 +145,10 @@ def fit_budget(
     candidates = tuple(Candidate(names[patch], label_of(patch), costs[patch], said[patch][0]) for patch in patches)
     chosen = choose_within(candidates, float("inf") if budget is None else budget)
     subjects = [Subject(names[patch], with_tokens(patch, begun)) for patch in patches]
-    trained = given.taught.origins() if plan.regimen is not None else frozenset[str]()
+    trained = frozenset[str]()
+    if plan.regimen is not None:
+        teacher = plan.regimen(patches).teacher
+        trained = given.taught.origins() | (frozenset() if teacher is None else teacher.seen)
     before = frozenset[str]() if given.seen is None else given.seen.names_for(judge)
     shaped = trained | before | choose.origins()
     asked = Asked(
@@ -155,7 +162,7 @@ def fit_budget(
             "choose": rows_digest(choose),
             "budget": budget,
             "timing": {"at once": plan.at_once, "rounds": plan.rounds, "threads": plan.threads},
-            "training": None if plan.regimen is None else asdict(plan.regimen(patches)),
+            "training": None if plan.regimen is None else plan.regimen(patches).record(),
             "claims": list(claims),
             "confidence": confidence,
         },

@@ -18,13 +18,11 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from surefoot.density.likelihoods import categorical
-from surefoot.density.objective import Objective
-from surefoot.density.pools import mean
 from surefoot.errors import InputError
 from surefoot.files import digest_json
-from surefoot.flex.schedule import Drawn, Schedule
-from surefoot.inference.ascend import ascend
+from surefoot.flex.distil import Lesson, Teacher
+from surefoot.flex.schedule import Schedule
+from surefoot.flex.tune import train_at_sizes
 from surefoot.inference.settings import Ascend
 from surefoot.networks.flexible import FlexibleViT, Shape, build_vit, grid_of, sizes_of
 from surefoot.networks.network import Network, Parameters, parameters_of
@@ -62,11 +60,30 @@ class Begun(NamedTuple):
 
 @dataclass(frozen=True)
 class Regimen:
-    """How it is trained: the sizes that are drawn, and the descent."""
+    """How it is trained: the sizes that are drawn, and the descent.
+
+    teacher: what it learns to say, in place of the labels, and called so; temperature: at which it is listened to.
+    """
 
     schedule: Schedule
     settings: Ascend
     device: str = "cpu"
+    teacher: Teacher | None = None
+    called: str = ""
+    temperature: float = 1.0
+
+    def record(self) -> dict[str, Any]:
+        """As plain JSON, everything that decides a training."""
+        taught = None
+        if self.teacher is not None:
+            taught = {
+                "tensors": digests_of(self.teacher.parameters),
+                "network": repr(self.teacher.network.module),
+                "temperature": self.temperature,
+            }
+        return {
+            "schedule": repr(self.schedule), "descent": asdict(self.settings), "device": self.device, "teacher": taught,
+        }  # fmt: skip
 
 
 class Trained(NamedTuple):
@@ -159,10 +176,8 @@ def train_flexible(
             "spec": begun.spec,
             "start": digests_of(begun.parameters),
             "rows": rows_digest(rows),
-            "schedule": repr(regimen.schedule),
-            "settings": asdict(regimen.settings),
+            "regimen": regimen.record(),
             "seed": seed,
-            "device": regimen.device,
             "numerics": numerics_of("default"),
         }
     )
@@ -172,17 +187,20 @@ def train_flexible(
         return Trained(OpenedModel(saved.network, saved.parameters, saved.record), True)
     except InputError:
         pass  # not there, unfinished, or damaged
-    scale = _scale(rows) if begun.fresh else 1.0
+    # A teacher reads images as they are.
+    scale = _scale(rows) if begun.fresh and regimen.teacher is None else 1.0
     taught = rows if scale == 1.0 else rows.with_inputs(rows.inputs[:].float() / scale)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoint.safetensors"
-    draws = ascend(
-        Objective(begun.network, categorical, mean),
-        taught,
+    draws = train_at_sizes(
+        begun.network,
         begun.parameters,
+        taught,
+        regimen.schedule,
         seed,
         regimen.settings,
-        view=Drawn(regimen.schedule, seed),
+        teacher=regimen.teacher,
+        lesson=Lesson(regimen.temperature),
         checkpoint=checkpoint,
         save_seconds=SAVE_SECONDS,
         progress=progress,

@@ -93,9 +93,10 @@ def given_rows(
 def told_before(begun: Begun, given: Given, patches: Sequence[Size], regimen: Regimen) -> str:
     sizes = ", ".join(str(p) if p == q else f"{p}×{q}" for p, q in patches)
     epochs = regimen.settings.epochs
+    listening = "" if regimen.teacher is None else f", to say what {regimen.called} says"
     return (
         f"Training {begun.words} at patches of {sizes} pixels: {len(given.taught):,} rows, "
-        f"{epochs} epoch{'' if epochs == 1 else 's'}."
+        f"{epochs} epoch{'' if epochs == 1 else 's'}{listening}."
     )
 
 

@@ -1,0 +1,89 @@
+"""What `surefoot flex` was asked, as the parts that its road takes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from surefoot.cli.options import comma_separated
+from surefoot.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from surefoot.flex.distil import Teacher
+    from surefoot.inference.settings import Ascend
+    from surefoot.networks.patches import Size
+    from surefoot.networks.weights import OpenedModel
+    from surefoot.study.once.flex_train import Regimen
+    from surefoot.study.seen import Seen
+
+__all__ = ["opened_transformer", "regimen_of", "size_of", "teacher_of", "whole_numbers"]
+
+
+def opened_transformer(model: str) -> "tuple[OpenedModel, Seen | None]":
+    """The model to begin with, and what it is known to have seen."""
+    from surefoot.hub.opening import is_pretrained
+    from surefoot.networks.weights import open_model
+    from surefoot.study.seen import seen_of_model
+
+    if is_pretrained(model):
+        from surefoot.hub.vit_folder import open_vit_folder
+
+        return open_vit_folder(Path(model)), None
+    return open_model(model), seen_of_model(model)
+
+
+def teacher_of(named: str | None, model: "OpenedModel | None") -> "Teacher | None":
+    """The teacher that was named, at the patch size that it has, if any."""
+    from surefoot.flex.distil import Teacher
+    from surefoot.flex.tune import itself
+    from surefoot.networks.flexible import FlexibleViT
+
+    if named is None:
+        return None
+    if named == "itself":
+        if model is None or model.record is None or not isinstance(model.network.module, FlexibleViT):
+            raise InputError("A new transformer cannot teach itself; name a model with --model, or another teacher.")
+        module = model.network.module
+        return itself(model.network, model.parameters, module.patch, classes=model.record.classes, seen=frozenset())
+    opened, seen = opened_transformer(named)
+    classes = None if opened.record is None else opened.record.classes
+    names = frozenset[str]() if seen is None else seen.names
+    return Teacher(opened.network, opened.parameters, classes=classes, seen=names)
+
+
+def regimen_of(
+    name: str, settings: "Ascend", device: str, teacher: "Teacher | None", called: str, temperature: float
+) -> "Callable[[Sequence[Size]], Regimen]":
+    """How it is trained, once its sizes are known."""
+    from surefoot.flex.schedule import schedule_named
+    from surefoot.study.once.flex_train import Regimen
+
+    words = "the model itself" if called == "itself" else f"the teacher {called}"
+
+    def of(sizes: "Sequence[Size]") -> Regimen:
+        return Regimen(schedule_named(name, sizes), settings, device, teacher, words, temperature)
+
+    return of
+
+
+def size_of(said: str) -> tuple[int, int, int]:
+    """Width, blocks and heads."""
+    from surefoot.networks.flexible import SIZES
+
+    if said in SIZES:
+        return SIZES[said]
+    try:
+        width, depth, heads = (int(each) for each in said.split(","))
+    except ValueError:
+        raise InputError(
+            f"--size is {said!r}; give width, blocks and heads, such as 64,4,2, or one of {', '.join(SIZES)}."
+        ) from None
+    return width, depth, heads
+
+
+def whole_numbers(option: str, said: str) -> list[int]:
+    """Numbers with commas between."""
+    try:
+        return [int(each) for each in comma_separated([said])]
+    except ValueError:
+        raise InputError(f"{option} is {said!r}; give whole numbers with commas between, such as 8,12,16.") from None
