@@ -155,9 +155,7 @@ def flex(
     regimen = regimen_of(schedule, settings, device, taught, teacher or "", temperature)
     plan = Plan(
         tuple(whole_numbers("--patches", patches)) if patches is not None else (),
-        regimen_of(schedule, settings, device, teacher_of(teacher, opened), teacher or "", temperature)
-        if count
-        else None,
+        regimen if count else None,
         size_of(size),
         at_once,
         rounds,
