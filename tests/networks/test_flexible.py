@@ -1,6 +1,7 @@
 """The flexible transformer, against the plain one of another library and the equations of resizing."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -201,3 +202,17 @@ def test_shapes_that_cannot_be_are_refused() -> None:
 
 def test_places_of_the_published_models_are_smoothed() -> None:
     assert SMALL.places == BILINEAR_SMOOTH
+
+
+def test_positions_are_drawn_as_wide_as_they_are_asked_for() -> None:
+    usual = Shape((1, 32, 32), width=64, depth=1, heads=1, buffer=(8, 8), grid=(8, 8))
+    for spread, deviation in ((None, 0.02), (2.0, 2.0)):
+        drawn = build_vit(replace(usual, spread=spread), 2, 8, seed=0).module.positions
+        assert float(drawn.detach().std()) == pytest.approx(deviation, rel=0.05)
+    sines = [
+        build_vit(replace(usual, positions="sincos", spread=each), 2, 8, seed=0).module.positions
+        for each in (None, 3.0)
+    ]
+    torch.testing.assert_close(sines[1], 3 * sines[0])
+    with pytest.raises(InputError, match=r"spread of positions is 0\.0"):
+        replace(usual, spread=0.0)

@@ -97,7 +97,7 @@ def flex(
     rate: Annotated[
         float | None,
         typer.Option(
-            "--rate", help="The largest learning rate; 0.003 usually, 0.0003 with --model.", rich_help_panel=TRAINING
+            "--rate", help="The largest learning rate; 0.0015 usually, 0.0003 with --model.", rich_help_panel=TRAINING
         ),
     ] = None,
     teacher: Annotated[
@@ -149,7 +149,7 @@ def flex(
         raise InputError("Without a model there is nothing to measure before it is trained; give --epochs 1 or more.")
     if teacher is not None and not count:
         raise InputError("A teacher was named and nothing is trained; give --epochs 1 or more.")
-    usual = 3e-3 if model is None else 3e-4
+    usual = 1.5e-3 if model is None else 3e-4
     settings = Ascend(epochs=max(count, 1), batch=batch, rate=rate or usual, shift=shift, mixup=mixup)
     taught = teacher_of(teacher, opened)
     regimen = regimen_of(schedule, settings, device, taught, teacher or "", temperature)

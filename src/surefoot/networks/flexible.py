@@ -31,7 +31,17 @@ from surefoot.errors import InputError
 from surefoot.networks.network import Network
 from surefoot.networks.patches import BILINEAR, BILINEAR_SMOOTH, Resampling, Size, resize_patches, resize_positions
 
-__all__ = ["SIZES", "Approximation", "Flexible", "FlexibleViT", "Shape", "at_patch", "build_vit", "grid_of", "sizes_of"]
+__all__ = [
+    "SIZES",
+    "Approximation",
+    "Flexible",
+    "FlexibleViT",
+    "Shape",
+    "at_patch",
+    "build_vit",
+    "grid_of",
+    "sizes_of",
+]
 
 
 Approximation: TypeAlias = Literal["none", "tanh"]
@@ -55,7 +65,9 @@ class Shape:
 
     image: channels, height and width of its images. buffer: the size that its kernel is kept at; grid: that of its
     positions, in tokens. gelu: how it is approximated; the published models have "tanh". eps: of
-    the normalisations.
+    the normalisations. spread: the deviation that learned positions are drawn with (.02 if None, as is usual), or what
+    sines and cosines are multiplied by (1 if None). Small positions leave fine patches of a flexible model untrained:
+    see docs/flex-digits.md.
     """
 
     image: tuple[int, int, int]
@@ -69,6 +81,7 @@ class Shape:
     positions: Literal["learned", "sincos"] = "learned"
     gelu: Approximation = "none"
     eps: float = 1e-6
+    spread: float | None = None
     patches: Resampling = BILINEAR
     places: Resampling = BILINEAR_SMOOTH
 
@@ -85,6 +98,8 @@ class Shape:
         for name, given in sizes.items():
             if min(given) < 1:
                 raise InputError(f"{name} of a transformer is {'×'.join(map(str, given))}; give at least 1.")
+        if self.spread is not None and not (math.isfinite(self.spread) and self.spread > 0):
+            raise InputError(f"The spread of positions is {self.spread}; give a positive number.")
         if self.width % self.heads:
             raise InputError(f"A width of {self.width} cannot be shared by {self.heads} heads; give a multiple.")
         if self.positions == "sincos" and self.width % 4:
@@ -123,7 +138,7 @@ def build_vit(shape: Shape, classes: int, patch: Size | int, seed: int) -> Netwo
             nn.init.zeros_(part.bias)
     nn.init.normal_(module.kernel, std=math.prod(module.kernel.shape[1:]) ** -0.5, generator=generator)
     if isinstance(module.positions, nn.Parameter):
-        nn.init.normal_(module.positions, std=0.02, generator=generator)
+        nn.init.normal_(module.positions, std=0.02 if shape.spread is None else shape.spread, generator=generator)
     return Network(module.eval(), "head")
 
 
@@ -187,7 +202,9 @@ class FlexibleViT(nn.Module):
         if shape.positions == "learned":
             self.positions = nn.Parameter(torch.empty(*shape.grid, width))
         else:
-            self.register_buffer("positions", sines(shape.grid, width))
+            self.register_buffer(
+                "positions", sines(shape.grid, width) * (1.0 if shape.spread is None else shape.spread)
+            )
         self.token = nn.Parameter(torch.zeros(width)) if shape.pool == "token" else None
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
         self.norm = nn.LayerNorm(width, eps=shape.eps)

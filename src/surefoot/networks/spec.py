@@ -33,7 +33,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "resnet": ("shape", "width", "blocks", "classes"),
     "vit": (
         "shape", "patch", "width", "depth", "heads", "expansion", "buffer", "grid", "pool", "positions", "gelu", "eps",
-        "patches", "places", "classes",
+        "spread", "patches", "places", "classes",
     ),
 }  # fmt: skip
 WORDS: Mapping[str, tuple[str, ...]] = {
@@ -102,6 +102,7 @@ def sized_vit(told: Mapping[str, Any], image: tuple[int, ...], classes: int) -> 
         grid=grid_of((image[1], image[2]), patch) if grid is None else (grid, grid),
         pool=told["pool"],
         positions=told["positions"],
+        spread=told["spread"],
     )
     return vit_spec(shape, classes, patch)
 
@@ -193,6 +194,7 @@ def _shape(sizes: _Sizes) -> Shape:
         positions=sizes.word("positions"),
         gelu=sizes.word("gelu"),
         eps=float(sizes.fields["eps"]),
+        spread=None if sizes.fields["spread"] is None else float(sizes.fields["spread"]),
         patches=sizes.resampling("patches"),
         places=sizes.resampling("places"),
     )

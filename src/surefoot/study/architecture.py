@@ -41,6 +41,7 @@ class ViT(Part):
     grid: Count | None = Field(None, description="tokens a side at which its positions are kept; the patch's if absent")
     pool: Literal["mean", "token"] = "mean"
     positions: Literal["learned", "sincos"] = "learned"
+    spread: float = Field(2.0, gt=0, description="deviation of learned positions when drawn, amplitude of sincos")
 
 
 class Linear(Part):

@@ -46,6 +46,8 @@ SIDES = (2, 8)
 SAMPLED = 1024
 """So many rows tell the scale of all."""
 SAVE_SECONDS = 30.0
+SPREAD = 2.0
+"""Deviation of the positions of a new transformer: small ones leave fine patches untrained (`docs/flex-digits.md`)."""
 
 
 class Begun(NamedTuple):
@@ -138,7 +140,7 @@ def begin_fresh(rows: Rows, patches: Sequence[Size], size: tuple[int, int, int],
     width, depth, heads = size
     finest, coarsest = min(patches), max(patches)
     shape = Shape(
-        image, width, depth, heads, buffer=coarsest, grid=grid_of(image[1:], finest), pool="mean", positions="learned"
+        image, width, depth, heads, buffer=coarsest, grid=grid_of(image[1:], finest), pool="mean", spread=SPREAD
     )
     classes = len(rows.classes)
     network = build_vit(shape, classes, finest, seed)
