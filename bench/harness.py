@@ -27,7 +27,8 @@ machine that slows down slows both. One JSON line per case:
 
     race, case, peer, ours_s, theirs_s, ratio (theirs / ours, medians), agree (answers match to the tolerance in
     every round), difference (the largest seen), limit_fraction (of the fastest float32 product, or copy,
-    measured in this run), threads
+    measured in this run), threads, ours_mib and theirs_mib (where the system tells: the most memory that a side's
+    process ever held, with its libraries)
 """
 
 from __future__ import annotations
@@ -76,6 +77,13 @@ class Side:
         self.process.stdin.write(f"{answer}\n")
         self.process.stdin.flush()
         return float(self._answer())
+
+    def peak(self) -> float | None:
+        """The most memory that the process held so far, in MiB; None where the system has no /proc."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        lines = status.read_text().splitlines() if status.exists() else []
+        held = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+        return round(held[0] / 1024, 1) if held else None
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -154,6 +162,7 @@ def run_race(race: Path) -> list[dict[str, Any]]:
                     if turn > 0:  # the first turn warms caches and allocators
                         seconds[name].append(taken)
                 differences.append(largest_difference(left, right))
+        peaks = ours.peak(), theirs.peak()
         ours.close()
         theirs.close()
         ours_s, theirs_s = (statistics.median(seconds[name]) for name in ("ours", "theirs"))
@@ -171,6 +180,8 @@ def run_race(race: Path) -> list[dict[str, Any]]:
             "limit_fraction": round(case[kind] / ours_s / limit, 3),
             "threads": threads,
         }
+        if peaks[0] is not None:
+            line["ours_mib"], line["theirs_mib"] = peaks
         if scaled is not None:
             line["scaled"] = f"the peer ran {scaled['ran']} of {scaled['of']} parts; its time is scaled up"
         print(json.dumps(line), flush=True)
@@ -186,14 +197,18 @@ def write_results(newest: list[dict[str, Any]], folder: Path) -> None:
     rerun = {line["race"] for line in newest}
     results = sorted([line for line in known if line["race"] not in rerun] + newest, key=lambda line: line["race"])
     (folder / "races.jsonl").write_text("".join(json.dumps(line) + "\n" for line in results))
-    head = "| race | case | peer | ours (s) | theirs (s) | ratio | answers agree | of the limit | threads |\n"
+    head = (
+        "| race | case | peer | ours (s) | theirs (s) | ratio | answers agree | of the limit | threads | ours, theirs "
+        "(MiB) |\n"
+    )
     rows = "".join(
         f"| {r['race']} | {r['case']} | {r['peer']} | {r['ours_s']} | {r['theirs_s']}"
         f"{' (scaled)' if 'scaled' in r else ''} | **{r['ratio']} ×** | "
-        f"{'yes' if r['agree'] else 'NO'} ({r['difference']}) | {r['limit_fraction']:.0%} | {r['threads']} |\n"
+        f"{'yes' if r['agree'] else 'NO'} ({r['difference']}) | {r['limit_fraction']:.0%} | {r['threads']} | "
+        f"{r.get('ours_mib', '–')}, {r.get('theirs_mib', '–')} |\n"
         for r in results
     )
-    rule = "|---|---|---|---|---|---|---|---|---|\n"
+    rule = "|---|---|---|---|---|---|---|---|---|---|\n"
     (folder / "races.md").write_text(f"# Races\n\nMade by `make bench`; medians, one machine.\n\n{head}{rule}{rows}")
     (folder / "races.svg").write_text(plot(results))
 

@@ -152,13 +152,13 @@ def test_the_interval_of_a_median_is_between_order_statistics() -> None:
 
 
 def test_the_interval_of_a_median_covers_it() -> None:
-    draws = np.random.default_rng(0).exponential(size=(2000, 21))
+    draws = np.random.default_rng(0).exponential(size=(1000, 21))
     hits = 0
     for each in draws:
         interval = cost_findings(Cost(1, tuple(each.tolist()), 0.0, 0), "model")[0].interval
         assert interval is not None
         hits += interval.low <= 1e3 * math.log(2) <= interval.high
-    assert 0.955 < hits / len(draws) < 0.985  # exactly .9734 for n = 21, ranks 6 and 16
+    assert 0.957 < hits / len(draws) < 0.99  # exactly .9734 for n = 21, ranks 6 and 16
 
 
 def test_a_loaded_module_has_tensors_of_its_own(network: Network) -> None:
@@ -170,7 +170,7 @@ def test_a_loaded_module_has_tensors_of_its_own(network: Network) -> None:
 
 def test_a_budget_that_nothing_meets_names_the_nearest() -> None:
     every = [candidate(8, 0.05, 0.95), candidate(24, 0.0123, 0.803)]
-    with pytest.raises(InputError, match=r"within 5 ms here; the nearest is 24 × 24 with 12\.3 ms and .* 80\.3%"):
+    with pytest.raises(InputError, match=r"within 5 ms here; the nearest is 24 × 24 with 12\.3 ms and 80\.3% right"):
         choose_within(every, 0.005)
     with pytest.raises(InputError, match="no model to choose"):
         choose_within([], 1.0)

@@ -124,9 +124,16 @@ def test_folders_that_are_something_else_say_what(tmp_path: Path) -> None:
     for changed, sentence in (
         ({"model_type": "deit"}, "is a deit"),
         ({"hidden_act": "relu"}, "with relu"),
-        ({"patch_size": 16}, "17 positions for 4 patches"),
-        ({"intermediate_size": 64}, r"blocks\.0\.expand\.weight \(32, 16\) in place of \(64, 16\)"),
+        ({"patch_size": 16}, r"position_embeddings \(1, 17, 16\) in place of \(1, 5, 16\)"),
+        ({"patch_size": 12}, r"12 × 12 pixels does not divide images of 32 × 32"),
+        ({"patch_size": 64}, r"64 × 64 pixels was asked for of images of 32 × 32"),
+        ({"image_size": [32, 32]}, r"says image_size \[32, 32\] in its config\.json"),
+        ({"hidden_size": 8}, r"cls_token \(1, 1, 16\) in place of \(1, 1, 8\)"),
+        ({"intermediate_size": 64}, r"intermediate\.dense\.weight \(32, 16\) in place of \(64, 16\)"),
+        ({"intermediate_size": 40}, "MLPs of 40 in a width of 16"),
+        ({"num_channels": 1}, r"projection\.weight \(16, 3, 8, 8\) in place of \(16, 1, 8, 8\)"),
         ({"num_hidden_layers": 3}, r"lacks vit\.encoder\.layer\.2"),
+        ({"num_hidden_layers": 1}, r"has vit\.encoder\.layer\.1.*, which such a ViT has not"),
     ):
         (folder / "config.json").write_text(json.dumps({**config, **changed}))
         with pytest.raises(InputError, match=sentence):

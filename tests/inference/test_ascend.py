@@ -330,8 +330,8 @@ def test_a_loss_that_is_not_finite_names_the_step() -> None:
         ({"shift": -1}, "shift is -1; give a number of pixels, or 0."),
         (
             {"optimiser": "lbfgs"},
-            "L-BFGS has no schedule, momentum, weight decay or shift; set schedule to constant and leave out the "
-            "others (a prior is its weight decay).",
+            "L-BFGS has no schedule, momentum, weight decay, shift or mixup; set schedule to constant and leave out "
+            "the others (a prior is its weight decay).",
         ),
     ],
 )

@@ -69,9 +69,11 @@ def export(
 
 def _to_hugging_face(model: str, out: Path, patch: int | None) -> str:
     """A folder that `ViTForImageClassification.from_pretrained` opens, at one patch size."""
+    import torch
+
     from surefoot.errors import InputError
     from surefoot.export.models import patch_of
-    from surefoot.hub.vit_folder import write_vit_folder
+    from surefoot.hub.vit_export import export_at
     from surefoot.networks.flexible import FlexibleViT
     from surefoot.networks.weights import open_model
 
@@ -80,5 +82,5 @@ def _to_hugging_face(model: str, out: Path, patch: int | None) -> str:
     if not isinstance(module, FlexibleViT) or opened.record is None:
         raise InputError(f"{model} is no vision transformer that surefoot saved; give one, or write --to onnx.")
     size = patch_of(module, patch)
-    write_vit_folder(opened.network, opened.parameters, size, opened.record.classes, out)
-    return f"{out}: a Hugging Face ViT of patch {size[0]} × {size[1]}, {len(opened.record.classes)} classes."
+    images = torch.rand(4, *module.shape.image, generator=torch.Generator().manual_seed(0))
+    return export_at(opened.network, opened.parameters, size, opened.record.classes, images, out, "hugging_face")

@@ -82,7 +82,7 @@ def write_network_onnx(
     """A whole network as an ONNX file that reads inputs [rows, …], by `torch.onnx` (opset 18).
 
     input_shape: of one input, without the axis of rows. Raises `InputError` when onnx or onnxscript is not installed,
-    and for a network that torch cannot export.
+    and for a network that torch cannot export, or not for every number of rows.
     """
     try:
         import onnx
@@ -119,6 +119,11 @@ def write_network_onnx(
     if made is None:
         raise InputError("torch wrote no ONNX model of this network; export it as safetensors.")
     model = made.model_proto
+    if not model.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise InputError(
+            "torch made a graph of this network that reads two rows and no other number; ask for the number of rows "
+            "with x.shape[0], which stays open, where its code has len(x)."
+        )
     onnx.checker.check_model(model)
     _write(model, classes, path)
 

@@ -64,6 +64,7 @@ def write_plain_folder(
     single = _single(parameters)
     plain = fixed_at(network, single, patch)
     _check_classes(network, parameters, classes)
+    _check_images(images, folder)
     if folder.exists():
         raise InputError(f"{folder} exists already; choose another folder, or remove it.")
     module = plain.network.module
@@ -95,6 +96,7 @@ def write_plain_onnx(
     """
     plain = fixed_at(network, _single(parameters), patch)
     _check_classes(network, parameters, classes)
+    _check_images(images, path)
     with beside(path) as place:
         write_network_onnx(plain.network, plain.parameters, classes, tuple(images.shape[1:]), place)
         check_same(network, parameters, patch, images, _in_onnx(place), path)
@@ -149,8 +151,7 @@ def check_same(network: Network, parameters: Parameters, patch: Size, images: Te
 
     Raises `InputError` with how far they are apart, and how many images are of another class.
     """
-    if not len(images):
-        raise InputError(f"{called} cannot be compared with the network on no images; give a few.")
+    _check_images(images, called)
     like = next(iter(parameters.values()))
     with torch.no_grad():
         ours = forward(at_patch(network, patch), parameters, images.to(like)).double()
@@ -185,6 +186,11 @@ def _check_classes(network: Network, parameters: Parameters, classes: Sequence[s
     count = len(parameters[f"{network.head}.weight"])
     if len(classes) != count or len(set(classes)) != count:
         raise InputError(f"{len(set(classes))} names were given for {count} classes; give one for each.")
+
+
+def _check_images(images: Tensor, called: Path) -> None:
+    if not len(images):
+        raise InputError(f"{called} cannot be compared with the network on no images; give a few.")
 
 
 def _single(parameters: Parameters) -> Parameters:

@@ -23,7 +23,7 @@ from surefoot.errors import InputError
 from surefoot.files import read_json, read_tensors, write_json, write_tensors
 from surefoot.flex.fixed import fixed_at
 from surefoot.flex.published import Read
-from surefoot.networks.flexible import Approximation, FlexibleViT, Shape, at_patch, build_vit
+from surefoot.networks.flexible import Approximation, FlexibleViT, Shape, at_patch, build_vit, grid_of
 from surefoot.networks.network import Network, Parameters, forward
 from surefoot.networks.patches import Size
 from surefoot.networks.spec import vit_spec
@@ -41,6 +41,7 @@ LAYER = {
     "contract": "output.dense",
 }
 WORDS = ("query", "key", "value")
+SIZES = ("image_size", "patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 
 def write_vit_folder(
@@ -139,7 +140,8 @@ def open_vit_folder(folder: Path) -> OpenedModel:
 def read_vit_folder(folder: Path) -> Read:
     """The transformer in a Hugging Face ViT folder, flexible, at its own patch size.
 
-    Raises `InputError` for a folder of another kind of model, and for tensors that are missing or have other shapes.
+    Raises `InputError` for a folder of another kind of model, for tensors that are missing, unknown or of other shapes
+    (naming them), and for a patch that does not divide the images, which transformers would crop.
     """
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
         raise InputError(f"{folder} has no config.json and model.safetensors; give a Hugging Face folder of a ViT.")
@@ -151,31 +153,26 @@ def read_vit_folder(folder: Path) -> Read:
             f"{folder} is a {config.get('model_type')} with {said}; give a ViT with gelu and "
             "biases, or open it with transformers and `flexify` it."
         )
-    image, patch = int(config["image_size"]), int(config["patch_size"])
+    image, patch, width, depth, heads, hidden = (_number(config, name, folder) for name in SIZES)
+    if hidden % width:
+        raise InputError(
+            f"{folder} has MLPs of {hidden} in a width of {width}; open it with transformers and `flexify` it."
+        )
     theirs = read_tensors(folder / "model.safetensors")
     classes = theirs["classifier.bias"].shape[0] if "classifier.bias" in theirs else 1
     shape = Shape(
         (int(config.get("num_channels", 3)), image, image),
-        int(config["hidden_size"]),
-        int(config["num_hidden_layers"]),
-        int(config["num_attention_heads"]),
-        expansion=int(config["intermediate_size"]) // int(config["hidden_size"]),
+        width,
+        depth,
+        heads,
+        expansion=hidden // width,
         buffer=(patch, patch),
-        grid=(image // patch, image // patch),
+        grid=grid_of((image, image), (patch, patch)),
         gelu=act,
         eps=float(config.get("layer_norm_eps", 1e-12)),
     )
     network = build_vit(shape, classes, patch, seed=0)
-    named = _ours(theirs, shape, folder)
-    wrong = [
-        f"{name} {tuple(named[name].shape)} in place of {tuple(tensor.shape)}"
-        for name, tensor in network.module.state_dict().items()
-        if named[name].shape != tensor.shape
-    ]
-    if wrong:
-        raise InputError(
-            f"{folder} has {'; '.join(wrong[:4])}; its config.json and its tensors are of different models."
-        )
+    named = _ours(theirs, shape, classes, folder)
     network.module.load_state_dict(named)
     return Read(network, named)
 
@@ -202,39 +199,57 @@ def _theirs(parameters: Parameters, depth: int) -> Parameters:
     return {name: tensor.detach().contiguous() for name, tensor in named.items()}
 
 
-def _ours(theirs: Parameters, shape: Shape, folder: Path) -> Parameters:
-    lacking: list[str] = []
+def _number(config: dict[str, Any], name: str, folder: Path) -> int:
+    value = config.get(name)
+    if not isinstance(value, int) or value < 1:
+        raise InputError(
+            f"{folder} says {name} {value!r} in its config.json; give a ViT's folder, with a whole number there."
+        )
+    return value
 
-    def take(name: str) -> Tensor:
+
+def _ours(theirs: Parameters, shape: Shape, classes: int, folder: Path) -> Parameters:
+    lacking: list[str] = []
+    wrong: list[str] = []
+    taken: set[str] = set()
+
+    def take(name: str, *size: int) -> Tensor:
+        taken.add(name)
         if name not in theirs:
             lacking.append(name)
-            return torch.zeros(1, shape.width)
-        return theirs[name].float()
+        elif theirs[name].shape != size:
+            wrong.append(f"{name} {tuple(theirs[name].shape)} in place of {size}")
+        else:
+            return theirs[name].float()
+        return torch.zeros(size)
 
-    place = "vit.embeddings"
-    table = take(f"{place}.position_embeddings").reshape(-1, shape.width)
+    place, width, inside = "vit.embeddings", shape.width, shape.expansion * shape.width
+    table = take(f"{place}.position_embeddings", 1, 1 + math.prod(shape.grid), width)[0]
     named: Parameters = {
-        "token": take(f"{place}.cls_token").flatten() + table[0],
-        "kernel": take(f"{place}.patch_embeddings.projection.weight"),
-        "bias": take(f"{place}.patch_embeddings.projection.bias"),
+        "token": take(f"{place}.cls_token", 1, 1, width).flatten() + table[0],
+        "positions": table[1:].unflatten(0, shape.grid),
+        "kernel": take(f"{place}.patch_embeddings.projection.weight", width, shape.image[0], *shape.buffer),
+        "bias": take(f"{place}.patch_embeddings.projection.bias", width),
     }
+    sizes = {"expand": (inside, width), "contract": (width, inside), "project": (width, width)}
     for kind in ("weight", "bias"):
-        named[f"norm.{kind}"] = take(f"vit.layernorm.{kind}")
-        named[f"head.{kind}"] = take(f"classifier.{kind}")
+        named[f"norm.{kind}"] = take(f"vit.layernorm.{kind}", width)
+        named[f"head.{kind}"] = take(f"classifier.{kind}", *(classes, width)[: 2 if kind == "weight" else 1])
         for number in range(shape.depth):
             ours, layer = f"blocks.{number}", f"vit.encoder.layer.{number}"
-            parts = [take(f"{layer}.attention.attention.{word}.{kind}") for word in WORDS]
+            square = (width, width)[: 2 if kind == "weight" else 1]
+            parts = [take(f"{layer}.attention.attention.{word}.{kind}", *square) for word in WORDS]
             named[f"{ours}.attend.{kind}"] = torch.cat(parts)
-            for inside, name in LAYER.items():
-                named[f"{ours}.{inside}.{kind}"] = take(f"{layer}.{name}.{kind}")
-    if lacking:
+            for part, name in LAYER.items():
+                size = sizes.get(part, (width,))
+                named[f"{ours}.{part}.{kind}"] = take(f"{layer}.{name}.{kind}", *size[: 2 if kind == "weight" else 1])
+    unknown = sorted(name for name in theirs.keys() - taken if not name.startswith("vit.pooler."))
+    said = [f"lacks {', '.join(lacking[:4])}"] if lacking else []
+    said += [f"has {'; '.join(wrong[:4])}"] if wrong else []
+    said += [f"has {', '.join(unknown[:4])}, which such a ViT has not"] if unknown else []
+    if said:
         raise InputError(
-            f"{folder} lacks {', '.join(lacking[:4])}; give a whole folder of a ViT that tells classes apart."
+            f"{folder} {', and '.join(said)}; give a whole folder of a ViT that tells classes apart, whose config.json "
+            "is that of its tensors."
         )
-    if len(table) != 1 + math.prod(shape.grid):
-        raise InputError(
-            f"{folder} has {len(table)} positions for {math.prod(shape.grid)} patches and a class token; its "
-            "config.json and its tensors are of different models."
-        )
-    named["positions"] = table[1:].unflatten(0, shape.grid)
     return {name: tensor.clone() for name, tensor in named.items()}
