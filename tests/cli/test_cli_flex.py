@@ -121,6 +121,10 @@ def test_what_it_left_is_exported_at_any_size(run: Run, data: Path, tmp_path: Pa
     torch.testing.assert_close(open_plain_folder(tmp_path / "plain")(images), expected, atol=1e-5, rtol=1e-5)
     assert run("export", model, "--out", "m.onnx", "--patch", "4").code == 0
     assert (tmp_path / "m.onnx").stat().st_size > 0
+    run("flex", str(data), *QUICK, "--patches", "4,8", "--pool", "token", "--out", "tokens")
+    (token,) = Path("tokens").glob("flex-small-*")
+    out = run("export", str(token / "model"), "--out", "hf", "--to", "huggingface", "--patch", "8")
+    assert out.out.startswith("hf: a plain transformer at 8 × 8, 3 classes; on 4 images it says what")
     for words, said in [
         (("--out", "plain", "--to", "plain"), "plain exists already"),
         (("--out", "x.onnx", "--patch", "5"), "5 × 5 pixels does not divide"),
@@ -143,6 +147,7 @@ def test_what_it_left_is_exported_at_any_size(run: Run, data: Path, tmp_path: Pa
         (("--patches", "a"), "--patches is 'a'"),
         (("--size", "8,1"), "--size is '8,1'"),
         (("--size", "9,1,2"), "cannot be shared by 2 heads"),
+        (("--pool", "max"), "--pool is 'max'"),
         (("--schedule", "often"), "no schedule 'often'"),
         (("--epochs", "0"), "nothing to measure before it is trained"),
         (("--claim", "accuracy within 1 hour >= 0.5"), 'The budget "1 hour" is no time'),

@@ -8,6 +8,7 @@ from surefoot.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Literal
 
     from surefoot.flex.distil import Teacher
     from surefoot.inference.settings import Ascend
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from surefoot.study.once.flex_train import Regimen
     from surefoot.study.seen import Seen
 
-__all__ = ["opened_transformer", "regimen_of", "size_of", "teacher_of", "whole_numbers"]
+__all__ = ["opened_transformer", "pool_of", "regimen_of", "size_of", "teacher_of", "whole_numbers"]
 
 
 def opened_transformer(model: str) -> "tuple[OpenedModel, Seen | None]":
@@ -64,6 +65,13 @@ def regimen_of(
         return Regimen(schedule_named(name, sizes), settings, device, teacher, words, temperature)
 
     return of
+
+
+def pool_of(said: str) -> 'Literal["mean", "token"]':
+    """What the head of a new transformer reads."""
+    if said == "mean" or said == "token":
+        return said
+    raise InputError(f"--pool is {said!r}; give mean or token.")
 
 
 def size_of(said: str) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surefoot.cli.console import Wanted, command_line, deliver, note, progress_bars, silent_note, stdout, verdict_text
-from surefoot.cli.flex_parts import opened_transformer, regimen_of, size_of, teacher_of, whole_numbers
+from surefoot.cli.flex_parts import opened_transformer, pool_of, regimen_of, size_of, teacher_of, whole_numbers
 from surefoot.cli.options import (
     ClaimsOption,
     ClusterOption,
@@ -75,6 +75,15 @@ def flex(
             rich_help_panel=TRAINING,
         ),
     ] = "64,4,2",
+    pool: Annotated[
+        str,
+        typer.Option(
+            "--pool",
+            metavar="NAME",
+            help="What a new one’s head reads: mean of the tokens, or a token of its own, as Hugging Face’s do.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = "mean",
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -157,6 +166,7 @@ def flex(
         tuple(whole_numbers("--patches", patches)) if patches is not None else (),
         regimen if count else None,
         size_of(size),
+        pool_of(pool),
         at_once,
         rounds,
         threads,

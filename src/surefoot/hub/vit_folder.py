@@ -58,7 +58,7 @@ def write_vit_folder(
         what = "takes means over tokens" if isinstance(module, FlexibleViT) else "is no transformer of build_vit"
         raise InputError(
             f"Hugging Face's ViT has a class token, and this {type(module).__name__} {what}; write it as ONNX or "
-            "safetensors."
+            "safetensors, or train one with a token (pool: token)."
         )
     channels, height, width = module.shape.image
     if height != width or patch[0] != patch[1]:

@@ -218,7 +218,7 @@ def _begun(
     image = image_of(taught.inputs)[1:]
     if model is None:
         patches = patches_of(image, plan.patches)
-        return begin_fresh(taught, patches, plan.size, seed), patches
+        return begin_fresh(taught, patches, plan.size, seed, plan.pool), patches
     begun = begin_from(model, called)
     assert model.record is not None
     known = [(int(each[0]), int(each[1])) for each in model.record.provenance.get(PATCHES, [])]

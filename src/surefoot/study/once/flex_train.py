@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
@@ -130,8 +130,10 @@ def patches_of(image: Size, named: Sequence[int], known: Sequence[Size] = ()) ->
     return tuple(taken)
 
 
-def begin_fresh(rows: Rows, patches: Sequence[Size], size: tuple[int, int, int], seed: int) -> Begun:
-    """A transformer from a seed. size: width, depth and heads.
+def begin_fresh(
+    rows: Rows, patches: Sequence[Size], size: tuple[int, int, int], seed: int, pool: Literal["mean", "token"] = "mean"
+) -> Begun:
+    """A transformer from a seed. size: width, depth and heads. pool: what its head reads.
 
     Its kernel is kept at the largest of the patches and its positions at the grid of the smallest, so that no size
     that is trained has more detail than what is kept.
@@ -140,7 +142,7 @@ def begin_fresh(rows: Rows, patches: Sequence[Size], size: tuple[int, int, int],
     width, depth, heads = size
     finest, coarsest = min(patches), max(patches)
     shape = Shape(
-        image, width, depth, heads, buffer=coarsest, grid=grid_of(image[1:], finest), pool="mean", spread=SPREAD
+        image, width, depth, heads, buffer=coarsest, grid=grid_of(image[1:], finest), pool=pool, spread=SPREAD
     )
     classes = len(rows.classes)
     network = build_vit(shape, classes, finest, seed)

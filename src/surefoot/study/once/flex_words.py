@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from surefoot.errors import InputError
 from surefoot.networks.flexible import grid_of
@@ -27,13 +27,14 @@ class Plan:
     """What is trained and measured.
 
     patches: pixels a side; none for the usual ones (`patches_of`). regimen: makes the training from sizes; None
-    measures a finished model as it is. size: width, depth and heads of a new transformer. at_once: images a pass that
+    measures a finished model as it is. size: width, depth and heads of a new transformer, and pool what its head reads. at_once: images a pass that
     is timed. rounds: passes that are timed at each size. threads: of torch, while timing.
     """
 
     patches: tuple[int, ...] = ()
     regimen: Callable[[Sequence[Size]], Regimen] | None = None
     size: tuple[int, int, int] = (64, 4, 2)
+    pool: Literal["mean", "token"] = "mean"
     at_once: int = 1
     rounds: int = ROUNDS
     threads: int = 1
