@@ -109,6 +109,12 @@ def test_a_model_is_left_at_its_own_patch_with_the_same_weights(folder: Path) ->
     assert told == pytest.approx(right - outcome.card.finding("accuracy", of="flexible").value)
 
 
+def test_the_example_is_a_study() -> None:
+    study = load_study(Path(__file__).resolve().parents[2] / "studies" / "flex.yaml")
+    assert study.subjects() == ("flexible", "flexible+coarse", "convolutions")
+    assert study.claims[0].seconds() == 0.05
+
+
 def test_patches_are_drawn_for_each_step_of_a_training() -> None:
     spec = {"patches": {"sizes": [3, 6], "schedule": "uniform"}, "seed": 5}
     assert _view(spec) == Drawn(uniform([(3, 3), (6, 6)]), 5)

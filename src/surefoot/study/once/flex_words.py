@@ -27,8 +27,8 @@ class Plan:
     """What is trained and measured.
 
     patches: pixels a side; none for the usual ones (`patches_of`). regimen: makes the training from sizes; None
-    measures a finished model as it is. size: width, depth and heads of a new transformer, and pool what its head reads. at_once: images a pass that
-    is timed. rounds: passes that are timed at each size. threads: of torch, while timing.
+    measures a finished model as it is. size: width, depth and heads of a new transformer; pool: what its head reads.
+    at_once: images a pass that is timed. rounds: passes that are timed at each size. threads: of torch meanwhile.
     """
 
     patches: tuple[int, ...] = ()
