@@ -8,7 +8,7 @@ from surefoot.card.card import Card
 from surefoot.card.markup import Markup, element, together
 from surefoot.card.plots import scale_for
 from surefoot.card.reading import headline, summary
-from surefoot.card.words import show_finding, show_level, show_value
+from surefoot.card.words import finding_title, show_finding, show_level, show_value
 from surefoot.findings.finding import Finding
 
 __all__ = ["has_costs", "tradeoff_panel"]
@@ -17,6 +17,8 @@ TIME = "milliseconds"
 WIDE, HIGH = 620.0, 250.0
 LEFT, TOP = 54.0, 14.0
 """Of the plot inside its viewBox, in its units."""
+NEAR = 8.0
+"""A budget further from all times than this factor is not drawn: it would leave them no room."""
 
 
 class _Point(NamedTuple):
@@ -48,9 +50,11 @@ def tradeoff_panel(card: Card) -> Markup:
         budgets.insert(0, float(asked))
     levels = [each.good.interval.confidence for each in points if each.good.interval is not None]
     bars = f" Bars are {show_level(levels[0])} intervals." if levels else ""
+    what = "" if name is None else finding_title(name)
+    dashed = " Dashed: a budget that was named." if budgets else ""
     lead = (
-        "Up is better, left is quicker. Times are of this machine: the median of its passes. Dashed: a budget that "
-        f"was named.{bars}"
+        f"{what} against time: up is better, left is quicker. Times are of this machine, the median of its passes."
+        f"{dashed}{bars}"
     )
     return together([element("p", {"class": "lead"}, lead), _drawn(points, [1e3 * each for each in budgets])])
 
@@ -58,7 +62,9 @@ def tradeoff_panel(card: Card) -> Markup:
 def _drawn(points: Sequence[_Point], budgets: Sequence[float]) -> Markup:
     ends = [value for each in points for value in _ends(each.good)]
     up = scale_for(ends, limits=(0.0, 1.0))
-    ticks = _ticks([each.time.value for each in points] + list(budgets))
+    times = [each.time.value for each in points]
+    near = [each for each in budgets if min(times) / NEAR < each < max(times) * NEAR]
+    ticks = _ticks([*times, *near])
     low, high = math.log(ticks[0]), math.log(ticks[-1])
 
     def across(value: float) -> float:
@@ -76,17 +82,17 @@ def _drawn(points: Sequence[_Point], budgets: Sequence[float]) -> Markup:
         parts.append(_line(LEFT, above(tick), LEFT + WIDE, above(tick), "grid"))
         shown = show_value(tick, "proportion", decimals=0)
         parts.append(element("text", {"x": LEFT - 6, "y": above(tick) + 4, "text-anchor": "end"}, shown))
-    parts += [_line(across(each), TOP, across(each), foot, "bound") for each in budgets]
-    names = _Names()
-    for each in sorted(points, key=lambda point: (not point.chosen, point.time.value)):
-        x, y = across(each.time.value), above(each.good.value)
-        bottom, top = (above(end) for end in (_ends(each.good)[0], _ends(each.good)[-1]))
+    parts += [_line(across(each), TOP, across(each), foot, "bound") for each in near]
+    ordered = sorted(points, key=lambda point: (not point.chosen, point.time.value))
+    bars = [(across(each.time.value), above(_ends(each.good)[-1]), above(_ends(each.good)[0])) for each in ordered]
+    names = _Names([(x - 6, top - 3, x + 6, bottom + 3) for x, top, bottom in bars])
+    for each, (x, top, bottom) in zip(ordered, bars, strict=True):
+        y = above(each.good.value)
         parts.append(_line(x, top, x, bottom, "stem"))
         said = f"{each.label}: {show_finding(each.time)}, {show_finding(each.good)}"
         kind = "bin" if each.chosen else "bin other"
         parts.append(element("circle", {"cx": x, "cy": y, "r": 5, "class": kind}, element("title", {}, said)))
         name = each.label.partition(" (")[0] + (" ← chosen" if each.chosen else "")
-        names.taken.append((x - 6, top, x + 6, bottom))
         parts.append(names.written(name, (x, y, top, bottom)))
     middle = {"x": LEFT + WIDE / 2, "y": foot + 34, "text-anchor": "middle", "class": "name"}
     parts.append(element("text", middle, "milliseconds a pass"))
@@ -101,13 +107,13 @@ def _drawn(points: Sequence[_Point], budgets: Sequence[float]) -> Markup:
 class _Names:
     """Places for names, none over another or over a bar that is drawn already."""
 
-    def __init__(self) -> None:
-        self.taken: list[tuple[float, float, float, float]] = []
+    def __init__(self, taken: Sequence[tuple[float, float, float, float]]) -> None:
+        self.taken = list(taken)
 
     def written(self, name: str, of: tuple[float, float, float, float]) -> Markup:
         """The name above its bar, below it, right or left of its point: the first of these that is free."""
         x, y, top, bottom = of
-        wide = 6.2 * len(name)
+        wide = 6.6 * len(name)
         middle = min(max(x, LEFT + wide / 2), LEFT + WIDE - wide / 2)
         places = [
             (middle, top - 6, "middle", middle - wide / 2),
