@@ -147,6 +147,12 @@ def test_what_it_left_is_exported_at_any_size(run: Run, data: Path, tmp_path: Pa
         (("--patches", "a"), "--patches is 'a'"),
         (("--size", "8,1"), "--size is '8,1'"),
         (("--size", "9,1,2"), "cannot be shared by 2 heads"),
+        (("--patches", ""), "--patches names nothing"),
+        (("--rate", "0"), "rate is 0.0; give a positive"),
+        (("--temperature", "-1"), "temperature of distillation is -1"),
+        (("--claim", "acuracy >= 0.5"), "did you mean 'accuracy'?"),
+        (("--claim", "accuracy of patch-8 within 5ms >= 0.5"), "names a model and a budget"),
+        (("--at-once", "99"), "99 images a pass were asked for and 12 are there"),
         (("--pool", "max"), "--pool is 'max'"),
         (("--schedule", "often"), "no schedule 'often'"),
         (("--epochs", "0"), "nothing to measure before it is trained"),
@@ -172,13 +178,47 @@ def test_a_student_learns_what_its_teacher_says(run: Run, data: Path) -> None:
     own = run("flex", str(data), "--model", model, "--patches", "4,8", "--epochs", "1", "--teacher", "itself")
     assert own.code == 11
     assert "1 epoch, to say what the model itself says." in own.err
+    other = np.random.default_rng(5).uniform(size=(60, 3, 16, 16)).astype(np.float32)
+    np.savez("more.npz", x=other, y=np.arange(60) % 4)
     with np.load(data) as opened:
-        np.savez("more.npz", x=opened["x"], y=np.arange(60) % 4)
+        np.savez("again.npz", x=opened["x"][::-1], y=opened["y"][::-1])
+        np.savez("grey.npz", x=opened["x"][:, :1], y=opened["y"])
     for words, said in [
         ((str(data), *QUICK, "--teacher", "itself"), "A new transformer cannot teach itself"),
         (("more.npz", *QUICK, "--teacher", model), "The teacher knows 3 classes (0, 1, 2) and the student 4"),
-        ((str(data), *QUICK, "--seed", "1", "--patches", "8", "--teacher", model), "seen"),
+        ((str(data), *QUICK, "--seed", "1", "--patches", "8", "--teacher", model), "seen by the teacher"),
+        (("again.npz", *QUICK, "--patches", "8", "--teacher", model), "have the very inputs"),
+        (("grey.npz", *QUICK, "--patches", "8", "--teacher", model), "reads images of 3×16×16, and these are 1×16×16"),
         ((str(data), "--model", model, "--teacher", "itself"), "A teacher was named and nothing is trained"),
     ]:
         refused = run("flex", *words)
         assert (refused.code, said in refused.err) == (2, True), refused.err
+
+
+def test_what_a_teacher_has_seen_its_student_has_seen(run: Run, data: Path) -> None:
+    run("flex", str(data), *QUICK, "--patches", "8")
+    (first,) = Path("runs").glob("flex-small-*")
+    np.savez(
+        "more.npz", x=np.random.default_rng(5).uniform(size=(60, 3, 16, 16)).astype(np.float32), y=np.arange(60) % 3
+    )
+    assert run("flex", "more.npz", *QUICK, "--patches", "8", "--teacher", str(first / "model")).code == 11
+    (student,) = Path("runs").glob("flex-more-*")
+    looked = run("look", str(student / "model"), str(data))
+    assert looked.code == 2
+    assert "already seen" in looked.err
+
+
+def test_an_unknown_past_is_told_whatever_is_trained(run: Run, data: Path, tmp_path: Path) -> None:
+    shape = Shape((3, 16, 16), 8, 1, 2, buffer=(8, 8), grid=(2, 2))
+    network = build_vit(shape, 3, 8, seed=0)
+    write_vit_folder(network, parameters_of(network), (8, 8), ("0", "1", "2"), tmp_path / "vit")
+    for number, words in enumerate([("--model", "vit", "--epochs", "1"), ("--teacher", "vit", *QUICK)]):
+        assert run("flex", str(data), *words, "--patches", "8", "--rounds", "6", "--out", f"out{number}").code == 11
+        card = (next(Path(f"out{number}").glob("flex-small-*")) / "card.md").read_text()
+        assert "was trained on is unknown: nothing could check" in card
+
+
+def test_claims_of_what_is_counted_are_decided(run: Run, data: Path) -> None:
+    claims = ("--claim", "megaflops <= 50", "--claim", "mebibytes >= 50")
+    out = run("flex", str(data), *QUICK, "--patches", "8", "--json", *claims)
+    assert [each["status"] for each in json.loads(out.out)["claims"]] == ["passed", "failed"]

@@ -11,12 +11,13 @@ import torch
 import surefoot.study.once.flex as road
 from surefoot.errors import InputError
 from surefoot.flex.cost import Cost
+from surefoot.flex.distil import Lesson, Teacher
 from surefoot.flex.schedule import uniform
 from surefoot.inference.settings import Ascend
 from surefoot.networks.weights import open_model
 from surefoot.rows.reading import read_rows
 from surefoot.study.once.flex import KeptFlexible, fit_budget
-from surefoot.study.once.flex_train import Regimen, at_size, patches_of, train_flexible
+from surefoot.study.once.flex_train import Regimen, Tutor, at_size, patches_of, train_flexible
 from surefoot.study.once.flex_words import Plan
 from surefoot.study.once.measure import look
 from surefoot.study.once.predict import probabilities_of
@@ -88,6 +89,33 @@ def test_a_claim_within_a_budget_is_of_the_model_that_the_budget_buys(data: Path
 
 
 @pytest.mark.usefixtures("slower")
+def test_the_only_budget_that_is_claimed_is_chosen_for(data: Path) -> None:
+    kept = fitted(data, claims=["accuracy within 5ms >= 0.5"])
+    assert kept.chosen.name == "patch-6"
+    assert kept.card.verdict == kept.card.claims[0].status == "passed"
+    two = fitted(data, claims=["accuracy within 5ms >= 0.5", "accuracy within 50ms >= 0.5"])
+    assert two.card.verdict == "passed"
+
+
+def test_a_teacher_reads_pixels_as_they_are(data: Path, tmp_path: Path) -> None:
+    """With pixels of 0 to 255 a student of a good teacher is as good as with pixels of 0 to 1."""
+    regimen = replace(PLAN.regimen(((6, 6),)), settings=replace(SETTINGS, epochs=20))  # type: ignore[misc]
+    scores = []
+    for name, scale in (("bright", 1.0), ("small", 1 / 255)):
+        with np.load(data) as opened:
+            np.savez(tmp_path / f"{name}.npz", x=opened["x"] * scale, y=opened["y"])
+        plan = replace(PLAN, patches=(6,), regimen=lambda _: regimen)
+        first = fit_budget(tmp_path / f"{name}.npz", plan, out=tmp_path / name)
+        opened_model = open_model(str(first.model))
+        teacher = Teacher(opened_model.network, opened_model.parameters, classes=("left", "right"))
+        tutor = Tutor(teacher, "it", None, None, Lesson())
+        taught = replace(plan, regimen=lambda _, tutor=tutor: replace(regimen, tutor=tutor))
+        scores.append(fit_budget(tmp_path / f"{name}.npz", taught, out=tmp_path / f"{name} taught").chosen.score)
+    assert scores[0] == pytest.approx(scores[1], abs=0.05)
+    assert min(scores) > 0.85
+
+
+@pytest.mark.usefixtures("slower")
 def test_a_budget_that_no_size_meets_names_the_nearest_and_keeps_the_training(data: Path) -> None:
     with pytest.raises(InputError, match=r"within 2 ms here; the nearest is patch 6 × 6 with 4 ms and .*% right"):
         fitted(data, budget=0.002)
@@ -131,6 +159,19 @@ def test_a_finished_model_is_measured_as_it_is_and_its_sizes_are_known(data: Pat
     assert [each.name for each in again.candidates] == ["patch-3", "patch-4", "patch-6"]
     assert [each.score for each in again.candidates] == [each.score for each in first.candidates]
     assert not any("never trained" in line for line in again.card.not_shown)
+    tuned = fit_budget(
+        data,
+        replace(PLAN, patches=(4,)),
+        model=open_model(str(first.model)),
+        called="model",
+        seen=seen_of_model(str(first.model)),
+        out=data.parent / "tuned",
+    )
+    later = fit_budget(
+        data, Plan((4, 6), rounds=6), model=open_model(str(tuned.model)), called="model", out=data.parent / "runs"
+    )
+    assert any("was trained at patch 6 × 6 earlier" in line for line in later.card.not_shown)
+    assert not any("never trained" in line for line in later.card.not_shown)
     strange = fit_budget(
         data, Plan((2, 6), rounds=6), model=open_model(str(first.model)), called="model", out=data.parent / "runs"
     )

@@ -13,6 +13,7 @@ from surefoot.flex.schedule import Drawn, uniform
 from surefoot.networks.flexible import FlexibleViT, at_patch
 from surefoot.networks.network import forward
 from surefoot.networks.weights import load_model
+from surefoot.study.plan import plan_study
 from surefoot.study.run import Outcome, run_study
 from surefoot.study.schema import load_study
 from surefoot.study.work.training import _view
@@ -92,6 +93,18 @@ def test_claims_within_a_budget_and_costs_as_findings(folder: Path, clock: list[
 
 
 @pytest.mark.usefixtures("clock")
+def test_a_posterior_is_not_timed_and_a_claim_of_its_cost_says_so(folder: Path) -> None:
+    text = STUDY.replace(
+        "  cb: {method: class_balanced, strengths: [0.1], retrains: 1, bases: [plain]}",
+        "  many: {method: bayes, sampler: laplace, draws: 4, bases: [plain]}",
+    )
+    (folder / "study.yaml").write_text(text + "  - {finding: milliseconds, of: plain+many, at_most: 5}\n")
+    card = run_study(load_study(folder / "study.yaml"), folder, out=folder / "runs", engine="in_process").card
+    assert card.claims[0].status == "undecided"
+    assert "many networks, and none of them was timed" in card.claims[0].sentence
+
+
+@pytest.mark.usefixtures("clock")
 def test_a_model_is_left_at_its_own_patch_with_the_same_weights(folder: Path) -> None:
     outcome = run(folder)
     base, coarse = (load_model(outcome.folder / "models" / name / "seed-0") for name in ("flexible", "flexible+coarse"))
@@ -137,6 +150,9 @@ def test_patches_are_drawn_for_each_step_of_a_training() -> None:
         ),
         ("size: 2, bases: [flexible]", "size: 2", "changes the patch size of 'plain', whose network is no vit"),
         ("size: 2", "size: 0", "is 0; expected"),
+        ("patch: 4, buffer", "patch: 2, buffer", "runs at patch 2 and is trained at [3, 4, 6]"),
+        ("of: flexible+coarse,", "of: flexible+coarse − flexible,", "a cost is of one model and of no group"),
+        ("of: flexible+coarse,", "of: flexible+coarse, slice: a,", "a cost is of one model and of no group"),
     ],
 )
 def test_what_cannot_be_is_refused(folder: Path, old: str, new: str, said: str) -> None:
@@ -148,7 +164,10 @@ def test_what_cannot_be_is_refused(folder: Path, old: str, new: str, said: str) 
     assert said in str(caught.value)
 
 
-def test_a_patch_that_does_not_divide_is_refused_by_name(folder: Path) -> None:
-    (folder / "study.yaml").write_text(STUDY.replace("size: 2", "size: 5") + "\n".join(CLAIMS) + "\n")
+@pytest.mark.parametrize(("old", "new"), [("size: 2", "size: 5"), ("[3, 4, 6]", "[4, 5]")])
+def test_a_patch_that_does_not_divide_is_refused_before_anything_is_trained(folder: Path, old: str, new: str) -> None:
+    (folder / "study.yaml").write_text(STUDY.replace(old, new) + "\n".join(CLAIMS) + "\n")
+    with pytest.raises(InputError, match="5 × 5 pixels does not divide images of 12 × 12"):
+        plan_study(load_study(folder / "study.yaml"), folder, out=folder / "runs")
     with pytest.raises(InputError, match="5 × 5 pixels does not divide images of 12 × 12"):
         run_study(load_study(folder / "study.yaml"), folder, out=folder / "runs", engine="in_process")

@@ -204,6 +204,8 @@ def _doubted(judged: Judged, labels: Mapping[str, str], doubts: Mapping[str, Seq
 def _speaks_of(judged: Sequence[Judged], chosen: str | None) -> bool:
     """Whether some claim is about the chosen model, or about a difference of which it is the later one."""
     subjects = [each.claim.subject if each.finding is None else each.finding.subject for each in judged]
+    if any(each.claim.within is not None for each in judged):
+        return True  # a budget chooses by the same rows
     return chosen is None or any(each.split(" − ")[0] in {chosen, "chosen"} for each in subjects)
 
 

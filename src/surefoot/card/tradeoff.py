@@ -1,6 +1,7 @@
 """The card's picture of a budget: how good each model is against what a pass of it takes on this machine."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ TIME = "milliseconds"
 WIDE, HIGH = 620.0, 250.0
 LEFT, TOP = 54.0, 14.0
 """Of the plot inside its viewBox, in its units."""
+TOKENS = re.compile(r" \(\d+ tokens?\)$")
+"""What is left out of a name, for room."""
 NEAR = 8.0
 """A budget further from all times than this factor is not drawn: it would leave them no room."""
 
@@ -92,7 +95,7 @@ def _drawn(points: Sequence[_Point], budgets: Sequence[float]) -> Markup:
         said = f"{each.label}: {show_finding(each.time)}, {show_finding(each.good)}"
         kind = "bin" if each.chosen else "bin other"
         parts.append(element("circle", {"cx": x, "cy": y, "r": 5, "class": kind}, element("title", {}, said)))
-        name = each.label.partition(" (")[0] + (" ← chosen" if each.chosen else "")
+        name = TOKENS.sub("", each.label) + (" ← chosen" if each.chosen else "")
         parts.append(names.written(name, (x, y, top, bottom)))
     middle = {"x": LEFT + WIDE / 2, "y": foot + 34, "text-anchor": "middle", "class": "name"}
     parts.append(element("text", middle, "milliseconds a pass"))

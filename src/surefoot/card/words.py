@@ -82,7 +82,7 @@ def show_number(value: float, unit: str, *, signed: bool = False, decimals: int 
 
 def show_bounds(finding: Finding, *, signed: bool = False) -> str:
     """The interval in brackets, or "" when there is none."""
-    if finding.interval is None:
+    if finding.interval is None or finding.interval.method == "counted":
         return ""
     low = show_number(finding.interval.low, finding.unit, signed=signed)
     high = show_number(finding.interval.high, finding.unit, signed=signed)

@@ -10,14 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Literal
 
-    from surefoot.flex.distil import Teacher
     from surefoot.inference.settings import Ascend
     from surefoot.networks.patches import Size
     from surefoot.networks.weights import OpenedModel
-    from surefoot.study.once.flex_train import Regimen
+    from surefoot.study.once.flex_train import Regimen, Tutor
     from surefoot.study.seen import Seen
 
-__all__ = ["opened_transformer", "pool_of", "regimen_of", "size_of", "teacher_of", "whole_numbers"]
+__all__ = ["opened_transformer", "pool_of", "regimen_of", "size_of", "tutor_of", "whole_numbers"]
 
 
 def opened_transformer(model: str) -> "tuple[OpenedModel, Seen | None]":
@@ -33,36 +32,39 @@ def opened_transformer(model: str) -> "tuple[OpenedModel, Seen | None]":
     return open_model(model), seen_of_model(model)
 
 
-def teacher_of(named: str | None, model: "OpenedModel | None") -> "Teacher | None":
-    """The teacher that was named, at the patch size that it has, if any."""
-    from surefoot.flex.distil import Teacher
+def tutor_of(named: str | None, model: "OpenedModel | None", seen: "Seen | None", temperature: float) -> "Tutor | None":
+    """The teacher that was named, at the patch size that it has, if any. seen: by the model, if that is to teach."""
+    from surefoot.flex.distil import Lesson, Teacher
     from surefoot.flex.tune import itself
     from surefoot.networks.flexible import FlexibleViT
+    from surefoot.study.once.flex_train import Tutor
 
+    lesson = Lesson(temperature)
     if named is None:
         return None
     if named == "itself":
         if model is None or model.record is None or not isinstance(model.network.module, FlexibleViT):
             raise InputError("A new transformer cannot teach itself; name a model with --model, or another teacher.")
         module = model.network.module
-        return itself(model.network, model.parameters, module.patch, classes=model.record.classes, seen=frozenset())
-    opened, seen = opened_transformer(named)
-    classes = None if opened.record is None else opened.record.classes
-    names = frozenset[str]() if seen is None else seen.names
-    return Teacher(opened.network, opened.parameters, classes=classes, seen=names)
+        teacher = itself(model.network, model.parameters, module.patch, classes=model.record.classes, seen=frozenset())
+        return Tutor(teacher, "the model itself", seen, None, lesson)
+    opened, known = opened_transformer(named)
+    record = opened.record
+    classes, reads = (None, None) if record is None else (record.classes, record.input_shape)
+    names = frozenset[str]() if known is None else known.names
+    teacher = Teacher(opened.network, opened.parameters, classes=classes, seen=names)
+    return Tutor(teacher, f"the teacher {named}", known, reads, lesson)
 
 
 def regimen_of(
-    name: str, settings: "Ascend", device: str, teacher: "Teacher | None", called: str, temperature: float
+    name: str, settings: "Ascend", device: str, tutor: "Tutor | None"
 ) -> "Callable[[Sequence[Size]], Regimen]":
     """How it is trained, once its sizes are known."""
     from surefoot.flex.schedule import schedule_named
     from surefoot.study.once.flex_train import Regimen
 
-    words = "the model itself" if called == "itself" else f"the teacher {called}"
-
     def of(sizes: "Sequence[Size]") -> Regimen:
-        return Regimen(schedule_named(name, sizes), settings, device, teacher, words, temperature)
+        return Regimen(schedule_named(name, sizes), settings, device, tutor)
 
     return of
 
@@ -91,6 +93,8 @@ def size_of(said: str) -> tuple[int, int, int]:
 
 def whole_numbers(option: str, said: str) -> list[int]:
     """Numbers with commas between."""
+    if not comma_separated([said]):
+        raise InputError(f"{option} names nothing; give whole numbers with commas between, such as 8,12,16.")
     try:
         return [int(each) for each in comma_separated([said])]
     except ValueError:

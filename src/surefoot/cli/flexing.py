@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surefoot.cli.console import Wanted, command_line, deliver, note, progress_bars, silent_note, stdout, verdict_text
-from surefoot.cli.flex_parts import opened_transformer, pool_of, regimen_of, size_of, teacher_of, whole_numbers
+from surefoot.cli.flex_parts import opened_transformer, pool_of, regimen_of, size_of, tutor_of, whole_numbers
 from surefoot.cli.options import (
     ClaimsOption,
     ClusterOption,
@@ -159,9 +159,8 @@ def flex(
     if teacher is not None and not count:
         raise InputError("A teacher was named and nothing is trained; give --epochs 1 or more.")
     usual = 1.5e-3 if model is None else 3e-4
-    settings = Ascend(epochs=max(count, 1), batch=batch, rate=rate or usual, shift=shift, mixup=mixup)
-    taught = teacher_of(teacher, opened)
-    regimen = regimen_of(schedule, settings, device, taught, teacher or "", temperature)
+    settings = Ascend(epochs=max(count, 1), batch=batch, rate=usual if rate is None else rate, shift=shift, mixup=mixup)
+    regimen = regimen_of(schedule, settings, device, tutor_of(teacher, opened, seen, temperature))
     plan = Plan(
         tuple(whole_numbers("--patches", patches)) if patches is not None else (),
         regimen if count else None,

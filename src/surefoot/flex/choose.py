@@ -5,6 +5,7 @@ several is flattered by the rows that chose it. One is quick enough where the up
 one in four passes at most is slower than was asked for on the machine that was measured.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,13 +19,14 @@ __all__ = ["Candidate", "choose_within", "show_budget"]
 class Candidate:
     """A model, or one patch size of it, with what a pass costs and how good it is on choose rows.
 
-    score: an accuracy, or a worst group's; the higher, the better.
+    score: an accuracy, or a worst group's; the higher, the better. measure: which, in words.
     """
 
     name: str
     label: str
     cost: Cost
     score: float
+    measure: str = "right"
 
 
 def choose_within(candidates: Sequence[Candidate], seconds: float) -> Candidate:
@@ -42,16 +44,21 @@ def choose_within(candidates: Sequence[Candidate], seconds: float) -> Candidate:
         nearest = min(candidates, key=lambda each: each.cost.slow)
         raise InputError(
             f"Nothing answers within {show_budget(seconds)} here; the nearest is {nearest.label} with "
-            f"{1e3 * nearest.cost.slow:.3g} ms and {nearest.score:.1%} right on choose rows. Give a budget of at least "
-            "that, fewer rows a pass, or a smaller model."
+            f"{show_budget(nearest.cost.slow, up=True)} and {nearest.score:.1%} {nearest.measure} on choose rows. Give "
+            "a budget of at least that, fewer rows a pass, or a smaller model."
         )
     return max(within, key=lambda each: (each.score, -each.cost.seconds))
 
 
-def show_budget(seconds: float) -> str:
-    """A time.
+def show_budget(seconds: float, *, up: bool = False) -> str:
+    """A time, to four digits; rounded up where it is to be enough.
 
-    >>> show_budget(0.02), show_budget(0.0005), show_budget(2.5)
-    ('20 ms', '0.5 ms', '2.5 s')
+    >>> show_budget(0.02), show_budget(0.0005), show_budget(2.5), show_budget(0.02000001, up=True)
+    ('20 ms', '0.5 ms', '2.5 s', '20.01 ms')
     """
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
+    value, unit = (seconds, "s") if seconds >= 1 else (1e3 * seconds, "ms")
+    digits = max(0, 3 - math.floor(math.log10(value))) if 0 < value < math.inf else 0
+    shown = round(value, digits)
+    if up and shown < value:
+        shown += 10.0**-digits
+    return f"{shown:,.{digits}f}".rstrip("0").rstrip(".") + f" {unit}" if digits else f"{shown:,.0f} {unit}"

@@ -37,6 +37,8 @@ __all__ = ["COSTS", "Cost", "cost_findings", "costs_of", "loaded", "measure_cost
 
 COSTS = ("milliseconds", "megaflops", "mebibytes")
 """The findings that a cost becomes: of a pass, of an input, of a pass."""
+COUNTED = "counted"
+"""The method of an interval that is one number."""
 WARM = 2
 
 
@@ -124,17 +126,18 @@ def loaded(network: Network, parameters: Parameters) -> nn.Module:
 def cost_findings(cost: Cost, subject: str, confidence: float = 0.95) -> tuple[Finding, ...]:
     """A cost as findings: `milliseconds` of a pass (median), `megaflops` of an input, `mebibytes` of a pass.
 
-    The median has an interval where there are passes enough for this confidence: six for 95 %.
+    The median has an interval where there are passes enough for this confidence: six for 95 %. What is counted is
+    exact, and its interval is the number itself.
     """
     count = len(cost.times)
 
     def found(name: str, value: float, unit: str, interval: Interval | None = None) -> Finding:
         return Finding(name, value, interval, count, count, unit, "all", "lower", subject, "this machine")
 
+    counts = ((COSTS[1], cost.operations / 1e6, "megaflops"), (COSTS[2], cost.memory / 2**20, "MiB"))
     return (
         found(COSTS[0], 1e3 * cost.seconds, "ms", _median_interval(cost.times, confidence)),
-        found(COSTS[1], cost.operations / 1e6, "megaflops"),
-        found(COSTS[2], cost.memory / 2**20, "MiB"),
+        *(found(name, value, unit, Interval(value, value, confidence, COUNTED)) for name, value, unit in counts),
     )
 
 

@@ -8,7 +8,10 @@ that the student starts as. There kernel and positions are resized once, to 32 Ã
 that they have, which is what the plain model needs to stay as good as it is.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
+
+from torch import Tensor, nn
 
 from surefoot.density.likelihoods import categorical
 from surefoot.density.objective import Objective
@@ -25,7 +28,7 @@ from surefoot.networks.patches import Size
 from surefoot.progress import Progress, silent
 from surefoot.rows.rows import Rows
 
-__all__ = ["itself", "train_at_sizes"]
+__all__ = ["Scaled", "itself", "train_at_sizes"]
 
 
 def train_at_sizes(
@@ -38,6 +41,7 @@ def train_at_sizes(
     *,
     teacher: Teacher | None = None,
     lesson: Lesson | None = None,
+    scale: float = 1.0,
     checkpoint: Path | None = None,
     save_seconds: float = 0.0,
     progress: Progress = silent,
@@ -45,7 +49,8 @@ def train_at_sizes(
 ) -> Draws:
     """Train at the sizes of a schedule: on the labels of the rows, or on what a teacher says and no label.
 
-    lesson: how the teacher is listened to; without one it is not read.
+    lesson: how the teacher is listened to; without one it is not read. scale: what images are divided by before the
+    network reads them (a teacher reads them as they are).
 
     Raises `InputError` for a network without patch sizes, sizes that do not divide its images, and for what `ascend`
     and `distil` refuse.
@@ -67,7 +72,8 @@ def train_at_sizes(
     """
     for size in schedule.sizes:
         at_patch(network, size)
-    view = Drawn(schedule, seed)
+    drawn = Drawn(schedule, seed)
+    view = drawn if scale == 1.0 else Scaled(drawn, scale)
     if teacher is not None:
         return distil(
             network, start, teacher, rows, seed, settings, lesson=lesson or Lesson(), view=view, checkpoint=checkpoint,
@@ -77,6 +83,26 @@ def train_at_sizes(
         Objective(network, categorical, mean), rows, start, seed, settings, view=view, checkpoint=checkpoint,
         save_seconds=save_seconds, progress=progress, device=device,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A `View`: what another one runs, on images divided by `scale`."""
+
+    view: Drawn
+    scale: float
+
+    def __call__(self, module: nn.Module, step: int, steps: int) -> nn.Module:
+        return _Divided(self.view(module, step, steps), self.scale)
+
+
+class _Divided(nn.Module):
+    def __init__(self, run: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.run, self.scale = run, scale
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.run(images / self.scale)
 
 
 def itself(

@@ -217,12 +217,20 @@ def _scores(score: Callable[[Tensor, Tensor], Tensor] | Paced, outputs: Tensor, 
 def _check_module(module: nn.Module) -> None:
     for name, part in module.named_modules():
         over_batch = isinstance(part, OVER_BATCH)
-        if over_batch or (isinstance(part, DRAWING) and part.p > 0):
+        if over_batch or _draws(part):
             what = "computes over a batch" if over_batch else "draws for each row"
             raise InputError(
                 f'The layer "{name}" ({type(part).__name__}) {what}, so that several processes would give other '
                 "numbers than one; leave it out, or train in one process."
             )
+
+
+def _draws(part: nn.Module) -> bool:
+    """Whether it draws for each row: dropout of its own, or inside (attention and recurrent layers have a number)."""
+    if isinstance(part, DRAWING):
+        return part.p > 0
+    inside = getattr(part, "dropout", 0.0)
+    return isinstance(part, nn.RReLU) or (isinstance(inside, int | float) and inside > 0)
 
 
 @torch.no_grad()

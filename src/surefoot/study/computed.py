@@ -7,7 +7,7 @@ from typing import Any
 from surefoot.card.assemble import Further
 from surefoot.files import read_json
 from surefoot.flex.choose import Candidate
-from surefoot.flex.cost import Cost, cost_findings
+from surefoot.flex.cost import COSTS, Cost, cost_findings
 from surefoot.study.graph import Graph
 from surefoot.study.mitigations import Bayes
 from surefoot.study.shape import Compute, Study
@@ -15,6 +15,8 @@ from surefoot.study.store import Store
 from surefoot.study.work.compute import COSTS_FILE
 
 __all__ = ["about_times", "candidates_of", "with_costs"]
+
+MANY = "A posterior is many networks, and none of them was timed; claim the cost of another model."
 
 
 def candidates_of(
@@ -31,14 +33,20 @@ def candidates_of(
             continue  # many networks, none of which was timed
         own = told.get(subject, told[base])
         cost = Cost(own["rows"], tuple(own["times"]), own["operations"], own["memory"])
-        found.append(Candidate(subject, labels[subject], cost, scores[subject]))
+        found.append(Candidate(subject, labels[subject], cost, scores[subject], "right in the worst group"))
     return tuple(found)
 
 
-def with_costs(further: Further, candidates: Sequence[Candidate], level: float) -> Further:
-    """The same, with what every model costs; intervals of medians at this confidence."""
+def with_costs(
+    further: Further, candidates: Sequence[Candidate], subjects: Sequence[str], chosen: str, level: float
+) -> Further:
+    """The same, with what every model costs, and why some have no cost; intervals of medians at this confidence."""
     costs = [each for of in candidates for each in cost_findings(of.cost, of.name, level)]
-    return replace(further, findings=(*further.findings, *costs))
+    timed = {of.name for of in candidates}
+    names = [name for name in subjects if candidates and name not in timed]
+    names += ["chosen"] if chosen in names else []
+    refused = {(finding, name): MANY for finding in COSTS for name in names}
+    return replace(further, findings=(*further.findings, *costs), refused={**further.refused, **refused})
 
 
 def about_times(compute: Compute) -> str:

@@ -61,7 +61,7 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
     summary = _summary(graph, store)
     choice: Any = read_json(store.path(graph.choose.address) / "choice.json")
     judge = load_rows(store.path(graph.rows.address) / "judge")
-    several = len(study.subjects()) > 1
+    chosen = str(choice["chosen"]) if len(study.subjects()) > 1 else study.subjects()[0]
     taught = beside(study, graph, store, judge)
     predictions = {**_predictions(study, graph, store, judge), **taught.predictions}
     further = partial(of_students, taught.lessons, predictions)
@@ -97,13 +97,13 @@ def make_card(study: Study, graph: Graph, store: Store, judging: Judging) -> Car
             for role, about in summary["roles"].items()
         ],
         proportions=training_proportions(summary),
-        chosen=str(choice["chosen"]) if several else study.subjects()[0],
+        chosen=chosen,
         seen={**_seen(study, graph, store), **taught.seen},
         images=_images(judge),
         record=record,
         not_shown=(*dict.fromkeys([*refused, *taught.told, *_not_shown(study)]), *about_repeats(judge)),
         confidence=study.confidence,
-        further=lambda level: with_costs(further(level), candidates, level),
+        further=lambda level: with_costs(further(level), candidates, study.subjects(), chosen, level),
         budgeted=candidates,
     )
     return replace(card, findings=(*card.findings, *_of_candidates(study, graph, store)))

@@ -15,6 +15,7 @@ from surefoot.card.claims import Claim
 from surefoot.errors import InputError
 from surefoot.files import read_json
 from surefoot.memory import require_memory
+from surefoot.networks.flexible import grid_of
 from surefoot.rows.roles import ROLES, Role
 from surefoot.study.architecture import NetworkSpec
 from surefoot.study.cells import Cell, needs
@@ -22,6 +23,7 @@ from surefoot.study.choice.candidates import refuse_own_code
 from surefoot.study.cost import Extent, cost_of
 from surefoot.study.engine.tasks import Task
 from surefoot.study.graph import Graph, graph_of
+from surefoot.study.mitigations import Patch
 from surefoot.study.numerics import numerics_of, product_of_this_machine, require_device
 from surefoot.study.shape import RowsSpec, Study
 from surefoot.study.store import Store
@@ -93,6 +95,7 @@ def plan_study(
     check_roles(study, extent)
     check_claims(study, extent)
     check_groups(study, extent)
+    check_patches(study, extent)
     networks = {cell.address: study.network_of(base) for (base, _), cell in graph.train.items()}
     networks |= {cell.address: study.network_of(base) for (base, _), cell in graph.ceilings.items()}
     tasks = calibrated([_task(cell, networks, study, extent) for cell in cells], store)
@@ -188,6 +191,18 @@ def check_claims(study: Study, extent: Extent) -> None:
             near = get_close_matches(claim.slice, extent.groups, n=1)
             advice = f"did you mean '{near[0]}'?" if near else f"the groups are {'; '.join(extent.groups) or 'none'}."
             raise InputError(f"A claim is made of the group '{claim.slice}', which the rows do not have; {advice}")
+
+
+def check_patches(study: Study, extent: Extent) -> None:
+    """Raise `InputError` for a patch size that does not divide the images of the study."""
+    for name, base in study.base.items():
+        network = study.network_of(name)
+        if network is None or network.vit is None or len(extent.shape) != 3:
+            continue
+        repairs = [study.mitigations[each] for each in study.repairs_of(name)]
+        sizes = [network.vit.patch, *(base.patches or []), *(each.size for each in repairs if isinstance(each, Patch))]
+        for size in sizes:
+            grid_of((extent.shape[1], extent.shape[2]), (size, size))
 
 
 def check_groups(study: Study, extent: Extent) -> None:

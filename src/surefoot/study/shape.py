@@ -285,6 +285,11 @@ class Study(Part):
             if self.compute is None and (claim.finding in COSTS or claim.within is not None):
                 asked = claim.finding if claim.within is None else f"{claim.finding} within {claim.within}"
                 raise ValueError(f"a claim is made on {asked} and costs are not measured; add compute: {{}}")
+            if claim.finding in COSTS and (claim.slice != "all" or " − " in claim.of):
+                raise ValueError(
+                    f"a claim is made on {claim.finding} of {claim.of!r} on {claim.slice!r}; a cost is of one model "
+                    "and of no group: claim it of that"
+                )
             if claim.finding in FINDINGS_OF_STUDENTS and (claim.of not in students or claim.slice != "all"):
                 named = ", ".join(students) or "none here: add one with taught"
                 raise ValueError(
@@ -318,6 +323,11 @@ class Study(Part):
             is_vit = network is not None and network.vit is not None
             if base.patches is not None and not is_vit:
                 raise ValueError(f"base {name!r} has patches and its network is no vit; give network: {{vit: {{}}}}")
+            own = None if network is None or network.vit is None else network.vit.patch
+            if base.patches is not None and own not in base.patches:
+                raise ValueError(
+                    f"base {name!r} runs at patch {own} and is trained at {base.patches}; let patch be one of patches"
+                )
             sized = [each for each in self.repairs_of(name) if isinstance(self.mitigations[each], Patch)]
             if sized and trained and not is_vit:
                 raise ValueError(

@@ -8,13 +8,15 @@ accuracy within 20ms >= 0.9                 of the best model that is quick enou
 """
 
 import re
+from difflib import get_close_matches
 
 from surefoot.card.bounds import check_claim
 from surefoot.card.claims import Claim
 from surefoot.errors import InputError
+from surefoot.flex.cost import COSTS
 from surefoot.study.budget import parse_budget
 
-__all__ = ["parse_claim"]
+__all__ = ["parse_claim", "refuse_unknown_finding"]
 
 CLAIM = re.compile(
     r"\s*(?P<finding>[A-Za-z_]\w*)\s*(?:\[(?P<slice>[^\]]+)\])?"
@@ -22,6 +24,10 @@ CLAIM = re.compile(
     r"\s*(?P<sign><=|>=|≤|≥|=<|=>|<|>|==?)\s*(?P<bound>[^\s%]+)\s*(?P<percent>%)?"
     r"(?:\s+at\s+(?P<confidence>[^\s%]+)\s*(?P<confidence_percent>%)?)?\s*"
 )
+BOTH = re.compile(r"\sof\s.*\s(?:within|at)\s.*[<>=≤≥]")
+MEASURED = (
+    "accuracy", "worst_group_accuracy", "nll", "brier", "calibration_error", "calibration_error_equal_mass", *COSTS,
+)  # fmt: skip
 EXAMPLE = 'write it like "worst_group_accuracy >= 0.8" or "accuracy[group name] >= 75%"'
 AT_LEAST = {">=", "≥"}
 AT_MOST = {"<=", "≤"}
@@ -36,6 +42,10 @@ def parse_claim(text: str, subject: str, confidence: float = 0.95) -> Claim:
     0.75
     """
     found = CLAIM.fullmatch(text)
+    if found is None and BOTH.search(text):
+        raise InputError(
+            f'The claim "{text}" names a model and a budget; a budget chooses the model itself: leave one of them out.'
+        )
     if found is None:
         raise InputError(f'The claim "{text}" cannot be understood; {EXAMPLE}.')
     sign = found["sign"]
@@ -57,6 +67,14 @@ def parse_claim(text: str, subject: str, confidence: float = 0.95) -> Claim:
     )
     check_claim(made)
     return made
+
+
+def refuse_unknown_finding(claim: Claim) -> None:
+    """Raise `InputError` for a finding that no card of a classifier has, before any work is done for it."""
+    if claim.finding not in MEASURED:
+        near = get_close_matches(claim.finding, MEASURED, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"the findings are {', '.join(MEASURED)}."
+        raise InputError(f"A claim is made on {claim.finding!r}, which is not measured; {advice}")
 
 
 def _number(text: str, given: str, *, percent: bool) -> float:

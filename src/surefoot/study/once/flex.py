@@ -30,14 +30,14 @@ from surefoot.networks.weights import OpenedModel, save_model
 from surefoot.progress import Progress, silent
 from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest, rows_digest
-from surefoot.rows.roles import refuse_seen
-from surefoot.rows.rows import Rows
+from surefoot.rows.rows import Inputs, Rows
 from surefoot.study.numerics import one_thread, require_device
-from surefoot.study.once.claim_text import parse_claim
+from surefoot.study.once.claim_text import parse_claim, refuse_unknown_finding
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.flex_train import (
     PATCHES,
     Begun,
+    Tutor,
     at_size,
     begin_fresh,
     begin_from,
@@ -119,17 +119,28 @@ def fit_budget(
     check_level(confidence, "The card")
     require_device(device)
     made = [parse_claim(claim, "chosen", confidence) for claim in claims]
+    for claim in made:
+        refuse_unknown_finding(claim)
+    asked_for = {claim.within for claim in made if claim.within is not None}
+    if budget is None and len(asked_for) == 1:
+        (budget,) = asked_for  # the only budget that was named is the one to choose for
     given = given_rows(data, columns, model, called, seen, seed)
+    if len(given.roles["choose"]) < plan.at_once:
+        raise InputError(
+            f"{plan.at_once} images a pass were asked for and {len(given.roles['choose'])} are there to choose on; "
+            "give fewer."
+        )
     begun, patches = _begun(given.taught, plan, model, called, seed)
     names = {patch: name_of(patch) for patch in patches}
     opened, again = model, False
     if plan.regimen is not None:
         regimen = plan.regimen(patches)
+        if regimen.tutor is not None:
+            _check_tutor(regimen.tutor, given)
         say(told_before(begun, given, patches, regimen))
         provenance = {"trained by": "surefoot flex", "from": begun.words}
-        if regimen.teacher is not None:
-            provenance["teacher"] = regimen.called
-            refuse_seen(given.roles["judge"], regimen.teacher.seen, f"the teacher {regimen.called}")
+        if regimen.tutor is not None:
+            provenance["teacher"] = regimen.tutor.called
         opened, again = train_flexible(begun, given.taught, regimen, seed, out / FOLDER, provenance, progress)
     if opened is None:
         raise InputError("There is neither a model nor a training; name a model, or give epochs.")
@@ -145,12 +156,10 @@ def fit_budget(
     candidates = tuple(Candidate(names[patch], label_of(patch), costs[patch], said[patch][0]) for patch in patches)
     chosen = choose_within(candidates, float("inf") if budget is None else budget)
     subjects = [Subject(names[patch], with_tokens(patch, begun)) for patch in patches]
-    trained = frozenset[str]()
-    if plan.regimen is not None:
-        teacher = plan.regimen(patches).teacher
-        trained = given.taught.origins() | (frozenset() if teacher is None else teacher.seen)
-    before = frozenset[str]() if given.seen is None else given.seen.names_for(judge)
-    shaped = trained | before | choose.origins()
+    tutor = None if plan.regimen is None else plan.regimen(patches).tutor
+    behind = [each for each in (given.seen, None if tutor is None else tutor.seen) if each is not None]
+    trained = frozenset[str]() if plan.regimen is None else given.taught.origins()
+    shaped = trained.union(choose.origins(), *(each.names_for(judge) for each in behind))
     asked = Asked(
         road="flex",
         name=data.stem,
@@ -193,7 +202,7 @@ def fit_budget(
             not_shown=(
                 of_time(plan, budget),
                 given.origin,
-                *limits_of(opened, given, patches, plan),
+                *limits_of(opened, given, patches, tutor, known=model is None),
                 *about_repeats(judge),
                 ONE_RUN,
             ),
@@ -204,12 +213,19 @@ def fit_budget(
 
     kept = keep(asked, out, {"train, measure and choose": time.perf_counter() - began}, make)
     left = kept.folder / "model"
-    _leave(left, at_size(opened, _patch_named(names, chosen.name)), shaped, given, plan)
+    _leave(left, at_size(opened, _patch_named(names, chosen.name)), shaped, given, plan, behind)
     return KeptFlexible(kept.card, kept.folder, left, chosen, candidates, (given.origin,), again)
 
 
 def _patch_named(names: dict[Size, str], name: str) -> Size:
     return next(patch for patch, each in names.items() if each == name)
+
+
+def _check_tutor(tutor: Tutor, given: Given) -> None:
+    """Raise `InputError` for a teacher of other images, and for one that has seen a judge row."""
+    tutor.check(image_of(given.taught.inputs))
+    if tutor.seen is not None:
+        tutor.seen.refuse(given.roles["judge"], tutor.called)
 
 
 def _begun(
@@ -228,13 +244,15 @@ def _begun(
 def _costs(
     opened: OpenedModel, patches: Sequence[Size], rows: Rows, plan: Plan, progress: Progress
 ) -> dict[Size, Cost]:
-    count = min(plan.at_once, len(rows))
-    if count < plan.at_once:
-        raise InputError(f"{plan.at_once} images a pass were asked for and {count} are there to choose on; give fewer.")
     torch.set_num_threads(plan.threads)
     try:
         found = measure_costs(
-            opened.network, opened.parameters, patches, rows.inputs[:count], rounds=plan.rounds, progress=progress
+            opened.network,
+            opened.parameters,
+            patches,
+            rows.inputs[: plan.at_once],
+            rounds=plan.rounds,
+            progress=progress,
         )
     finally:
         torch.set_num_threads(1)
@@ -246,17 +264,19 @@ def _score(opened: OpenedModel, rows: Rows, device: str, progress: Progress) -> 
     return float((said.argmax(dim=1) == rows.targets).double().mean())
 
 
-def _leave(folder: Path, opened: OpenedModel, shaped: frozenset[str], given: Given, plan: Plan) -> None:
+def _leave(
+    folder: Path, opened: OpenedModel, shaped: frozenset[str], given: Given, plan: Plan, behind: Sequence[Seen]
+) -> None:
     assert opened.record is not None
     told = dict(opened.record.provenance)
     save_model(folder, opened.parameters, replace(opened.record, provenance=told))
     used = [given.roles["choose"], *([given.taught] if plan.regimen is not None else [])]
     inputs = inputs_of(used, shaped)
-    if given.seen is not None and given.seen.inputs is not None:
-        inputs = given.seen.inputs if inputs is None else inputs.joined(given.seen.inputs)
+    for each in behind:
+        inputs = each.inputs if inputs is None else inputs.joined(each.inputs)
     save_seen(shaped, folder, inputs)
 
 
-def _pictures(rows: Rows) -> Tensor | None:
+def _pictures(rows: Rows) -> Inputs | None:
     shape = rows.inputs[:1].shape
-    return rows.inputs[:] if shape[1] in (1, 3) else None
+    return rows.inputs if shape[1] in (1, 3) else None

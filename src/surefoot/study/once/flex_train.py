@@ -34,13 +34,17 @@ from surefoot.rows.digest import rows_digest
 from surefoot.rows.rows import Inputs, Rows
 from surefoot.study.numerics import numerics_of
 from surefoot.study.once.posteriors import digests_of
+from surefoot.study.seen import Seen
 
 __all__ = [
-    "PATCHES", "Begun", "Regimen", "Trained", "begin_fresh", "begin_from", "image_of", "patches_of", "train_flexible",
+    "EARLIER", "PATCHES", "Begun", "Regimen", "Trained", "Tutor",
+    "begin_fresh", "begin_from", "image_of", "patches_of", "train_flexible",
 ]  # fmt: skip
 
 PATCHES = "patches"
-"""In a model's provenance, the patch sizes that it was trained at."""
+"""In a model's provenance, the patch sizes that it was last trained at."""
+EARLIER = "earlier patches"
+"""There too, those that it was trained at before."""
 SIDES = (2, 8)
 """Tokens a side of the patches that are taken where none are named."""
 SAMPLED = 1024
@@ -51,37 +55,54 @@ SPREAD = 2.0
 
 
 class Begun(NamedTuple):
-    """A flexible network, where its training begins, its record's spec, and in words what it is."""
+    """A flexible network, where its training begins, its record's spec, in words what it is, and the sizes it knew."""
 
     network: Network
     parameters: Parameters
     spec: Mapping[str, Any]
     words: str
     fresh: bool
+    earlier: tuple[tuple[int, ...], ...] = ()
+
+
+class Tutor(NamedTuple):
+    """A teacher, as the user calls it, what it is known to have seen, and the shape of one image that it reads."""
+
+    teacher: Teacher
+    called: str
+    seen: Seen | None
+    reads: tuple[int, ...] | None
+    lesson: Lesson
+
+    def check(self, image: tuple[int, ...]) -> None:
+        """Raise `InputError` for a teacher of other images: a transformer is given them resized, no other is."""
+        if self.reads is None:
+            return
+        resized = isinstance(self.teacher.network.module, FlexibleViT)
+        if self.reads[:1] != image[:1] or (not resized and self.reads != image):
+            raise InputError(
+                f"{self.called} reads images of {'×'.join(map(str, self.reads))}, and these are "
+                f"{'×'.join(map(str, image))}; give a teacher of such images."
+            )
 
 
 @dataclass(frozen=True)
 class Regimen:
-    """How it is trained: the sizes that are drawn, and the descent.
-
-    teacher: what it learns to say, in place of the labels, and called so; temperature: at which it is listened to.
-    """
+    """How it is trained: the sizes that are drawn, the descent, and what it learns to say in place of the labels."""
 
     schedule: Schedule
     settings: Ascend
     device: str = "cpu"
-    teacher: Teacher | None = None
-    called: str = ""
-    temperature: float = 1.0
+    tutor: Tutor | None = None
 
     def record(self) -> dict[str, Any]:
         """As plain JSON, everything that decides a training."""
         taught = None
-        if self.teacher is not None:
+        if self.tutor is not None:
             taught = {
-                "tensors": digests_of(self.teacher.parameters),
-                "network": repr(self.teacher.network.module),
-                "temperature": self.temperature,
+                "tensors": digests_of(self.tutor.teacher.parameters),
+                "network": repr(self.tutor.teacher.network.module),
+                "temperature": self.tutor.lesson.temperature,
             }
         return {
             "schedule": repr(self.schedule), "descent": asdict(self.settings), "device": self.device, "teacher": taught,
@@ -159,7 +180,10 @@ def begin_from(opened: OpenedModel, named: str) -> Begun:
             f"{named} is a {type(module).__name__}, and a patch size is of a vision transformer; give one that "
             "surefoot saved or a ViT folder of Hugging Face, or leave the model out to train one."
         )
-    return Begun(opened.network, opened.parameters, opened.record.spec, f"the model in {named}", False)
+    told = opened.record.provenance
+    known = [*told.get(EARLIER, []), *told.get(PATCHES, [opened.record.spec["vit"]["patch"]])]
+    earlier = tuple(dict.fromkeys(tuple(map(int, each)) for each in known))
+    return Begun(opened.network, opened.parameters, opened.record.spec, f"the model in {named}", False, earlier)
 
 
 def train_flexible(
@@ -191,20 +215,20 @@ def train_flexible(
         return Trained(OpenedModel(saved.network, saved.parameters, saved.record), True)
     except InputError:
         pass  # not there, unfinished, or damaged
-    # A teacher reads images as they are.
-    scale = _scale(rows) if begun.fresh and regimen.teacher is None else 1.0
-    taught = rows if scale == 1.0 else rows.with_inputs(rows.inputs[:].float() / scale)
+    scale = _scale(rows) if begun.fresh else 1.0
+    tutor = regimen.tutor
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoint.safetensors"
     draws = train_at_sizes(
         begun.network,
         begun.parameters,
-        taught,
+        rows,
         regimen.schedule,
         seed,
         regimen.settings,
-        teacher=regimen.teacher,
-        lesson=Lesson(regimen.temperature),
+        teacher=None if tutor is None else tutor.teacher,
+        lesson=None if tutor is None else tutor.lesson,
+        scale=scale,
         checkpoint=checkpoint,
         save_seconds=SAVE_SECONDS,
         progress=progress,
@@ -217,7 +241,7 @@ def train_flexible(
         "head",
         rows.classes,
         image_of(rows.inputs),
-        {**provenance, "seed": seed, PATCHES: [list(each) for each in regimen.schedule.sizes]},
+        {**provenance, "seed": seed, PATCHES: [list(each) for each in regimen.schedule.sizes], EARLIER: begun.earlier},
     )
     save_model(folder, parameters, record)
     shutil.rmtree(checkpoint, ignore_errors=True)

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
+import torch
+
 from surefoot.errors import InputError
 from surefoot.networks.flexible import grid_of
 from surefoot.networks.patches import Size
 from surefoot.networks.weights import OpenedModel
 from surefoot.rows.roles import Roles
-from surefoot.rows.rows import Rows, concatenate
+from surefoot.rows.rows import Rows
 from surefoot.study.once.columns import Columns
-from surefoot.study.once.flex_train import PATCHES, Begun, Regimen, begin_from, image_of
+from surefoot.study.once.flex_train import EARLIER, PATCHES, Begun, Regimen, Tutor, begin_from, image_of
 from surefoot.study.once.parted import give_roles, refuse_unlearnable
 from surefoot.study.once.predict import reading_for
 from surefoot.study.seen import Seen
@@ -87,14 +90,16 @@ def given_rows(
     roles = parted.roles
     if seen is not None:
         seen.refuse(roles["judge"], f"the model in {called}")
-    # Nothing is repaired here: what is kept for repairs elsewhere is taught.
-    return Given(roles, concatenate(roles["fit"], roles["repair"]), parted.origin, seen)
+    # Nothing is repaired here: what is kept for repairs elsewhere is taught. Taken, not joined: images are read lazily.
+    named = np.concatenate([roles["fit"].ids, roles["repair"].ids])
+    taught = reading.rows.take(torch.from_numpy(np.isin(reading.rows.ids, named)))
+    return Given(roles, taught, parted.origin, seen)
 
 
 def told_before(begun: Begun, given: Given, patches: Sequence[Size], regimen: Regimen) -> str:
     sizes = ", ".join(str(p) if p == q else f"{p}×{q}" for p, q in patches)
     epochs = regimen.settings.epochs
-    listening = "" if regimen.teacher is None else f", to say what {regimen.called} says"
+    listening = "" if regimen.tutor is None else f", to say what {regimen.tutor.called} says"
     return (
         f"Training {begun.words} at patches of {sizes} pixels: {len(given.taught):,} rows, "
         f"{epochs} epoch{'' if epochs == 1 else 's'}{listening}."
@@ -111,20 +116,36 @@ def of_time(plan: Plan, budget: float | None) -> str:
     )
 
 
-def limits_of(opened: OpenedModel, given: Given, patches: Sequence[Size], plan: Plan) -> tuple[str, ...]:
+def limits_of(
+    opened: OpenedModel, given: Given, patches: Sequence[Size], tutor: Tutor | None, *, known: bool
+) -> tuple[str, ...]:
+    """What the card cannot tell. known: whether the model began here, and what made it is known."""
     told: list[str] = []
     record = opened.record
     assert record is not None
-    known = {(int(each[0]), int(each[1])) for each in record.provenance.get(PATCHES, [])}
-    own = (int(record.spec["vit"]["patch"][0]), int(record.spec["vit"]["patch"][1]))
-    strange = [patch for patch in patches if patch not in (known or {own})]
+    own: list[int] = record.spec["vit"]["patch"]
+    last = {(int(p), int(q)) for p, q in record.provenance.get(PATCHES, [own])}
+    earlier = {(int(p), int(q)) for p, q in record.provenance.get(EARLIER, [])}
+    before = [patch for patch in patches if patch in earlier - last]
+    strange = [patch for patch in patches if patch not in last | earlier]
+    if before:
+        sizes = ", ".join(map(label_of, before))
+        told.append(
+            f"The model was trained at {sizes} earlier, and at others since: it may have lost what it knew there."
+        )
     if strange:
         sizes = ", ".join(map(label_of, strange))
-        told.append(f"The model was never trained at {sizes}: what it says there is its weights resized, and no more.")
-    if given.seen is None and plan.regimen is None:
+        told.append(
+            f"As far as is known the model was never trained at {sizes}: what it says there is its weights resized, "
+            "and no more."
+        )
+    if not known and given.seen is None:
         told.append("Which rows the model was trained on is unknown: nothing could check that these were kept apart.")
-    if given.seen is not None:
-        told += given.seen.told(given.roles["judge"])
-        if len(given.seen.names_for(given.roles["choose"]) & given.roles["choose"].origins()):
-            told.append("The model has seen some of the choose rows, which may flatter the finer sizes in the choice.")
-    return tuple(told)
+    if tutor is not None and tutor.seen is None:
+        told.append("Which rows the teacher was trained on is unknown: nothing could check that these were kept apart.")
+    for each in (given.seen, None if tutor is None else tutor.seen):
+        if each is not None:
+            told += each.told(given.roles["judge"])
+            if len(each.names_for(given.roles["choose"]) & given.roles["choose"].origins()):
+                told.append("Some of the choose rows were seen before, which may flatter some sizes in the choice.")
+    return tuple(dict.fromkeys(told))
