@@ -216,3 +216,10 @@ def test_positions_are_drawn_as_wide_as_they_are_asked_for() -> None:
     torch.testing.assert_close(sines[1], 3 * sines[0])
     with pytest.raises(InputError, match=r"spread of positions is 0\.0"):
         replace(usual, spread=0.0)
+
+
+def test_building_leaves_the_global_generator_as_it_was() -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    build_vit(Shape((1, 16, 16), width=8, depth=1, heads=1, buffer=(8, 8), grid=(2, 2)), 3, 8, seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
