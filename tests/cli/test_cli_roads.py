@@ -87,12 +87,13 @@ def test_card_exits_by_its_verdict_and_says_so_in_every_form(
     assert main([*arguments, "--junit", str(junit), "--pull-request", str(comment)]) == code
     captured = capsys.readouterr()
     said: dict[str, Any] = json.loads(captured.out)
-    assert set(said) == {"run", "verdict", "digest", "card", "sentence", "claims"}
+    assert set(said) == {"run", "verdict", "digest", "card", "sentence", "chosen", "claims"}
     assert said["verdict"] == {0: "passed", 10: "failed", 11: "undecided"}[code]
     assert captured.err == ""
     card = read_card(Path(said["card"]))
     assert card_digest(card) == said["digest"]
     assert said["sentence"] == card.sentence
+    assert said["chosen"] == card.chosen
     (told,) = said["claims"]
     assert told["low"] <= told["value"] <= told["high"]
     assert (told["status"], told["sentence"]) == (said["verdict"], card.claims[0].sentence)

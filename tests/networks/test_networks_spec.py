@@ -74,7 +74,7 @@ def test_a_users_file_is_built_from_the_seed_and_leaves_the_global_generator(tmp
     [
         (
             {"ccn": {}},
-            '"ccn" is no architecture; did you mean "cnn"? Known: linear, mlp, cnn, resnet, file.',
+            '"ccn" is no architecture; did you mean "cnn"? Known: linear, mlp, cnn, resnet, vit, file.',
         ),
         ({}, "A network names one architecture, and this names 0: none."),
         ({"cnn": {}, "mlp": {}}, "A network names one architecture, and this names 2: cnn, mlp."),

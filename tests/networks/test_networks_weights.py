@@ -131,7 +131,7 @@ def bad(change: Callable[[Path], object], message: str) -> tuple[Callable[[Path]
         ),
         bad(
             lambda folder: rewrite(folder, lambda record: record.update(spec={"mpl": {}})),
-            '"mpl" is no architecture; did you mean "mlp"? Known: linear, mlp, cnn, resnet, file.',
+            '"mpl" is no architecture; did you mean "mlp"? Known: linear, mlp, cnn, resnet, vit, file.',
         ),
         bad(
             lambda folder: rewrite(folder, lambda record: record.update(spec={"linear": {"inputs": 4, "classes": 2}})),
