@@ -208,7 +208,9 @@ class FlexibleViT(nn.Module):
         self.token = nn.Parameter(torch.zeros(width)) if shape.pool == "token" else None
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
         self.norm = nn.LayerNorm(width, eps=shape.eps)
-        self.head = skip_init(nn.Linear, width, classes)
+        head = skip_init(nn.Linear, width, classes)
+        assert isinstance(head, nn.Linear)
+        self.head = head
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
