@@ -88,6 +88,7 @@ def test_resume_refuses_a_study_that_changed(small: Path, capsys: pytest.Capture
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_control_c_leaves_a_run_that_ends_with_the_same_card(small: Path, tmp_path: Path) -> None:
     """Stopped once the rows are finished, then run again, against a run that was never stopped."""
     small.write_text(SMALL.replace("epochs: 3", "epochs: 300"))

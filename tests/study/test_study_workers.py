@@ -104,6 +104,7 @@ def test_wrong_input_is_told_from_faults() -> None:
     assert "1 // 0" in failure.told
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_the_workers_and_keeps_what_is_finished(tiny_text: str, tmp_path: Path) -> None:
     tasks, store = planned(tiny_text, "time.sleep(60)", tmp_path)
     rows = tasks[0].cell.address
