@@ -123,7 +123,6 @@ def test_the_study_runs_in_small_and_goes_on_where_it_was(
     assert (tmp_path / "shown.png").stat().st_size > 2000
 
 
-@pytest.mark.skipif(not RECORD.exists(), reason="the study was not published")
 def test_the_page_says_what_the_record_says(told: ModuleType) -> None:
     from weak_tables import with_blocks
 
@@ -143,7 +142,6 @@ def test_quick_and_publish_exclude_each_other(script: ModuleType, monkeypatch: p
         script.main()
 
 
-@pytest.mark.skipif(not RECORD.exists(), reason="the study was not published")
 def test_the_pages_examples_run() -> None:
     page = (ROOT / "docs" / "flex-scenes.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}

@@ -30,7 +30,7 @@ from surefoot.networks.weights import OpenedModel, save_model
 from surefoot.progress import Progress, silent
 from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest, rows_digest
-from surefoot.rows.rows import Inputs, Rows
+from surefoot.rows.rows import Rows
 from surefoot.study.numerics import one_thread, require_device
 from surefoot.study.once.claim_text import parse_claim, refuse_unknown_finding
 from surefoot.study.once.columns import USUAL, Columns
@@ -58,7 +58,7 @@ from surefoot.study.once.flex_words import (
 )
 from surefoot.study.once.keep import Asked, keep
 from surefoot.study.once.marks import marks_of_rows
-from surefoot.study.once.measure import ONE_RUN, summary_of_role
+from surefoot.study.once.measure import ONE_RUN, pictures_of, summary_of_role
 from surefoot.study.once.posteriors import digests_of
 from surefoot.study.once.predict import probabilities_of
 from surefoot.study.seen import Seen, inputs_of
@@ -133,14 +133,15 @@ def fit_budget(
     begun, patches = _begun(given.taught, plan, model, called, seed)
     names = {patch: name_of(patch) for patch in patches}
     opened, again = model, False
-    if plan.regimen is not None:
-        regimen = plan.regimen(patches)
-        if regimen.tutor is not None:
-            _check_tutor(regimen.tutor, given)
+    regimen = None if plan.regimen is None else plan.regimen(patches)
+    tutor = None if regimen is None else regimen.tutor
+    if tutor is not None:
+        _check_tutor(tutor, given)
+    if regimen is not None:
         say(told_before(begun, given, patches, regimen))
         provenance = {"trained by": "surefoot flex", "from": begun.words}
-        if regimen.tutor is not None:
-            provenance["teacher"] = regimen.tutor.called
+        if tutor is not None:
+            provenance["teacher"] = tutor.called
         opened, again = train_flexible(begun, given.taught, regimen, seed, out / FOLDER, provenance, progress)
     if opened is None:
         raise InputError("There is neither a model nor a training; name a model, or give epochs.")
@@ -156,9 +157,8 @@ def fit_budget(
     candidates = tuple(Candidate(names[patch], label_of(patch), costs[patch], said[patch][0]) for patch in patches)
     chosen = choose_within(candidates, float("inf") if budget is None else budget)
     subjects = [Subject(names[patch], with_tokens(patch, begun)) for patch in patches]
-    tutor = None if plan.regimen is None else plan.regimen(patches).tutor
     behind = [each for each in (given.seen, None if tutor is None else tutor.seen) if each is not None]
-    trained = frozenset[str]() if plan.regimen is None else given.taught.origins()
+    trained = frozenset[str]() if regimen is None else given.taught.origins()
     shaped = trained.union(choose.origins(), *(each.names_for(judge) for each in behind))
     asked = Asked(
         road="flex",
@@ -171,7 +171,7 @@ def fit_budget(
             "choose": rows_digest(choose),
             "budget": budget,
             "timing": {"at once": plan.at_once, "rounds": plan.rounds, "threads": plan.threads},
-            "training": None if plan.regimen is None else plan.regimen(patches).record(),
+            "training": None if regimen is None else regimen.record(),
             "claims": list(claims),
             "confidence": confidence,
         },
@@ -197,7 +197,7 @@ def fit_budget(
             proportions=None,
             chosen=chosen.name,
             seen={chosen.name: shaped},
-            images=_pictures(judge),
+            images=pictures_of(judge),
             record=record,
             not_shown=(
                 of_time(plan, budget),
@@ -275,8 +275,3 @@ def _leave(
     for each in behind:
         inputs = each.inputs if inputs is None else inputs.joined(each.inputs)
     save_seen(shaped, folder, inputs)
-
-
-def _pictures(rows: Rows) -> Inputs | None:
-    shape = rows.inputs[:1].shape
-    return rows.inputs if shape[1] in (1, 3) else None

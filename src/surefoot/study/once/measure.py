@@ -27,6 +27,7 @@ from surefoot.progress import Progress, silent
 from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest, rows_digest
 from surefoot.rows.rows import Inputs, Rows
+from surefoot.rows.texts import Texts
 from surefoot.study.numerics import one_thread
 from surefoot.study.once.behind import Behind
 from surefoot.study.once.claim_text import parse_claim
@@ -37,7 +38,7 @@ from surefoot.study.once.opening import open_to_predict
 from surefoot.study.once.predict import SEEN, judged_rows, probabilities_of, with_groups_of
 from surefoot.study.seen import seen_of_model
 
-__all__ = ["card_from_predictions", "look", "summary_of_role"]
+__all__ = ["card_from_predictions", "look", "pictures_of", "summary_of_role"]
 
 MODEL = "model"
 """The name of the one subject on a card of a single model."""
@@ -212,7 +213,7 @@ def look(
             proportions=None,
             chosen=None,
             seen={} if seen is None else {MODEL: seen.names_for(rows)},
-            images=_pictures(rows) if behind is None else behind.pictures_of(rows),
+            images=pictures_of(rows) if behind is None else behind.pictures_of(rows),
             record=record,
             not_shown=(
                 *([judged] if judged else []),
@@ -241,6 +242,14 @@ def summary_of_role(role: str, rows: Rows) -> RoleSummary:
     return RoleSummary(role, len(rows), len(rows.origins()), counts)
 
 
+def pictures_of(rows: Rows) -> Inputs | None:
+    """The inputs where they are images `[rows, 1 or 3, height, width]`."""
+    if isinstance(rows.inputs, Texts):
+        return None
+    shape = rows.inputs[:1].shape
+    return rows.inputs if len(shape) == 4 and shape[1] in (1, 3) else None
+
+
 def _refuse_without_groups(text: str, claim: Claim, read: ReadPredictions, named: Sequence[str]) -> None:
     """A claim on the worst group needs groups, all with rows."""
     if claim.finding not in OF_GROUPS:
@@ -262,12 +271,6 @@ def _refuse_without_groups(text: str, claim: Claim, read: ReadPredictions, named
             f'The claim "{text}" speaks of all groups, and no row is in "{groups.names[counts.index(0)]}"; give rows '
             "of it, or leave its column out."
         )
-
-
-def _pictures(rows: Rows) -> Inputs | None:
-    """The inputs where they are images `[rows, 1 or 3, height, width]`."""
-    shape = rows.inputs[:1].shape
-    return rows.inputs if len(shape) == 4 and shape[1] in (1, 3) else None
 
 
 def _judged(predictions: Predictions) -> RoleSummary:

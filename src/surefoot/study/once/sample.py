@@ -34,13 +34,12 @@ from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest, rows_digest
 from surefoot.rows.parting import encode_roles
 from surefoot.rows.roles import Roles
-from surefoot.rows.rows import Inputs, Rows
 from surefoot.study.numerics import one_thread
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.keep import Asked, keep
 from surefoot.study.once.marks import marks_of_rows
-from surefoot.study.once.measure import summary_of_role
+from surefoot.study.once.measure import pictures_of, summary_of_role
 from surefoot.study.once.opening import open_to_predict
 from surefoot.study.once.parted import give_roles, on_features, refuse_unlearnable
 from surefoot.study.once.posteriors import POSTERIORS, digests_of, name_of, sample_in, save_body, share
@@ -162,7 +161,7 @@ def sample_model(
             proportions=group_shares(roles["fit"], judge),
             chosen=None,
             seen={BEFORE: base, AFTER: after},
-            images=_pictures(judge),
+            images=pictures_of(judge),
             record=record,
             not_shown=(*given.origins, *told, *given.compared, *about_repeats(judge), *_limits(settings)),
             confidence=confidence,
@@ -236,12 +235,6 @@ def _begun(given: _Given, settings: BayesSettings, seed: int) -> Begun:
         ]
     own = head_of(body.network, body.parameters)
     return begin_head(rows.with_inputs(torch.cat(parts)), LinearHead(own.weight, own.bias), settings, seed)
-
-
-def _pictures(rows: Rows) -> Inputs | None:
-    """The inputs where they are images `[rows, 1 or 3, height, width]`."""
-    shape = rows.inputs[:1].shape
-    return rows.inputs if len(shape) == 4 and shape[1] in (1, 3) else None
 
 
 def _limits(settings: BayesSettings) -> tuple[str, ...]:

@@ -28,14 +28,13 @@ from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest, rows_digest
 from surefoot.rows.reading import Reading
 from surefoot.rows.roles import refuse_seen
-from surefoot.rows.rows import Inputs, Rows
-from surefoot.rows.texts import Texts
+from surefoot.rows.rows import Rows
 from surefoot.study.numerics import one_thread, require_device
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
 from surefoot.study.once.keep import Asked, keep
 from surefoot.study.once.marks import marks_of_rows
-from surefoot.study.once.measure import summary_of_role
+from surefoot.study.once.measure import pictures_of, summary_of_role
 from surefoot.study.once.opinions import read_names, read_opinions
 from surefoot.study.once.pupil import Finished, Pupil
 from surefoot.study.once.students import lesson_of
@@ -229,7 +228,7 @@ def teach_pupil(
             groups=taught.judge.groups.names if found.truth else (),
             reliability={name: reliability(of) for name, of in sure.items()},
             confusion={name: confusion(of) for name, of in drawn.items()},
-            gallery={name: worst_errors(of, _pictures(taught.judge)) for name, of in sure.items()},
+            gallery={name: worst_errors(of, pictures_of(taught.judge)) for name, of in sure.items()},
             roles=summaries,
             not_shown=(
                 *limits_of(found.refused, saw, opinions, taught, starts, pupil, seen),
@@ -268,11 +267,3 @@ def _leave(folder: Path, finished: Finished, pupil: Pupil, seed: int, taught: Ta
 
 def _summaries(taught: Taught) -> tuple[RoleSummary, ...]:
     return (summary_of_role("fit", taught.labels.rows), summary_of_role("judge", taught.judge))
-
-
-def _pictures(rows: Rows) -> Inputs | None:
-    """The inputs where they are images `[rows, 1 or 3, height, width]`."""
-    if isinstance(rows.inputs, Texts):
-        return None
-    shape = rows.inputs[:1].shape
-    return rows.inputs if len(shape) == 4 and shape[1] in (1, 3) else None
