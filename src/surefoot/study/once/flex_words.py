@@ -93,7 +93,8 @@ def given_rows(
     # Nothing is repaired here: what is kept for repairs elsewhere is taught. Taken, not joined: images are read lazily.
     named = np.concatenate([roles["fit"].ids, roles["repair"].ids])
     taught = reading.rows.take(torch.from_numpy(np.isin(reading.rows.ids, named)))
-    return Given(roles, taught, parted.origin, seen)
+    origin = f"{parted.origin} Those for repair are taught too: nothing is repaired here."
+    return Given(roles, taught, origin, seen)
 
 
 def told_before(begun: Begun, given: Given, patches: Sequence[Size], regimen: Regimen) -> str:
