@@ -186,7 +186,7 @@ def fit_budget(
 
     def make(record: Record) -> Card:
         return assemble_card(
-            title=f"Patch sizes of {data.stem if model is None else called} on {data.name}",
+            title=f"Patch sizes of {data.stem if model is None else Path(called).name} on {data.name}",
             question="Which patch size is right for this budget?"
             if budget is None
             else f"Which patch size answers within {show_budget(budget)}, and how good is it?",
