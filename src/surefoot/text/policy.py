@@ -1,0 +1,73 @@
+"""The one protocol of whatever writes: it samples completions, and says how probable one is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from jaxtyping import Float64
+from torch import Tensor
+
+from surefoot.errors import InputError
+from surefoot.progress import Progress, silent
+from surefoot.text.completion import Completion
+
+__all__ = ["Message", "Policy", "Prompt", "Sampling"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation. role: "system", "developer", "user" or "assistant"."""
+
+    role: str
+    text: str
+
+
+Prompt: TypeAlias = str | tuple[Message, ...]
+"""A text, or a conversation that a completion is the next turn of."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How completions are drawn.
+
+    count: completions a prompt. most: tokens of a completion at most, its end counted. temperature: of the softmax; 0
+    takes the likeliest token. thinking: None leaves it to the policy; 0 forbids a thought; n closes a thought after n
+    tokens, and begins one where the policy would begin none.
+
+    Raises `InputError` for numbers that no sampling has.
+    """
+
+    count: int = 1
+    most: int = 64
+    temperature: float = 1.0
+    thinking: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("count", 1), ("most", 1), ("temperature", 0), ("thinking", 0)):
+            value = getattr(self, name)
+            if value is not None and not least <= value < float("inf"):
+                raise InputError(f"Sampling's {name} is {value}; give {least} or more.")
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Something that writes. name: for cards. context: tokens of prompt and completion that it reads at most."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def context(self) -> int: ...
+
+    def sample(
+        self, prompts: Sequence[Prompt], sampling: Sampling, seed: int, progress: Progress = silent
+    ) -> list[tuple[Completion, ...]]:
+        """`sampling.count` completions of each prompt; the same seed gives the same ones."""
+        ...
+
+    def log_probability(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Float64[Tensor, "rows"]:
+        """log p(completion | prompt) in nats at temperature 1, one completion a prompt.
+
+        completions: as written, marks of thought included; the end is counted.
+        """
+        ...
