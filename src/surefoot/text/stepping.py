@@ -2,7 +2,7 @@
 
 The weights are prepared once. The scales of normalisations and 1/√size are multiplied into the matrices behind them,
 and numbers j and j + size/2 of a head lie beside each other, so that turning a pair by the angle of its place is one
-product of complex numbers. Sums are in another order than those of `decoder`, so logits agree to rounding, not to the bit.
+product of complex numbers. Sums are in another order than those of `decoder`: logits agree to rounding, not to the bit.
 """
 
 from typing import NamedTuple, cast
@@ -27,7 +27,8 @@ class _Weights(NamedTuple):
 class Reader:
     """The state of a batch of texts. logits: of the token after the last that was read, [rows, symbols].
 
-    prompts, starts: each is read once and then stands for `count` rows. more: how many further places there may be.
+    prompts, starts: each is read and kept once, and `count` rows go on from it, as long as all of them do: what they
+    ask of the prompt is one product of matrices. more: how many further places there may be.
     """
 
     logits: Tensor
@@ -47,52 +48,70 @@ class Reader:
         self._weights = [_prepared(cast("Block", block), shape.heads) for block in decoder.blocks]
         self._head = decoder.head.weight * decoder.norm
         self._angles = _turns(shape.context, self._size).to(prompts.device) if self._places is None else None
-        self._read, self._capacity = prompts.shape[1], prompts.shape[1] + more
-        self._starts = starts
-        self._padded = bool(starts.any())
-        self._keys: list[Tensor] = []
-        self._values: list[Tensor] = []
+        self._read, self._prompt, self._more = prompts.shape[1], prompts.shape[1], more
+        self._starts, self._padded = starts, bool(starts.any())
+        # Rows lie group by group; beside each other in a cache lie the rows of one head of one group.
+        self._together = 1
+        self._prompt_keys: list[Tensor] = []
+        self._prompt_values: list[Tensor] = []
         last = self._begin(prompts)
+        self._together = count
         self._starts = starts.repeat_interleave(count)
-        for kept in (self._keys, self._values):
-            for layer, each in enumerate(kept):
-                kept[layer] = self._room(each.repeat_interleave(count, dim=0))
+        room = (len(prompts) * shape.heads * count, more, self._size)
+        self._keys = [last.new_empty(room) for _ in self._weights]
+        self._values = [last.new_empty(room) for _ in self._weights]
         self.logits = last.repeat_interleave(count, dim=0)
 
     def read(self, tokens: Int64[Tensor, " rows"]) -> Float[Tensor, "rows symbols"]:
         """Read one more token of each row; the logits of the next."""
-        at = self._read
-        rows, heads, size = len(tokens), self._heads, self._size
+        rows, heads, size, together = len(tokens), self._heads, self._size, self._together
+        new = self._read - self._prompt
         states = functional.embedding(tokens, self._embed)
-        position = at - self._starts
+        position = self._read - self._starts
         if self._places is not None:
             states = states + self._places[position]
         turn = None if self._angles is None else self._angles[position][:, None, None]
-        hidden = self._hidden(at + 1)
+        hidden = self._hidden()
         for layer, weights in enumerate(self._weights):
             mixed = functional.linear(_normal(states), weights.mixing).view(rows, 3, heads, size)
             asked = mixed[:, :2] if turn is None else _turn(mixed[:, :2], turn)
+            queries = self._by_head(asked[:, 0])
             keys, values = self._keys[layer], self._values[layer]
-            keys[:, :, at] = asked[:, 1]
-            values[:, :, at] = mixed[:, 2]
-            flat = keys.view(rows * heads, self._capacity, size)[:, : at + 1]
-            scores = torch.bmm(asked[:, 0].reshape(rows * heads, 1, size), flat.transpose(1, 2))
+            keys[:, new] = self._by_head(asked[:, 1])
+            values[:, new] = self._by_head(mixed[:, 2])
+            of_prompt = torch.bmm(queries.view(-1, together, size), self._prompt_keys[layer].transpose(1, 2))
             if hidden is not None:
-                scores = scores.view(rows, heads, at + 1).add_(hidden[:, None]).view(rows * heads, 1, at + 1)
-            found = torch.bmm(scores.softmax(dim=2), values.view(rows * heads, self._capacity, size)[:, : at + 1])
-            states = torch.addmm(states, found.view(rows, heads * size), weights.out)
-            states = _with_units(states, weights)
+                of_prompt = of_prompt + hidden
+            own = torch.bmm(queries[:, None], keys[:, : new + 1].transpose(1, 2))
+            weight = torch.cat([of_prompt.view(rows * heads, -1), own[:, 0]], dim=1).softmax(dim=1)
+            first = torch.bmm(
+                weight[:, : self._prompt].view(-1, together, self._prompt), self._prompt_values[layer]
+            ).view(rows * heads, 1, size)
+            found = torch.baddbmm(first, weight[:, None, self._prompt :], values[:, : new + 1])
+            joined = found.view(-1, heads, together, size).transpose(1, 2).reshape(rows, heads * size)
+            states = _with_units(torch.addmm(states, joined, weights.out), weights)
         self._read += 1
         return functional.linear(_normal(states), self._head)
 
     def keep(self, rows: Int64[Tensor, " kept"]) -> None:
-        """Go on with these rows alone, in this order."""
+        """Go on with these rows alone, in this order, each with its prompt to itself."""
+        heads, size, new = self._heads, self._size, self._read - self._prompt
         self._starts = self._starts[rows]
         for kept in (self._keys, self._values):
             for layer, each in enumerate(kept):
-                smaller = each.new_empty((len(rows), *each.shape[1:]))
-                smaller[:, :, : self._read] = each[rows, :, : self._read]
-                kept[layer] = smaller
+                by_row = each.view(-1, heads, self._together, self._more, size).transpose(1, 2).flatten(0, 1)
+                smaller = each.new_empty((len(rows), heads, self._more, size))
+                smaller[:, :, :new] = by_row[rows][:, :, :new]
+                kept[layer] = smaller.flatten(0, 1)
+        group = rows // self._together
+        for kept in (self._prompt_keys, self._prompt_values):
+            for layer, each in enumerate(kept):
+                kept[layer] = each.view(-1, heads, self._prompt, size)[group].flatten(0, 1)
+        self._together = 1
+
+    def _by_head(self, by_row: Float[Tensor, "rows heads size"]) -> Float[Tensor, "rows_heads size"]:
+        """The order of the caches: group, head, row of the group."""
+        return by_row.reshape(-1, self._together, self._heads, self._size).transpose(1, 2).reshape(-1, self._size)
 
     def _begin(self, prompts: Int64[Tensor, "prompts places"]) -> Float[Tensor, "prompts symbols"]:
         """Read the prompts whole; keys and values of all their places are kept."""
@@ -108,8 +127,8 @@ class Reader:
             asked = mixed[:, :, :2] if turn is None else _turn(mixed[:, :, :2], turn)
             queries, keys = asked.permute(2, 0, 3, 1, 4).unbind(0)
             values = mixed[:, :, 2].transpose(1, 2)
-            self._keys.append(keys)
-            self._values.append(values)
+            self._prompt_keys.append(keys.flatten(0, 1))
+            self._prompt_values.append(values.flatten(0, 1))
             # Queries are scaled already.
             found = functional.scaled_dot_product_attention(
                 queries, keys, values, attn_mask=seen, is_causal=seen is None, scale=1.0
@@ -119,17 +138,13 @@ class Reader:
             states = _with_units(states, weights).view(rows, places, -1)
         return functional.linear(_normal(states[:, -1]), self._head)
 
-    def _room(self, kept: Float[Tensor, "rows heads places size"]) -> Float[Tensor, "rows heads capacity size"]:
-        whole = kept.new_empty((*kept.shape[:2], self._capacity, self._size))
-        whole[:, :, : self._read] = kept
-        return whole
-
-    def _hidden(self, places: int) -> Float[Tensor, "rows places"] | None:
-        """−∞ where a row is padded."""
+    def _hidden(self) -> Float[Tensor, "groups together places"] | None:
+        """−∞ where the prompt of a row is padding."""
         if not self._padded:
             return None
-        at = torch.arange(places, device=self._starts.device)
-        return torch.where(at[None] < self._starts[:, None], -torch.inf, 0.0)
+        at = torch.arange(self._prompt, device=self._starts.device)
+        mask = torch.where(at[None] < self._starts[:: self._together, None], -torch.inf, 0.0)
+        return mask.repeat_interleave(self._heads, dim=0)[:, None]
 
     def _seen(self, places: int) -> Tensor | None:
         if not self._padded:
