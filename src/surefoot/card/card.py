@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.card.claims import Judged, Status
+from surefoot.card.curves import Curve
+from surefoot.card.traces import Trace
 from surefoot.errors import InputError
 from surefoot.findings.calibration import Bin
 from surefoot.findings.finding import Finding
@@ -86,7 +88,7 @@ class Card:
     sentence: the verdict in one plain sentence. findings: all measured numbers on the judge rows.
     differences: paired after − before, subject "after − before". reliability, confusion: by subject name;
     confusion[target][predicted] counts, summed over seeds. chosen: the subject selected on the choose rows.
-    not_shown: what this card cannot tell.
+    not_shown: what this card cannot tell. curves: what was measured along the way. traces: what models wrote.
     """
 
     title: str
@@ -106,6 +108,8 @@ class Card:
     roles: tuple[RoleSummary, ...]
     not_shown: tuple[str, ...]
     record: Record
+    curves: tuple[Curve, ...] = ()
+    traces: tuple[Trace, ...] = ()
 
     def finding(self, name: str, *, of: str | None = None, against: str | None = None, on: str = "all") -> Finding:
         """One measured number: `card.finding("worst_group_accuracy", of="dfr").value`.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from surefoot.card.card import Card
 from surefoot.card.claims import Judged, Status, describe_claim
+from surefoot.card.curves import curves_panel
 from surefoot.card.decodability import decodability_panel, has_decodability
 from surefoot.card.forest import bounds_on, extent, lane_of, models_panel, reading_of
 from surefoot.card.gallery import MOST
@@ -20,6 +21,7 @@ from surefoot.card.plots import Scale, claim_plot, symbols
 from surefoot.card.reading import WORST, families_in_order, headline, series_of, summary, told_first
 from surefoot.card.serialise import card_digest
 from surefoot.card.tables import differences_section, findings_section, making_section
+from surefoot.card.traces import traces_panel
 from surefoot.card.tradeoff import has_costs, tradeoff_panel
 from surefoot.card.words import is_difference, show_apart, show_finding, show_subject
 
@@ -28,9 +30,10 @@ __all__ = ["WORDS", "document", "icon", "page"]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 WORDS: dict[Status, str] = {"passed": "Passed", "failed": "Failed", "undecided": "Undecided"}
 NAVIGATION = {
-    "claims": "Claims", "held": "Features", "cost": "Cost", "worst": "Worst groups", "groups": "Accuracy",
-    "changes": "Changes",
-    "calibration": "Calibration", "confusion": "Confusion", "errors": "Worst errors", "limits": "What it does not show",
+    "claims": "Claims", "curves": "Curves", "held": "Features", "cost": "Cost", "worst": "Worst groups",
+    "groups": "Accuracy", "changes": "Changes",
+    "calibration": "Calibration", "confusion": "Confusion", "errors": "Worst errors", "traces": "Traces",
+    "limits": "What it does not show",
     "findings": "Findings", "differences": "Differences", "making": "How it was made",
 }  # fmt: skip
 # A tick, a cross, and a half-filled ring: told apart without colour.
@@ -44,6 +47,8 @@ ICONS: dict[Status, str] = {
 def page(card: Card) -> str:
     """The card as an HTML page."""
     sections = [("claims", "Claims", _claims(card))]
+    if card.curves:
+        sections.append(("curves", "Curves", curves_panel(card.curves)))
     if has_decodability(card):
         sections.append(("held", "What the features hold", decodability_panel(card)))
     if has_costs(card):
@@ -72,6 +77,9 @@ def page(card: Card) -> str:
             f"over seeds.{_drawn(card, card.gallery)}"
         )
         sections.append(("errors", "Worst errors", together([_lead(lead), gallery_panel(card)])))
+    if card.traces:
+        labels = {subject.name: subject.label for subject in card.subjects}
+        sections.append(("traces", "Traces to read", traces_panel(card.traces, labels)))
     items = [element("li", {}, line) for line in card.not_shown]
     limits = element("ul", {"class": "limits"}, *items) if items else _lead("Nothing was noted.")
     sections.append(("limits", "What this card does not show", limits))
