@@ -16,8 +16,8 @@ from surefoot.study.engine.tasks import StudyFault
 from surefoot.study.seeds import LAST_SEED
 
 COMMANDS = {"discover", "export", "features", "probe", "choose",
-    "card", "demo", "diff", "doctor", "flex", "gate", "history", "init", "look", "plan", "predict", "repair", "rows",
-    "run", "sample", "schema", "teach", "view",
+    "card", "demo", "diff", "doctor", "flex", "gate", "history", "init", "look", "plan", "predict", "reason", "repair",
+    "rows", "run", "sample", "schema", "teach", "view",
 }  # fmt: skip
 
 

@@ -49,3 +49,10 @@ def test_a_claim_that_means_nothing_is_refused(text: str, message: str) -> None:
 def test_the_confidence_of_the_card_is_the_claims_unless_it_says_otherwise() -> None:
     assert parse_claim("nll <= 1", "m", confidence=0.9).confidence == 0.9
     assert parse_claim("nll <= 1 at 99%", "m", confidence=0.9).confidence == 0.99
+
+
+@pytest.mark.parametrize("dash", ["-", "−"])
+def test_a_difference_of_two_models_may_be_claimed(dash: str) -> None:
+    claim = parse_claim(f"accuracy of longer {dash} imitated <= -0.05 at 99%", "model")
+    assert (claim.subject, claim.at_most, claim.confidence) == ("longer − imitated", -0.05, 0.99)
+    assert parse_claim("accuracy of vit-16 >= 0.5", "model").subject == "vit-16"

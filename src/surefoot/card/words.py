@@ -41,9 +41,20 @@ TITLES = {
     "milliseconds": "Time of a pass",
     "megaflops": "Operations of an input",
     "mebibytes": "Memory of a pass",
+    "pass_at_1": "Right at temperature 1",
+    "accuracy_without_thought": "Accuracy, no thought allowed",
+    "thinking_tokens": "Thinking",
     "worst_group_accuracy_seed_sd": "Standard deviation of worst-group accuracy over seeds",
 }
-UNITS = {"nats": " nats", "rows": " rows", "seconds": " s", "ms": " ms", "megaflops": " million", "MiB": " MiB"}
+UNITS = {
+    "nats": " nats",
+    "rows": " rows",
+    "seconds": " s",
+    "ms": " ms",
+    "megaflops": " million",
+    "MiB": " MiB",
+    "tokens": " tokens",
+}
 
 
 def finding_title(name: str) -> str:

@@ -24,6 +24,7 @@ from surefoot.cli import (
     measuring,
     probing,
     reading,
+    reasoning,
     records,
     repairing,
     sampling,
@@ -69,6 +70,7 @@ app.command("repair", rich_help_panel=ONE_STEP)(repairing.repair)
 app.command("choose", rich_help_panel=ONE_STEP)(choosing.choose)
 app.command("teach", rich_help_panel=ONE_STEP)(teaching.teach)
 app.command("flex", rich_help_panel=ONE_STEP)(flexing.flex)
+app.command("reason", rich_help_panel=ONE_STEP)(reasoning.reason)
 app.command("sample", rich_help_panel=ONE_STEP)(sampling.sample)
 app.command("probe", rich_help_panel=ONE_STEP)(probing.probe)
 app.command("predict", rich_help_panel=ONE_STEP)(measuring.predict)
@@ -92,6 +94,7 @@ EXAMPLES = {
     "plan": "study.yaml",
     "predict": "runs/my-run/model data.csv",
     "probe": "features.npz",
+    "reason": "parity-16",
     "repair": "features.npz",
     "rows": "data.csv",
     "run": "study.yaml",
@@ -181,7 +184,7 @@ def _command_of(given: Sequence[str]) -> str:
 
 
 def _stopped(given: Sequence[str]) -> str:
-    if given and given[0] in {"run", "demo", "choose", "teach", "flex"}:
+    if given and given[0] in {"run", "demo", "choose", "teach", "flex", "reason"}:
         return (
             "stopped. Everything that was finished is kept; to go on from there, give the same command again: "
             f"surefoot {shlex.join(given)}"

@@ -1,4 +1,4 @@
-"""Reading a study file: YAML in, a checked `Study` out, or one sentence for every problem."""
+"""Reading a study file: YAML in, a checked `Study`, or another shape, out, or one sentence for every problem."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -14,11 +14,13 @@ from pydantic_core import ErrorDetails
 
 from surefoot.errors import InputError
 from surefoot.study.mitigations import NAMES
+from surefoot.study.part import Part
 from surefoot.study.shape import Study
 
-__all__ = ["Study", "load_study", "sentence_of", "study_json_schema"]
+__all__ = ["Study", "load_shaped", "load_study", "sentence_of", "study_json_schema"]
 
 Place = tuple[str | int, ...]
+Shape = TypeVar("Shape", bound=Part)
 OF_TEXTS = ("text", "texts", "text_model")
 NO_TEXTS = (
     "a study reads no texts: teach a text model with surefoot teach, or give the study features of them (surefoot "
@@ -31,6 +33,11 @@ def load_study(path: Path) -> Study:
 
     Raises `InputError` with one sentence per problem: the key's path, its line, and the nearest known name.
     """
+    return load_shaped(path, Study, "study, rows, network, base and seeds")
+
+
+def load_shaped(path: Path, shape: type[Shape], such_as: str) -> Shape:
+    """What the YAML file at `path` says, in a shape; such_as: keys to name to who gave none. See `load_study`."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -44,8 +51,8 @@ def load_study(path: Path) -> Study:
     if repeated:
         raise InputError("\n".join(f"Key {key!r} appears twice in {path.name}, {where}." for key, where in repeated))
     if not isinstance(data, dict):
-        raise InputError(f"{path.name} holds no study; expected keys such as study, rows, network, base and seeds.")
-    return _checked(data, path.name, lines)
+        raise InputError(f"{path.name} holds no study; expected keys such as {such_as}.")
+    return _checked(data, path.name, lines, shape)
 
 
 def study_json_schema() -> dict[str, Any]:
@@ -98,7 +105,7 @@ def _survey(node: yaml.Node, place: Place, lines: dict[Place, int], repeated: li
             _survey(value, (*place, number), lines, repeated)
 
 
-def _checked(data: dict[Any, Any], file: str, lines: Mapping[Place, int]) -> Study:
+def _checked(data: dict[Any, Any], file: str, lines: Mapping[Place, int], shape: type[Shape]) -> Shape:
     try:
         text = json.dumps(data)
     except (TypeError, ValueError) as error:
@@ -106,13 +113,13 @@ def _checked(data: dict[Any, Any], file: str, lines: Mapping[Place, int]) -> Stu
             f"{file} holds a value that is not plain text, a number, a list or a mapping: {error}."
         ) from None
     try:
-        return Study.model_validate_json(text)
+        return shape.model_validate_json(text)
     except ValidationError as error:
-        sentences = [_sentence(problem, data, file, lines) for problem in error.errors(include_url=False)]
+        sentences = [_sentence(problem, data, file, lines, shape) for problem in error.errors(include_url=False)]
         raise InputError("\n".join(sentences)) from None
 
 
-def _sentence(problem: ErrorDetails, data: Any, file: str, lines: Mapping[Place, int]) -> str:
+def _sentence(problem: ErrorDetails, data: Any, file: str, lines: Mapping[Place, int], shape: type[Part]) -> str:
     """One problem that pydantic found, in plain words."""
     place = _plain(problem["loc"], data)
     name = ".".join(str(step) for step in place)
@@ -123,7 +130,7 @@ def _sentence(problem: ErrorDetails, data: Any, file: str, lines: Mapping[Place,
     if kind == "extra_forbidden":
         if place[-1] in OF_TEXTS:
             return f"Unknown key {name!r} in {where}; {NO_TEXTS}"
-        known = _keys(problem["loc"][:-1])
+        known = _keys(shape, problem["loc"][:-1])
         near = get_close_matches(str(place[-1]), known, n=1)
         advice = f"did you mean {near[0]!r}?" if near else f"the keys here are {', '.join(known)}."
         return f"Unknown key {name!r} in {where}; {advice}"
@@ -198,9 +205,9 @@ def _plain(location: Sequence[str | int], data: Any) -> Place:
     return tuple(place)
 
 
-def _keys(location: Sequence[str | int]) -> list[str]:
+def _keys(shape: type[Part], location: Sequence[str | int]) -> list[str]:
     """The keys that may stand at a place in a study."""
-    reached: Any = Study
+    reached: Any = shape
     for step in location:
         reached = next(_below(reached, step), reached)
     return list(reached.model_fields) if isinstance(reached, type) and issubclass(reached, BaseModel) else []

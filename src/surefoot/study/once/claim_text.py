@@ -3,6 +3,7 @@
 worst_group_accuracy >= 0.8                 the worst group is right at least 80 % of the time
 accuracy[land, water] >= 75%                one group by its name
 calibration_error of model <= 0.05          one model of several
+accuracy of after - before >= 0.1           how much better one is than another, in tenths of its rows
 worst_group_accuracy >= 0.8 at 99%          at another confidence than the card's
 accuracy within 20ms >= 0.9                 of the best model that is quick enough (or: accuracy at 20 ms)
 """
@@ -20,7 +21,7 @@ __all__ = ["parse_claim", "refuse_unknown_finding"]
 
 CLAIM = re.compile(
     r"\s*(?P<finding>[A-Za-z_]\w*)\s*(?:\[(?P<slice>[^\]]+)\])?"
-    r"(?:\s+of\s+(?P<subject>[^\s<>=≤≥]+)|\s+(?:within|at)\s+(?P<within>[^<>=≤≥]+?))?"
+    r"(?:\s+of\s+(?P<subject>[^\s<>=≤≥]+(?:\s+[−-]\s+[^\s<>=≤≥]+)?)|\s+(?:within|at)\s+(?P<within>[^<>=≤≥]+?))?"
     r"\s*(?P<sign><=|>=|≤|≥|=<|=>|<|>|==?)\s*(?P<bound>[^\s%]+)\s*(?P<percent>%)?"
     r"(?:\s+at\s+(?P<confidence>[^\s%]+)\s*(?P<confidence_percent>%)?)?\s*"
 )
@@ -58,7 +59,7 @@ def parse_claim(text: str, subject: str, confidence: float = 0.95) -> Claim:
         confidence = _number(text, found["confidence"], percent=found["confidence_percent"] is not None)
     made = Claim(
         finding=found["finding"],
-        subject=found["subject"] or subject,
+        subject=re.sub(r"\s+[−-]\s+", " − ", found["subject"] or subject),
         slice=(found["slice"] or "all").strip(),
         at_least=bound if sign in AT_LEAST else None,
         at_most=bound if sign in AT_MOST else None,

@@ -1,0 +1,180 @@
+"""`surefoot reason`: a small model learns by reinforcement to think before it answers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from surefoot.cli.console import Wanted, command_line, deliver, note, progress_bars, silent_note, stdout, verdict_text
+from surefoot.cli.options import ClaimsOption, JSONOption, JUnitOption, OutOption, PullRequestOption, QuietOption
+
+if TYPE_CHECKING:
+    from surefoot.study.once.reason import KeptReasoner
+    from surefoot.study.once.reason_file import ReasonStudy
+
+__all__ = ["reason"]
+
+IMITATING = "Imitation"
+REINFORCING = "Reinforcement"
+MEASURING = "Measuring"
+
+
+def reason(
+    task: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK|STUDY",
+            help="parity-16, chain-8, addition-3, expression-3 or countdown-3, of any size; or a YAML file of options.",
+        ),
+    ],
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="W,D,H", help="The decoder’s width, blocks and heads: 64,2,4.")
+    ] = None,
+    spelled: Annotated[
+        float | None,
+        typer.Option(
+            "--spelled", help="Share of demonstrations that spell out a thought: 0.1.", rich_help_panel=IMITATING
+        ),
+    ] = None,
+    imitate: Annotated[
+        int | None, typer.Option("--imitate", help="Steps of imitation: 1500.", rich_help_panel=IMITATING)
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", help="Demonstrations a step: 128.", rich_help_panel=IMITATING)
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Steps of reinforcement: 60.", rich_help_panel=REINFORCING)
+    ] = None,
+    prompts: Annotated[
+        int | None, typer.Option("--prompts", help="Problems a step: 64.", rich_help_panel=REINFORCING)
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", help="Completions a problem: 8.", rich_help_panel=REINFORCING)
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="The learning rate: 0.0003.", rich_help_panel=REINFORCING)
+    ] = None,
+    estimator: Annotated[
+        str | None,
+        typer.Option(
+            "--estimator",
+            metavar="NAME",
+            help="Of advantages: grpo, dr_grpo, rloo, centred or reinforce.",
+            rich_help_panel=REINFORCING,
+        ),
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            "--loss", metavar="NAME", help="What it is divided by: dapo, dr_grpo or grpo.", rich_help_panel=REINFORCING
+        ),
+    ] = None,
+    beta: Annotated[
+        float | None,
+        typer.Option("--beta", help="Keeps it near what was imitated (k3): 0.", rich_help_panel=REINFORCING),
+    ] = None,
+    controls: Annotated[
+        bool | None, typer.Option("--controls/--no-controls", help="Train and measure controls as well.")
+    ] = None,
+    judged: Annotated[
+        int | None, typer.Option("--judged", help="Judge problems: 400.", rich_help_panel=MEASURING)
+    ] = None,
+    attempts: Annotated[
+        int | None, typer.Option("--attempts", help="Completions of each of them: 16.", rich_help_panel=MEASURING)
+    ] = None,
+    claim: ClaimsOption = None,
+    confidence: Annotated[
+        float | None, typer.Option("--confidence", help="Of every interval: 0.95.", rich_help_panel=MEASURING)
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", metavar="0,1,2", help="Of decoders, demonstrations and samples.")
+    ] = None,
+    out: OutOption = Path("runs"),
+    as_json: JSONOption = False,
+    junit: JUnitOption = None,
+    pull_request: PullRequestOption = None,
+    quiet: QuietOption = False,
+) -> int:
+    """Does a model learn to think when only its answers are rewarded? A small one is trained, with controls.
+
+    It imitates demonstrations of which few spell out a thought, and is then reinforced on right answers alone. The page
+    has curves, paired differences to controls, and completions to read; the run's folder holds the models.
+    """
+    from surefoot.study.once.reason import reason_about
+
+    given = {
+        "spelled": spelled, "imitate": imitate, "batch": batch, "steps": steps, "prompts": prompts, "samples": samples,
+        "rate": rate, "estimator": estimator, "loss": loss, "beta": beta, "controls": controls, "judged": judged,
+        "attempts": attempts, "claims": claim, "confidence": confidence,
+    }  # fmt: skip
+    study = _study(task, {**given, **_sizes(size, seeds)})
+    with progress_bars(quiet=quiet) as progress:
+        kept = reason_about(
+            study.plan(),
+            seeds=study.seeds,
+            claims=study.claims,
+            confidence=study.confidence,
+            out=out,
+            command=command_line(),
+            say=silent_note if as_json or quiet else note,
+            progress=progress,
+        )
+    code = deliver(kept.card, kept.folder, Wanted(as_json, junit, pull_request, quiet=True))
+    if not (as_json or quiet):
+        _tell(kept)
+    return code
+
+
+def _sizes(size: str | None, seeds: str | None) -> dict[str, Any]:
+    from surefoot.cli.flex_parts import size_of, whole_numbers
+
+    found: dict[str, Any] = {}
+    if size is not None:
+        found |= dict(zip(("width", "depth", "heads"), size_of(size), strict=True))
+    if seeds is not None:
+        found["seeds"] = whole_numbers("--seeds", seeds)
+    return found
+
+
+def _study(named: str, given: dict[str, Any]) -> "ReasonStudy":
+    """The options that were given, over those of a file where one is named."""
+    from pydantic import ValidationError
+
+    from surefoot.errors import InputError
+    from surefoot.study.once.reason_file import ReasonStudy, read_reason_study
+    from surefoot.study.schema import sentence_of
+
+    asked = {key: value for key, value in given.items() if value is not None}
+    if named.endswith((".yaml", ".yml")):
+        asked = {**read_reason_study(Path(named)).model_dump(), **asked}
+    else:
+        asked["task"] = named
+    try:
+        return ReasonStudy.model_validate(asked)
+    except ValidationError as error:
+        raise InputError(sentence_of(error.errors(include_url=False)[0])) from None
+
+
+def _tell(kept: "KeptReasoner") -> None:
+    """The verdict, and every arm beside the others."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from surefoot.card.reading import summary
+    from surefoot.card.words import finding_title, show_finding
+
+    card, console = kept.card, stdout()
+    console.print(verdict_text(card.verdict, card.sentence))
+    names = ("accuracy", "accuracy_without_thought", "pass_at_1", "thinking_tokens")
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for column in ("", *(finding_title(name) for name in names)):
+        table.add_column(Text(column), overflow="fold")
+    for subject in card.subjects:
+        found = [summary(card, name, subject.name) for name in names]
+        cells = [subject.label, *("–" if each is None else show_finding(each) for each in found)]
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print()
+    console.print(table)
+    for folder in kept.models.values():
+        console.print(f"The model: {folder}", markup=False, soft_wrap=True)
+    console.print(f"The page: {kept.folder / 'card.html'}", markup=False, soft_wrap=True)
