@@ -1,0 +1,1 @@
+"""Models that think first: imitation, reinforcement, and whether the thought is what is answered."""

@@ -1,0 +1,223 @@
+"""A policy of one's own, from a file: categories, and what is allowed, disallowed, or to be answered safely in each.
+
+In YAML:
+
+    title: What our assistant may do
+    style: {refuse: One sentence that says sorry and does not lecture.}      # of every category that says nothing else
+    categories:
+      prescriptions:
+        summary: Questions about medicines that a doctor prescribes.
+        definitions: A prescription is ...
+        allowed: [general facts that are printed on a leaflet]
+        disallowed: [a dose for a person whom nobody has examined]
+        safe_completion: [say what to ask a doctor]
+        style: {comply: Plain words.}
+
+or in Markdown, whose headings have the same names: `# title`, `## category`, and below it `### Summary`,
+`### Definitions`, `### Allowed`, `### Disallowed`, `### Safe completion` (lists) and `### Style` (items such as
+`- refuse: ...`); a `## Style` is of every category. Nothing else may stand in either.
+
+Source: Guan et al. (2024), "Deliberative alignment", arXiv 2412.16339, §3 (content policies: definitions, allowed and
+disallowed requests, safe completions; style guidelines for each kind of answer).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from surefoot.errors import InputError
+
+__all__ = ["Category", "PolicyText", "category_of", "read_policy"]
+
+KINDS = ("comply", "refuse", "safe")
+TEXTS = ("summary", "definitions")
+LISTS = ("allowed", "disallowed", "safe_completion")
+KNOWN = (*TEXTS, *LISTS, "style")
+
+
+@dataclass(frozen=True)
+class Category:
+    """One category. style: by kind of answer ("comply", "refuse", "safe"), the policy's own where it says nothing."""
+
+    name: str
+    summary: str = ""
+    definitions: str = ""
+    allowed: tuple[str, ...] = ()
+    disallowed: tuple[str, ...] = ()
+    safe_completion: tuple[str, ...] = ()
+    style: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class PolicyText:
+    """A whole policy, its categories in the order of the file."""
+
+    title: str
+    categories: tuple[Category, ...]
+
+
+def read_policy(path: Path) -> PolicyText:
+    """The policy of a `.yaml`, `.yml` or `.md` file.
+
+    Raises `InputError` for a missing file, another kind of file, one that is no YAML, a policy with no categories,
+    names that no policy has, a category twice or without a single rule.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"There is no policy file {path}; check the path.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"Cannot read the policy file {path} ({error}); give a text file in UTF-8.") from None
+    if path.suffix in (".yaml", ".yml"):
+        found = _of_yaml(text, path.name)
+    elif path.suffix == ".md":
+        found = _of_markdown(text, path.name)
+    else:
+        raise InputError(f"{path.name} is no policy file; give one that ends in .yaml, .yml or .md.")
+    return _policy(found, path.name)
+
+
+def category_of(policy: PolicyText, name: str) -> Category:
+    """The category of a name.
+
+    Raises `InputError` where the policy has none of that name, with those that it has.
+
+    >>> category_of(PolicyText("", (Category("a"), Category("b"))), "b").name
+    'b'
+    """
+    for each in policy.categories:
+        if each.name == name:
+            return each
+    raise InputError(
+        f"The policy has no category {name!r}; give one of {', '.join(each.name for each in policy.categories)}."
+    )
+
+
+def _policy(found: Mapping[str, Any], file: str) -> PolicyText:
+    """What both kinds of file say, checked."""
+    odd = [name for name in found if name not in ("title", "style", "categories")]
+    if odd:
+        raise InputError(f"{file} has {odd[0]!r} beside its categories; a policy has a title, a style and categories.")
+    categories = found.get("categories")
+    if not isinstance(categories, Mapping) or not categories:
+        raise InputError(
+            f"{file} is a policy file with no categories; give at least one, with what is allowed or disallowed in it."
+        )
+    shared = _style(found.get("style"), file, "the policy")
+    made = tuple(_category(str(name), body, shared, file) for name, body in categories.items())
+    return PolicyText(str(found.get("title") or ""), made)
+
+
+def _category(name: str, body: object, shared: Mapping[str, str], file: str) -> Category:
+    if not isinstance(body, Mapping):
+        raise InputError(f"The category {name!r} of {file} says nothing; give what is allowed or disallowed in it.")
+    given = {str(key): value for key, value in body.items()}
+    odd = [key for key in given if key not in KNOWN]
+    if odd:
+        raise InputError(f"The category {name!r} of {file} has {odd[0]!r}; it may have {', '.join(KNOWN)}.")
+    lists = {key: _items(given.get(key), f"{key} of {name!r} in {file}") for key in LISTS}
+    if not any(lists.values()):
+        raise InputError(f"The category {name!r} of {file} has no rule; give at least one item of {', '.join(LISTS)}.")
+    style = {**shared, **_style(given.get("style"), file, f"the category {name!r}")}
+    texts = {key: " ".join(str(given.get(key) or "").split()) for key in TEXTS}
+    return Category(name, texts["summary"], texts["definitions"], **lists, style=style)
+
+
+def _items(given: object, where: str) -> tuple[str, ...]:
+    """A list of texts, or one text."""
+    if given is None:
+        return ()
+    every = given if isinstance(given, list) else [given]
+    if not all(isinstance(each, str) and each.strip() for each in every):
+        raise InputError(f"{where} is {given!r}; give a list of sentences.")
+    return tuple(" ".join(str(each).split()) for each in every)
+
+
+def _style(given: object, file: str, whose: str) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or any(
+        key not in KINDS or not isinstance(each, str) for key, each in given.items()
+    ):
+        raise InputError(f"The style of {whose} in {file} is {given!r}; give a sentence each for {', '.join(KINDS)}.")
+    return {str(key): " ".join(str(each).split()) for key, each in given.items()}
+
+
+def _of_yaml(text: str, file: str) -> Mapping[str, Any]:
+    try:
+        twice = _twice(yaml.compose(text, Loader=yaml.SafeLoader))
+        found: object = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{file} is no YAML ({' '.join(str(error).split())}); mend it.") from None
+    if twice:
+        raise InputError(f"{file} has {twice!r} twice in one place; give each name once.")
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise InputError(f"{file} holds a {type(found).__name__}; give a title and categories.")
+    return {str(key): value for key, value in found.items()}
+
+
+def _twice(node: yaml.Node | None) -> str:
+    """A key that a mapping has twice, of which YAML would take the last."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    keys = [str(key.value) for key, _ in pairs]
+    repeated = [key for at, key in enumerate(keys) if key in keys[:at]]
+    return repeated[0] if repeated else next((found for _, below in pairs if (found := _twice(below))), "")
+
+
+def _of_markdown(text: str, file: str) -> Mapping[str, Any]:
+    """Headings by their level, and the lines below each."""
+    found: dict[str, Any] = {}
+    categories: dict[str, Any] = {}
+    category, part = "", ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        heading = re.fullmatch(r"(#{1,6})\s+(.*?)\s*#*\s*", line)
+        if heading is None:
+            if not line.strip():
+                continue
+            if not part:
+                raise InputError(f"Line {number} of {file} stands under no part of a category; begin one with ###.")
+            into = found if part == "style of all" else categories[category]
+            _add(into, part.removesuffix(" of all"), line.strip(), f"line {number} of {file}")
+            continue
+        level, title = len(heading[1]), heading[2]
+        if level == 1 and "title" not in found and not categories:
+            found["title"], part = title, ""
+        elif level == 2 and title.lower() == "style":
+            category, part = "", "style of all"
+        elif level == 2:
+            if title in categories:
+                raise InputError(f"Line {number} of {file} begins the category {title!r} again; give each once.")
+            category, part, categories[title] = title, "", {}
+        elif level == 3 and category:
+            part = title.lower().replace(" ", "_")
+            if part not in KNOWN:
+                raise InputError(f"Line {number} of {file} has the part {title!r}; parts are {', '.join(KNOWN)}.")
+        else:
+            raise InputError(
+                f"Line {number} of {file} has a heading in an unexpected place; give one # title, a ## for each "
+                "category and ### for its parts."
+            )
+    return {**found, "categories": categories}
+
+
+def _add(into: dict[str, Any], part: str, line: str, where: str) -> None:
+    """One line of a part; items may go on in lines without a mark of their own."""
+    item = re.fullmatch(r"[-*+]\s+(.*)", line)
+    said = line if item is None else item[1]
+    if part in TEXTS:
+        into[part] = f"{into.get(part, '')} {said}".strip()
+    elif part == "style":
+        kind, colon, sentence = said.partition(":")
+        if item is None or not colon or not sentence.strip():
+            raise InputError(f"A style is written as '- refuse: a sentence', and {where} is {line!r}; mend it.")
+        into.setdefault("style", {})[kind.strip().lower()] = sentence.strip()
+    elif item is None and into.get(part):
+        into[part][-1] += f" {said}"
+    else:
+        into.setdefault(part, []).append(said)

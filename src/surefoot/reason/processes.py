@@ -1,0 +1,55 @@
+"""Several processes that train one decoder: what they send each other.
+
+    torchrun --nproc-per-node 2 train.py
+
+    with joined() as together:
+        learnt = reinforce(decoder, vocabulary, draw, reward, settings, seed, together=together)
+
+All of them have the same decoder and draw the same completions, which costs little beside learning from them; the first
+one alone asks the reward, for a judge may be slow, dear or of two minds, and tells the others. Each then follows some
+parts of the loss backward, and gradients are added up. Weights of tokens are of the whole batch, so it is the same sum
+in another order, and two processes end where one does, to rounding.
+
+Source: Li et al. (2020), "PyTorch distributed: experiences on accelerating data parallel training", §3.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor, distributed, nn
+
+from surefoot.inference.together import Together
+
+__all__ = ["summed_gradients", "told_by_the_first"]
+
+
+def summed_gradients(
+    together: Together, learnt: Sequence[nn.Parameter], sums: Float64[Tensor, " sums"]
+) -> Float64[Tensor, " sums"]:
+    """Add up gradients, in place, and sums over all processes; each must call it, with or without a gradient.
+
+    A tensor that no process has a gradient of stays without one.
+    """
+    has = torch.tensor([float(each.grad is not None) for each in learnt], dtype=torch.float64)
+    told = torch.cat([sums, has]).to(together.device)
+    distributed.all_reduce(told)
+    told = told.cpu()
+    used = [each for each, count in zip(learnt, told[len(sums) :].tolist(), strict=True) if count]
+    if used:
+        flat = torch.cat([(torch.zeros_like(each) if each.grad is None else each.grad).reshape(-1) for each in used])
+        distributed.all_reduce(flat)
+        for each, part in zip(used, flat.split([each.numel() for each in used]), strict=True):
+            each.grad = part.view(each.shape).clone()
+    return told[: len(sums)]
+
+
+def told_by_the_first(
+    together: Together | None, ask: Callable[[], Float[Tensor, "prompts group"]], prompts: int, group: int
+) -> Float[Tensor, "prompts group"]:
+    """What `ask` says; where there are several processes the first alone asks, and tells the others."""
+    if together is None:
+        return ask()
+    values = (ask() if together.rank == 0 else torch.zeros(prompts, group)).to(together.device)
+    distributed.broadcast(values, 0)
+    return values.cpu()

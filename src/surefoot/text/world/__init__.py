@@ -1,0 +1,1 @@
+"""A world of requests and rules in which right and wrong are known."""
