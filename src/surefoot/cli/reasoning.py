@@ -9,14 +9,23 @@ from surefoot.cli.console import Wanted, command_line, deliver, note, progress_b
 from surefoot.cli.options import ClaimsOption, JSONOption, JUnitOption, OutOption, PullRequestOption, QuietOption
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from surefoot.progress import Progress
     from surefoot.study.once.reason import KeptReasoner
     from surefoot.study.once.reason_file import ReasonStudy
+
+    Say = Callable[[str], None]
 
 __all__ = ["reason"]
 
 IMITATING = "Imitation"
 REINFORCING = "Reinforcement"
 MEASURING = "Measuring"
+WORLD = "policy-world"
+SHOWN = ("accuracy", "accuracy_without_thought", "pass_at_1", "thinking_tokens")
+WORLD_SHOWN = ("decision", "decision_and_style", "unsafe", "over_refusal", "rule_cited")
+"""Findings in the terminal; all are on the page."""
 
 
 def reason(
@@ -24,7 +33,8 @@ def reason(
         str,
         typer.Argument(
             metavar="TASK|STUDY",
-            help="parity-16, chain-8, addition-3, expression-3 or countdown-3, of any size; or a YAML file of options.",
+            help="parity-16, chain-8, addition-3, expression-3 or countdown-3, of any size; policy-world; or a YAML "
+            "file of options.",
         ),
     ],
     size: Annotated[
@@ -99,30 +109,62 @@ def reason(
 
     It imitates demonstrations of which few spell out a thought, and is then reinforced on right answers alone. The page
     has curves, paired differences to controls, and completions to read; the run's folder holds the models.
-    """
-    from surefoot.study.once.reason import reason_about
 
+    policy-world is deliberative alignment: does a model that thinks of rules follow them, and what if somebody punishes
+    its thoughts?
+    """
+    wanted = Wanted(as_json, junit, pull_request, quiet=True)
+    talkative = not (as_json or quiet)
     given = {
         "spelled": spelled, "imitate": imitate, "batch": batch, "steps": steps, "prompts": prompts, "samples": samples,
         "rate": rate, "estimator": estimator, "loss": loss, "beta": beta, "controls": controls, "judged": judged,
         "attempts": attempts, "claims": claim, "confidence": confidence,
     }  # fmt: skip
-    study = _study(task, {**given, **_sizes(size, seeds)})
     with progress_bars(quiet=quiet) as progress:
-        kept = reason_about(
-            study.plan(),
-            seeds=study.seeds,
-            claims=study.claims,
-            confidence=study.confidence,
-            out=out,
-            command=command_line(),
-            say=silent_note if as_json or quiet else note,
-            progress=progress,
-        )
-    code = deliver(kept.card, kept.folder, Wanted(as_json, junit, pull_request, quiet=True))
-    if not (as_json or quiet):
-        _tell(kept)
+        if task == WORLD:
+            kept = _aligned({**given, "size": size}, seeds, out, note if talkative else silent_note, progress)
+        else:
+            study = _study(task, {**given, **_sizes(size, seeds)})
+            kept = _reasoned(study, out, note if talkative else silent_note, progress)
+    code = deliver(kept.card, kept.folder, wanted)
+    if talkative:
+        _tell(kept, WORLD_SHOWN if task == WORLD else SHOWN)
     return code
+
+
+def _reasoned(study: "ReasonStudy", out: Path, say: "Say", progress: "Progress") -> "KeptReasoner":
+    from surefoot.study.once.reason import reason_about
+
+    return reason_about(
+        study.plan(), seeds=study.seeds, claims=study.claims, confidence=study.confidence, out=out,
+        command=command_line(), say=say, progress=progress,
+    )  # fmt: skip
+
+
+def _aligned(
+    given: "Mapping[str, Any]", seeds: str | None, out: Path, say: "Say", progress: "Progress"
+) -> "KeptReasoner":
+    """The policy world has sizes of its own; options of tasks are refused."""
+    from surefoot.cli.flex_parts import whole_numbers
+    from surefoot.errors import InputError
+    from surefoot.study.once.align import align_in_world
+    from surefoot.study.once.align_arms import AlignPlan
+
+    allowed = ("claims", "confidence", "controls", "judged")
+    odd = [name for name, value in given.items() if value is not None and name not in allowed]
+    if odd:
+        raise InputError(f"--{odd[0]} is an option of tasks, and {WORLD} has sizes of its own; leave it out.")
+    sizes = {name: given[name] for name in ("controls", "judged") if given[name] is not None}
+    return align_in_world(
+        AlignPlan(**sizes),
+        seeds=(0, 1, 2) if seeds is None else whole_numbers("--seeds", seeds),
+        claims=given["claims"] or (),
+        confidence=given["confidence"] or 0.95,
+        out=out,
+        command=command_line(),
+        say=say,
+        progress=progress,
+    )
 
 
 def _sizes(size: str | None, seeds: str | None) -> dict[str, Any]:
@@ -155,7 +197,7 @@ def _study(named: str, given: dict[str, Any]) -> "ReasonStudy":
         raise InputError(sentence_of(error.errors(include_url=False)[0])) from None
 
 
-def _tell(kept: "KeptReasoner") -> None:
+def _tell(kept: "KeptReasoner", names: "Sequence[str]") -> None:
     """The verdict, and every arm beside the others."""
     from rich.table import Table
     from rich.text import Text
@@ -165,7 +207,6 @@ def _tell(kept: "KeptReasoner") -> None:
 
     card, console = kept.card, stdout()
     console.print(verdict_text(card.verdict, card.sentence))
-    names = ("accuracy", "accuracy_without_thought", "pass_at_1", "thinking_tokens")
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for column in ("", *(finding_title(name) for name in names)):
         table.add_column(Text(column), overflow="fold")

@@ -10,6 +10,7 @@ Fit problems are demonstrated, repair problems are reinforced on, curves and tra
 is claimed is measured on judge problems.
 """
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +23,7 @@ from surefoot.card.claims import Claim, Judged, judge_claims, verdict_of, verdic
 from surefoot.card.row_marks import marks
 from surefoot.card.words import show_finding
 from surefoot.errors import InputError
-from surefoot.files import digest_bytes, digest_json
+from surefoot.files import canonical_json, digest_bytes, digest_json
 from surefoot.findings.finding import Finding
 from surefoot.progress import Progress, silent
 from surefoot.study.numerics import one_thread
@@ -172,8 +173,7 @@ def _sentence(findings: Sequence[Finding]) -> str:
 
 
 def _settings(plan: ReasonPlan) -> dict[str, Any]:
-    said = asdict(plan)
-    return {**said, "task": plan.task.name}
+    return {**json.loads(canonical_json(asdict(plan))), "task": plan.task.name}
 
 
 def _roles(plan: ReasonPlan, asked: Sequence[Problem]) -> tuple[RoleSummary, ...]:

@@ -25,10 +25,12 @@ from surefoot.reason.imitate import Imitation, demonstrated, imitate
 from surefoot.reason.journal import Line
 from surefoot.reason.reinforce import Reinforcement, reinforce
 from surefoot.reason.rewarding import graded
+from surefoot.study.numerics import numerics_of
 from surefoot.text.attempts import attempts_of
 from surefoot.text.decoder import Decoder, Shape, build_decoder
 from surefoot.text.decoder_policy import DecoderPolicy
 from surefoot.text.policy import Sampling
+from surefoot.text.reading import reads_with
 from surefoot.text.tasks.task import Problem, Task, demonstrations, problems
 
 __all__ = [
@@ -227,5 +229,5 @@ def _passes(plan: ReasonPlan, shown: Sequence[tuple[Sequence[int], Sequence[int]
 
 
 def address(plan: ReasonPlan) -> str:
-    """Of the trainings of a plan: twelve digits of its identity."""
-    return identity(plan)[:12]
+    """Of the trainings of a plan: twelve digits of its identity, and of what decides the last bits of its numbers."""
+    return identity(plan, numerics_of("default"), reads_with(build_decoder(plan.shape(), 0)))[:12]
