@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from surefoot.study.once.reason_file import read_reason_study
 from surefoot.study.schema import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,5 +53,10 @@ def test_every_command_of_the_readme_exists() -> None:
 def test_example_studies_are_valid() -> None:
     studies = sorted((ROOT / "studies").glob("*.yaml"))
     assert studies
+    reasoning = [study for study in studies if study.name.startswith("parity")]
+    assert reasoning
     for study in studies:
-        load_study(study)
+        if study in reasoning:
+            read_reason_study(study).plan()
+        else:
+            load_study(study)

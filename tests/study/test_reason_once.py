@@ -1,6 +1,7 @@
 """`surefoot reason`, small: what is kept, resumed and said, and that judge problems are asked of nobody before."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,6 +153,7 @@ def test_the_command_reads_a_file_and_options_over_it(
         (["reason", "parity-16", "--seeds", "a"], "give whole numbers with commas between"),
         (["reason", "parity-16", "--size", "30,2,4"], "4 heads cannot share a width of 30"),
         (["reason", "none.yaml"], "There is no study file none.yaml"),
+        (["run", "task.yaml"], "task.yaml is a study of reasoning, for it names a task; run it with: surefoot reason"),
         (["reason", "odd.yaml"], "Unknown key 'stepz' in odd.yaml, line 2; did you mean 'steps'"),
     ],
 )
@@ -160,10 +162,9 @@ def test_bad_input_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("odd.yaml").write_text("task: parity-9\nstepz: 3\n")
+    Path("task.yaml").write_text("task: parity-9\n")
     assert main(given) == 2
     said = capsys.readouterr().err
-    import re
-
     assert re.search(match, said), said
     assert said.count("\n") == 1
 

@@ -1,0 +1,243 @@
+"""A local language model of Hugging Face as a policy: asked through its chat template, sampled token by token.
+
+    y_t ~ softmax(logits(x, y_<t) / T)
+
+Prompts are padded on the left and padding is known by its place, so a model whose padding is its end loses neither. The
+end is a token like others: it is drawn, counted, and part of every probability. What each row draws depends on the
+seed, its place and its attempt, not on what else is in its batch, up to rounding.
+
+Thoughts stand between the texts <think> and </think>. A budget of n tokens opens a thought and closes it after n, by
+tokens that are forced and have no probability. A budget of none gives the model an empty thought, and makes the token
+that opens another impossible; where that is several tokens, a completion that opens one all the same has no answer.
+Models that were not trained on these marks are refused a budget.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from surefoot.errors import InputError
+from surefoot.hub.language import LanguageModel
+from surefoot.hub.readers import cut_by_tokens
+from surefoot.hub.saying import Reader, Row, completion_scores, end_of, ends_of, prompt_tokens, text_of, tokens_of
+from surefoot.hub.templates import own_system_message, rendered, uses_marks
+from surefoot.progress import Progress, silent
+from surefoot.text.completion import Completion, part
+from surefoot.text.policy import Prompt, Sampling
+from surefoot.text.vocabulary import ANSWER, MARKS, THINK
+
+__all__ = ["ChatPolicy", "chat_policy"]
+
+OPENING, CLOSING = MARKS[THINK], MARKS[ANSWER]
+AT_ONCE = 2**14
+"""Tokens of a batch, prompts and completions together."""
+TAIL = 16
+"""Tokens within which a mark that closes a thought is looked for."""
+
+
+@dataclass(frozen=True)
+class ChatPolicy:
+    """system: the system message that is put where a prompt has none, the template's own one included; None: none.
+
+    roles: what a role of a message is called instead, such as {"developer": "system"}. Make one with `chat_policy`.
+    """
+
+    model: LanguageModel
+    system: str | None
+    roles: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def context(self) -> int:
+        return self.model.context
+
+    @property
+    def told(self) -> str:
+        """How prompts are put, for a record: the template and the system message."""
+        if not self.model.tokenizer.chat_template:
+            return f"{self.name}: prompts as they are, for there is no chat template"
+        if self.system is None:
+            return f"{self.name}: chat template, no system message"
+        own = "the template's own " if self.system == own_system_message(self.model) else ""
+        return f'{self.name}: chat template, {own}system message "{self.system}"'
+
+    def sample(
+        self, prompts: Sequence[Prompt], sampling: Sampling, seed: int, progress: Progress = silent
+    ) -> list[tuple[Completion, ...]]:
+        """See `Policy.sample`. Tokens of a thought are those that its text makes.
+
+        Raises `InputError` for prompts that leave no room for a completion in the context, for a budget of thinking
+        where the model has no marks of thought, and for what `rendered` refuses.
+        """
+        if sampling.thinking is not None and not uses_marks(self.model):
+            raise InputError(
+                f"A budget of {sampling.thinking} tokens of thinking was asked of {self.name}, which was not trained "
+                f"on {OPENING}; leave it free."
+            )
+        asked = [_asked(self.model, self._rendered(each), sampling) for each in prompts]
+        longest = max((len(each.tokens) for each in asked), default=0)
+        if longest + sampling.most > self.context:
+            raise InputError(
+                f"A prompt has {longest:,} tokens, which with {sampling.most:,} to be written is beyond the "
+                f"{self.context:,} that {self.name} reads; shorten it or what may be written."
+            )
+        found: dict[int, tuple[Completion, ...]] = {}
+        lengths = [(len(each.tokens) + sampling.most) * sampling.count for each in asked]
+        for places in cut_by_tokens(sorted(range(len(asked)), key=lengths.__getitem__), lengths, AT_ONCE):
+            rows = [replace(asked[at], seed=f"{seed} {at} {again}") for at in places for again in range(sampling.count)]
+            with torch.inference_mode():
+                said = _drawn(self.model, rows, sampling)
+            for number, at in enumerate(places):
+                found[at] = tuple(said[number * sampling.count : (number + 1) * sampling.count])
+            progress("sampling", len(found), len(prompts))
+        return [found[at] for at in range(len(prompts))]
+
+    def log_probability(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Float64[Tensor, " rows"]:
+        """See `Policy.log_probability`; of the tokens that the tokenizer makes of each completion, and the end.
+
+        Raises `InputError` for rows beyond the context, a completion without the thought that a template has opened,
+        and what `rendered` refuses.
+        """
+        rows = [self.row(each, said) for each, said in zip(prompts, completions, strict=True)]
+        long = [len(each.tokens) for each in rows if len(each.tokens) > self.context]
+        if long:
+            raise InputError(
+                f"{len(long)} of {len(rows)} prompts with their completions are longer than the {self.context:,} "
+                f"tokens that {self.name} reads (the longest has {max(long):,}); leave them out."
+            )
+        found = torch.zeros(len(rows), dtype=torch.float64)
+        lengths = [len(each.tokens) for each in rows]
+        for places in cut_by_tokens(sorted(range(len(rows)), key=lengths.__getitem__), lengths, AT_ONCE):
+            with torch.inference_mode():
+                found[torch.tensor(places)] = completion_scores(self.model, [rows[at] for at in places])
+        return found
+
+    def row(self, prompt: Prompt, completion: str) -> Row:
+        """The tokens of a prompt, as it is put, and of a completion with its end; raises `InputError` as above."""
+        return _row(self.model, self._rendered(prompt), completion)
+
+    def _rendered(self, prompt: Prompt) -> str:
+        return rendered(self.model, prompt, self.system, self.roles)
+
+
+def chat_policy(
+    model: LanguageModel, *, system: str | None = None, roles: Mapping[str, str] | None = None
+) -> ChatPolicy:
+    """A policy of a model. system: None takes the template's own system message, which `ChatPolicy.system` then is."""
+    return ChatPolicy(model, own_system_message(model) if system is None else system, dict(roles or {}))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A prompt's tokens. before: what a completion's text begins with. forced: tokens that it begins with."""
+
+    tokens: tuple[int, ...]
+    before: str
+    forced: tuple[int, ...]
+    seed: str = ""
+
+
+def _asked(model: LanguageModel, text: str, sampling: Sampling) -> _Asked:
+    opened = text.rstrip().endswith(OPENING)
+    if sampling.thinking == 0:
+        text += f"\n{CLOSING}\n\n" if opened else f"{OPENING}\n\n{CLOSING}\n\n"
+        return _Asked(prompt_tokens(model, text), "", ())
+    forced = tokens_of(model, f"{OPENING}\n") if sampling.thinking and not opened else ()
+    return _Asked(prompt_tokens(model, text), OPENING if opened else "", forced)
+
+
+def _row(model: LanguageModel, text: str, completion: str) -> Row:
+    if text.rstrip().endswith(OPENING):
+        if not completion.startswith(OPENING):
+            raise InputError(
+                f"The template of {model.name} opens a thought, and a completion has none; begin it with {OPENING}."
+            )
+        completion = completion.removeprefix(OPENING)
+    new = (*tokens_of(model, completion), end_of(model))
+    return Row((*prompt_tokens(model, text), *new), len(new))
+
+
+def _drawn(model: LanguageModel, rows: Sequence[_Asked], sampling: Sampling) -> list[Completion]:
+    """The loop over places, all rows at once; those that have ended are fed anything and not listened to."""
+    reader = Reader(model, [each.tokens for each in rows])
+    chances = torch.stack([_chances(each.seed, sampling.most) for each in rows])
+    said: list[list[int]] = [[] for _ in rows]
+    logs = [0.0 for _ in rows]
+    waiting = [list(each.forced) for each in rows]
+    budgets = [_budget(model, each, sampling) for each in rows]
+    ended = [False for _ in rows]
+    barred = _barred(model, sampling)
+    closing, ends = tokens_of(model, f"\n{CLOSING}\n\n"), ends_of(model)
+    for at in range(sampling.most):
+        scores = (reader.logits + barred) / (sampling.temperature or 1.0)
+        chosen = _choose(scores.log_softmax(dim=1), sampling.temperature, chances[:, at])
+        for row, (token, log) in enumerate(chosen):
+            if ended[row]:
+                continue
+            if not waiting[row] and budgets[row] is not None and len(said[row]) >= (budgets[row] or 0):
+                waiting[row] = list(closing)
+                budgets[row] = None
+            if waiting[row]:
+                said[row].append(waiting[row].pop(0))
+                continue
+            said[row].append(token)
+            logs[row] += log
+            ended[row] = token in ends
+            if budgets[row] is not None and CLOSING in text_of(model, said[row][-TAIL:]):
+                budgets[row] = None
+        if all(ended) or at == sampling.most - 1:
+            break
+        reader.read([each[-1] for each in said])
+    return [_completion(model, sampling, *each) for each in zip(rows, said, logs, ended, strict=True)]
+
+
+def _budget(model: LanguageModel, asked: _Asked, sampling: Sampling) -> int | None:
+    """After how many tokens of the completion its thought is closed, or None."""
+    return len(asked.forced) + sampling.thinking if sampling.thinking else None
+
+
+def _barred(model: LanguageModel, sampling: Sampling) -> Float64[Tensor, " tokens"] | float:
+    """−∞ for the token that opens a thought where none is allowed; 0 for the others."""
+    opening = model.tokenizer.get_vocab().get(OPENING)
+    if sampling.thinking != 0 or opening is None:
+        return 0.0
+    barred = torch.zeros(model.module.get_output_embeddings().weight.shape[0], dtype=torch.float64)
+    barred[opening] = -torch.inf
+    return barred
+
+
+def _completion(
+    model: LanguageModel, sampling: Sampling, asked: _Asked, said: list[int], log: float, ended: bool
+) -> Completion:
+    text = asked.before + text_of(model, said[:-1] if ended else said)
+    parted = part(text, ended=ended)
+    if sampling.thinking == 0 and parted.thought is not None:
+        parted = parted._replace(answer=None)
+    inside = 0 if parted.thought is None else len(tokens_of(model, parted.thought))
+    return Completion(text, parted.thought, parted.answer, len(said), inside, ended, log)
+
+
+def _choose(
+    logs: Float64[Tensor, "rows tokens"], temperature: float, chances: Float64[Tensor, " rows"]
+) -> Iterator[tuple[int, float]]:
+    """A token of each row by the inverse of its distribution function, and its log-probability."""
+    if temperature == 0:
+        tokens = logs.argmax(dim=1)
+    else:
+        sums = logs.exp().cumsum(dim=1)
+        # Short of the whole, so that rounding chooses no token beyond the last that has a probability.
+        level = torch.minimum(chances * sums[:, -1], torch.nextafter(sums[:, -1], sums.new_zeros(())))
+        tokens = (sums <= level[:, None]).sum(dim=1)
+    return zip(tokens.tolist(), logs.gather(1, tokens[:, None])[:, 0].tolist(), strict=True)
+
+
+def _chances(seed: str, most: int) -> Float64[Tensor, " most"]:
+    drawn = int(hashlib.sha256(seed.encode()).hexdigest()[:15], 16)
+    return torch.rand(most, generator=torch.Generator().manual_seed(drawn), dtype=torch.float64)

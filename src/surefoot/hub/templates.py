@@ -1,0 +1,108 @@
+"""How a conversation becomes the text that a chat model reads, with nothing in it that nobody asked for.
+
+A tokenizer's template may put in a system message of its own where none is given. It is found by comparing what the
+template makes of a user's message alone and of one after a system message, so that it can be said and recorded:
+
+    before + s + after = template(system: s, user: u)        d with before + d + after = template(user: u)
+
+Text that the tokenizer would read as one of its special tokens is refused: the model could not tell it from the
+template's own. Thoughts of earlier turns are left out, as models of this kind are trained.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from surefoot.errors import InputError
+from surefoot.hub.language import LanguageModel
+from surefoot.text.policy import Message, Prompt
+from surefoot.text.vocabulary import ANSWER, MARKS, THINK
+
+__all__ = ["own_system_message", "rendered", "uses_marks"]
+
+OPENING, CLOSING = MARKS[THINK], MARKS[ANSWER]
+ROLES = ("system", "user", "assistant")
+PROBE, OTHER = "surefoot-probe-7f3a", "surefoot-probe-91bc"
+
+
+def own_system_message(model: LanguageModel) -> str | None:
+    """The system message that the model's template puts in where none is given; None where it puts in none."""
+    if not model.tokenizer.chat_template:
+        return None
+    user = {"role": "user", "content": PROBE}
+    alone = _template(model, [user])
+    try:
+        before, found, after = _template(model, [{"role": "system", "content": OTHER}, user]).partition(OTHER)
+    except InputError:  # a template without system messages
+        return None
+    own = alone[len(before) : len(alone) - len(after)]
+    return own if found and own and before + own + after == alone else None
+
+
+def uses_marks(model: LanguageModel) -> bool:
+    """Does the model write its thoughts between <think> and </think>? As its template or its tokens say."""
+    return OPENING in str(model.tokenizer.chat_template or "") or OPENING in model.tokenizer.get_vocab()
+
+
+def rendered(model: LanguageModel, prompt: Prompt, system: str | None, roles: Mapping[str, str]) -> str:
+    """A prompt as the model reads it, up to where its answer begins.
+
+    A plain text is a user's message, or, for a model without a template, the text itself. system: put first where a
+    conversation has no system message. roles: what a role is called instead, such as {"developer": "system"}.
+
+    Raises `InputError` for conversations without a template, roles that are not known, texts that hold a special token,
+    and conversations that the template refuses.
+    """
+    messages = (Message("user", prompt),) if isinstance(prompt, str) else prompt
+    special = _special(model)
+    for text in [each.text for each in messages] + ([] if system is None else [system]):
+        held = next((each for each in special if each in text), None)
+        if held is not None:
+            raise InputError(
+                f"A prompt holds {held!r}, which {model.name} reads as a mark of its own and not as text; take it out."
+            )
+    if not model.tokenizer.chat_template:
+        if not isinstance(prompt, str) or system is not None:
+            raise InputError(
+                f"{model.name} has no chat template, and a conversation or a system message was given; give plain "
+                "texts, or a model that was trained to chat."
+            )
+        return prompt
+    turns = [{"role": _role(model, each.role, roles), "content": _spoken(each)} for each in messages]
+    if system is not None and not any(each["role"] == "system" for each in turns):
+        turns.insert(0, {"role": "system", "content": system})
+    return _template(model, turns)
+
+
+def _role(model: LanguageModel, role: str, roles: Mapping[str, str]) -> str:
+    called = roles.get(role, role)
+    if called not in ROLES:
+        raise InputError(
+            f'A message has the role "{called}", and {model.name} is known to be trained on {", ".join(ROLES)} alone; '
+            f'say what it is to be, such as roles={{"{role}": "system"}}.'
+        )
+    return called
+
+
+def _spoken(message: Message) -> str:
+    if message.role == "assistant" and message.text.lstrip().startswith(OPENING):
+        return message.text.partition(CLOSING)[2].strip()
+    return message.text
+
+
+def _special(model: LanguageModel) -> list[str]:
+    """Special tokens; marks of thought, which some tokenizers count among them, are told apart later."""
+    return [
+        each for each in cast("Sequence[str]", model.tokenizer.all_special_tokens) if each not in (OPENING, CLOSING)
+    ]
+
+
+def _template(model: LanguageModel, messages: Sequence[Mapping[str, str]]) -> str:
+    try:
+        found: Any = model.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        said = " and ".join(each["role"] for each in messages)
+        raise InputError(
+            f"The chat template of {model.name} refuses messages of {said} ({reason}); change them."
+        ) from error
+    return str(found)
