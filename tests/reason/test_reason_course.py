@@ -1,6 +1,7 @@
 """A course against a loop written by hand, and what a killed one ends with: the same weights and the same lines."""
 
 import json
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from surefoot.errors import InputError
 from surefoot.reason.alike import alike
-from surefoot.reason.course import Course, Keep, Learnt, Part, Turn, follow, step_seed
+from surefoot.reason.course import Course, Keep, Part, Turn, follow, step_seed
 from surefoot.reason.journal import Line
 from surefoot.text.decoder import Decoder, Shape, build_decoder
 
@@ -175,13 +176,22 @@ def test_progress_tells_the_first_figure(decoder: Decoder) -> None:
     assert told[0][0].startswith("walking: gradient ")
 
 
-def test_parts_of_like_rows_hold_every_row_once() -> None:
+def test_parts_of_like_rows_hold_every_row_once_and_no_other_parting_costs_less() -> None:
     generator = torch.Generator().manual_seed(0)
-    for _ in range(20):
-        lengths = sorted(torch.randint(1, 50, (60,), generator=generator).tolist(), reverse=True)
-        parts = alike(lengths, 25)
-        assert [row for part in parts for row in range(60)[part]] == list(range(60))
-        assert max(part.stop - part.start for part in parts) <= 25
-    padded = sum((part.stop - part.start) * lengths[part.start] for part in parts)
-    assert padded < 0.8 * 60 * lengths[0]
-    assert isinstance(Learnt(build_decoder(Shape(8), 0), ()).lines, tuple)
+    for count in (1, 2, 7, 7, 7, 9):
+        lengths = sorted(torch.randint(1, 9, (count,), generator=generator).tolist(), reverse=True)
+
+        def cost(parts: list[slice], lengths: list[int] = lengths) -> int:
+            return sum(10 + (part.stop - part.start) * lengths[part.start] for part in parts)
+
+        found = alike(lengths, count, fixed=10)
+        assert [row for part in found for row in range(count)[part]] == list(range(count))
+        every = []
+        for cuts in product([False, True], repeat=count - 1):
+            edges = [0, *(at + 1 for at, cut in enumerate(cuts) if cut), count]
+            every.append(cost([slice(*pair) for pair in pairwise(edges)]))
+        assert cost(found) == min(every)
+        few = alike(lengths, 2, fixed=10)
+        assert [row for part in few for row in range(count)[part]] == list(range(count))
+        assert max(part.stop - part.start for part in few) <= 2
+    assert alike([], 5, fixed=1) == []

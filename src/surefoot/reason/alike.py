@@ -1,26 +1,32 @@
 """Rows of about one length together: padding costs what tokens cost."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 __all__ = ["alike"]
 
-SHORTER = 0.7
-"""A row this much shorter than the longest of its part begins another part."""
-FEWEST = 12
-"""Rows that a part has before another begins for that reason."""
 
+def alike(lengths: Sequence[int], most: int, fixed: int) -> list[slice]:
+    """Parts of rows that are sorted by length, the longest first, of at most `most` rows, that cost least in all.
 
-def alike(lengths: Sequence[int], most: int) -> list[slice]:
-    """Parts of rows that are sorted by length, the longest first, of at most `most` rows.
+    A part costs its rows times the length of its longest, and `fixed` places for being a part.
 
-    >>> alike([20] * 15 + [5] * 30, 20)
-    [slice(0, 15, None), slice(15, 35, None), slice(35, 45, None)]
+    >>> alike([20] * 15 + [5] * 30, 25, fixed=100)
+    [slice(0, 15, None), slice(15, 40, None), slice(40, 45, None)]
+    >>> alike([20] * 15 + [19] * 30, 45, fixed=100)
+    [slice(0, 45, None)]
     """
-    found: list[slice] = []
-    start = 0
-    for row in range(1, len(lengths) + 1):
-        full = row == len(lengths) or row - start == most
-        if full or (row - start >= FEWEST and lengths[row] < SHORTER * lengths[start]):
-            found.append(slice(start, row))
-            start = row
-    return found
+    # Parts begin where a length begins: within rows of one length there is nothing to gain.
+    edges = [row for row in range(len(lengths)) if row == 0 or lengths[row] < lengths[row - 1]] + [len(lengths)]
+    least, before = [0] + [-1] * (len(edges) - 1), [0] * len(edges)
+    for end in range(1, len(edges)):
+        for start in range(end):
+            rows = edges[end] - edges[start]
+            cost = least[start] + rows * lengths[edges[start]] + fixed * -(-rows // most)
+            if least[end] < 0 or cost < least[end]:
+                least[end], before[end] = cost, start
+    ends = [len(edges) - 1]
+    while ends[-1] > 0:
+        ends.append(before[ends[-1]])
+    parts = pairwise([edges[at] for at in reversed(ends)])
+    return [slice(at, min(at + most, stop)) for start, stop in parts for at in range(start, stop, most)]

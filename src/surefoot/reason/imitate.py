@@ -39,6 +39,8 @@ Demonstrations: TypeAlias = Sequence[Demonstration] | Callable[[int], Sequence[D
 """All of them, of which batches are drawn; or what gives the batch of a step."""
 
 ORDER = 0  # a purpose of `step_seed`
+PART = 200
+"""What running a part of a batch costs beside its places, in places."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def imitate(
             return loss
 
         most = min(settings.at_once, -(-len(laid.tokens) // turn.processes))
-        moved = turn.update([part(rows) for rows in alike(laid.lengths, most)])
+        moved = turn.update([part(rows) for rows in alike(laid.lengths, most, PART)])
         return {"loss": moved.sums[0], "gradient": moved.gradient}
 
     run = identity("imitate", dict(decoder.state_dict()), _spelled(demonstrations), settings, seed)

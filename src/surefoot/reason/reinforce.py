@@ -51,6 +51,8 @@ from surefoot.text.vocabulary import Vocabulary
 __all__ = ["Reinforcement", "reinforce"]
 
 SAMPLES, ORDER = 4, 5  # purposes of `step_seed`
+PART = 200
+"""What running a part of a batch costs beside its places, in places."""
 DRAWN = "all need to draw the same completions, so the same weights, code and kind of machine."
 
 
@@ -199,10 +201,11 @@ def _move(
 
     drawn = rollout.sampled[share.rows].sum(dim=1).cpu()
     order = drawn.argsort(stable=True, descending=True)
-    # A completion costs its own places and its share of those of its prompt, which is read once for all.
-    lengths: list[int] = (drawn[order] + rollout.prompt // settings.sampling.count).tolist()
+    # A part reads the prompts of its completions anew, some of each prompt as a rule.
+    lengths: list[int] = drawn[order].tolist()
+    fixed = PART + rollout.prompt * len(rollout.tokens) // settings.sampling.count
     most = min(settings.at_once, max(1, -(-len(order) // turn.processes)))
-    moved = turn.update([part(order[rows]) for rows in alike(lengths, most)])
+    moved = turn.update([part(order[rows]) for rows in alike(lengths, most, fixed)])
     loss, clipped, kl = moved.sums[:3] or (0.0, 0.0, 0.0)
     return _Move(loss, clipped, kl, int((share.weights > 0).sum()), moved.gradient)
 

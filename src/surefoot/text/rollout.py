@@ -19,11 +19,12 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.text.completion import Completion, part
 from surefoot.text.decoder import Decoder
+from surefoot.text.machine.reader import MachineReader
 from surefoot.text.policy import Sampling
-from surefoot.text.stepping import Reader
+from surefoot.text.reading import reader_for
 from surefoot.text.vocabulary import ANSWER, END, PAD, THINK, Vocabulary
 
-__all__ = ["Rollout", "laid_out", "roll", "token_log_probabilities", "written"]
+__all__ = ["Rollout", "laid_out", "roll", "tempered", "token_log_probabilities", "written"]
 
 
 class Rollout(NamedTuple):
@@ -99,7 +100,7 @@ def token_log_probabilities(decoder: Decoder, rollout: Rollout) -> Float[Tensor,
     the likeliest token was taken, of temperature 1.)
     """
     logits = decoder(rollout.tokens[:, :-1], rollout.starts)[:, rollout.prompt - 1 :]
-    logs = _tempered(logits, rollout.sampling).log_softmax(dim=2)
+    logs = tempered(logits, rollout.sampling).log_softmax(dim=2)
     chosen = logs.gather(2, rollout.completions[:, :, None])[:, :, 0]
     return torch.where(rollout.sampled, chosen, 0.0)
 
@@ -119,6 +120,15 @@ def written(vocabulary: Vocabulary, rollout: Rollout) -> list[Completion]:
             inside = (said.index(ANSWER) if ANSWER in said else len(said)) - 1
         found.append(Completion(text, parted.thought, parted.answer, len(said), inside, ended[row], sums[row]))
     return found
+
+
+def tempered(logits: Float[Tensor, "*rows symbols"], sampling: Sampling) -> Float[Tensor, "*rows symbols"]:
+    """Logits of the distribution that is drawn from: at its temperature, without a thought where none is allowed."""
+    if sampling.thinking == 0:
+        mask = torch.zeros(logits.shape[-1], device=logits.device)
+        mask[THINK] = -torch.inf
+        logits = logits + mask
+    return logits / sampling.temperature if sampling.temperature not in (0, 1) else logits
 
 
 class _New(NamedTuple):
@@ -154,6 +164,9 @@ def _drawn(
 ) -> _New:
     """The loop over places. Rows are numbered as in the result; `live` are those that go on."""
     rows, most = chances.shape
+    reader = reader_for(decoder, prompts, starts, sampling.count, most)
+    if isinstance(reader, MachineReader) and sampling.temperature > 0:
+        return _New(*reader.complete(sampling, chances))
     new = _New(
         torch.full((rows, most), PAD, device=prompts.device),
         torch.zeros(rows, most, dtype=torch.bool, device=prompts.device),
@@ -161,7 +174,6 @@ def _drawn(
         torch.zeros(rows, dtype=torch.bool, device=prompts.device),
         0,
     )
-    reader = Reader(decoder, prompts, starts, sampling.count, most)
     logits = reader.logits
     live = torch.arange(rows, device=prompts.device)
     running = torch.ones(rows, dtype=torch.bool, device=prompts.device)
@@ -196,7 +208,7 @@ def _choose(
     logits: Float[Tensor, "rows symbols"], sampling: Sampling, chances: Float[Tensor, " rows"]
 ) -> tuple[Int64[Tensor, " rows"], Float[Tensor, " rows"]]:
     """A token of each row by the inverse of its distribution function, and its log-probability."""
-    logs = _tempered(logits, sampling).log_softmax(dim=1)
+    logs = tempered(logits, sampling).log_softmax(dim=1)
     if sampling.temperature == 0:
         tokens = logs.argmax(dim=1)
     else:
@@ -205,14 +217,6 @@ def _choose(
         level = torch.minimum(chances * sums[:, -1], torch.nextafter(sums[:, -1], sums.new_zeros(())))
         tokens = (sums <= level[:, None]).sum(dim=1)
     return tokens, logs.gather(1, tokens[:, None])[:, 0]
-
-
-def _tempered(logits: Float[Tensor, "*rows symbols"], sampling: Sampling) -> Float[Tensor, "*rows symbols"]:
-    if sampling.thinking == 0:
-        mask = torch.zeros(logits.shape[-1], device=logits.device)
-        mask[THINK] = -torch.inf
-        logits = logits + mask
-    return logits / sampling.temperature if sampling.temperature not in (0, 1) else logits
 
 
 def _forced(sampling: Sampling, at: int, thinking: Bool[Tensor, " rows"]) -> Int64[Tensor, " rows"] | None:

@@ -16,6 +16,9 @@ from surefoot.text.decoder import BASE, EPSILON, Block, Decoder
 
 __all__ = ["Reader"]
 
+SMALL = 400
+"""Numbers of a matrix below which torch multiplies it by loops of its own, which are slower than a sum of products."""
+
 
 class _Weights(NamedTuple):
     mixing: Tensor
@@ -32,6 +35,7 @@ class Reader:
     """
 
     logits: Tensor
+    kind = "torch"
 
     def __init__(
         self,
@@ -87,7 +91,7 @@ class Reader:
             first = torch.bmm(
                 weight[:, : self._prompt].view(-1, together, self._prompt), self._prompt_values[layer]
             ).view(rows * heads, 1, size)
-            found = torch.baddbmm(first, weight[:, None, self._prompt :], values[:, : new + 1])
+            found = _with_own(first, weight[:, None, self._prompt :], values[:, : new + 1])
             joined = found.view(-1, heads, together, size).transpose(1, 2).reshape(rows, heads * size)
             states = _with_units(torch.addmm(states, joined, weights.out), weights)
         self._read += 1
@@ -175,6 +179,17 @@ def _turns(context: int, size: int) -> Tensor:
 def _turn(pairs: Tensor, turn: Tensor) -> Tensor:
     grouped = torch.view_as_complex(pairs.unflatten(-1, (-1, 2)))
     return torch.view_as_real(grouped * turn).flatten(-2)
+
+
+def _with_own(
+    first: Float[Tensor, "rows 1 size"],
+    weight: Float[Tensor, "rows 1 places"],
+    values: Float[Tensor, "rows places size"],
+) -> Float[Tensor, "rows 1 size"]:
+    """First + weight · values."""
+    if values.shape[1] * values.shape[2] < SMALL:
+        return torch.add(first, (weight.transpose(1, 2) * values).sum(1, keepdim=True))
+    return torch.baddbmm(first, weight, values)
 
 
 def _normal(states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:

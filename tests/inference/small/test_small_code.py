@@ -118,3 +118,22 @@ def test_constants_keep_every_bit() -> None:
         code.store(code.vector_of(value), Spot("%b", 8 * place))
     run(code, aligned(np.zeros(8), "double"), target)
     assert target.reshape(4, 8)[:, 0].tolist() == values
+
+
+@pytest.mark.parametrize("times", [0, 1, 5])
+def test_loops_that_may_not_run_carry_what_they_were_given(times: int) -> None:
+    """Sums of vectors, and of integers, over none, one and five turns; a loop inside."""
+    source, target = aligned(np.arange(1.0, 13.0), "float"), aligned(np.zeros(8), "float")
+    code = Code("float", 4)
+    code.lines.append(f"  %times = add i64 0, {times}")
+
+    def one(index: str, sums: list[str]) -> list[str]:
+        return code.perhaps("3", lambda part, before: [code.add(before[0], code.load(Spot("%a").along(part, 4)))], sums)
+
+    code.store(code.perhaps("%times", one, [code.vector_of(0.5)])[0], Spot("%b"))
+    count = code.perhaps("%times", lambda index, sums: [code.let(f"add i64 {sums[0]}, {index}")], ["7"], "i64")[0]
+    again = code.loop(3, lambda index, sums: [code.let(f"add i64 {sums[0]}, {index}")], [count], "i64")[0]
+    code.store_number(code.let(f"sitofp i64 {again} to float"), Spot("%b", 4))
+    run(code, source, target)
+    assert target[:4].tolist() == [0.5 + times * total for total in (15.0, 18.0, 21.0, 24.0)]
+    assert target[4] == 7 + times * (times - 1) // 2 + 3

@@ -86,6 +86,15 @@ def test_errors_follow_their_equations(shared: float) -> None:
             assert abs(passed - wanted) < 5 * np.sqrt(wanted * (1 - wanted) / 1_600) + 1e-12
 
 
+@pytest.mark.parametrize("shared", [0.0, 0.3, 0.7, 1.0])
+def test_a_verdict_errs_with_the_rate_whatever_is_shared(shared: float) -> None:
+    errors = Errors(0.2, shared)
+    assert errors.of_case == pytest.approx(0.2 * shared)
+    assert errors.of_case + (1 - errors.of_case) * errors.of_verdict == pytest.approx(0.2)
+    assert errors.passes(1, good=False) == pytest.approx(0.2)
+    assert errors.passes(1, good=True) == pytest.approx(0.8)
+
+
 def test_more_verdicts_help_only_where_errors_are_their_own() -> None:
     bad = [Errors(0.15, shared).passes(8, good=False) for shared in (0.0, 0.5, 1.0)]
     assert bad[0] < 1e-6
@@ -112,8 +121,8 @@ def test_own_errors_of_rewards_come_with_the_batch() -> None:
     answers = [Answered(each.prompt, each.answer) for each in cases(200)]
     judge, right = AnswerJudge(WORLD, BOOK, Errors(0.2)), AnswerJudge(WORLD, BOOK)([], answers)
     assert judge([], answers) == judge([], answers)
-    first, second = judge([], answers), [*judge([], answers[1:]), 0.0]
-    assert first[1:] != second[:-1]
+    first, second = judge([], answers), judge([], [*answers[:-1], Answered(answers[-1].prompt, "")])
+    assert first[:-1] != second[:-1]  # in the same places, beside another answer
     # Of the 100 that are worth 1 (½ flips to ½): binomial(100, .2).
     assert 5 < sum(value != true for value, true in zip(first, right, strict=True)) < 40
 

@@ -110,6 +110,16 @@ def test_intervals_cover_where_seeds_ask_other_prompts() -> None:
     assert covered >= 174
 
 
+def test_a_share_is_the_mean_of_each_seeds_share_of_its_own() -> None:
+    rng = np.random.default_rng(6)
+    marks = [drawn_marks(rng, rate, 40, 2) for rate in (0.1, 0.9)]
+    found = by_name(world_findings(marks, subject="", slice_="", source=""))["unsafe"]
+    own = [float(each.hits["unsafe"][each.of["unsafe"]].mean()) for each in marks]
+    assert found.per_seed == pytest.approx(own)
+    assert found.value == pytest.approx(np.mean(own))
+    assert found.count == sum(int(each.of["unsafe"].sum()) for each in marks)
+
+
 def test_changes_are_paired() -> None:
     rng = np.random.default_rng(3)
     before = [drawn_marks(rng, 0.4, 50, 2) for _ in range(2)]

@@ -197,9 +197,16 @@ class Code:
         return now[0]
 
     def loop(
-        self, times: int | str, body: Callable[[str, list[str]], list[str]], carried: Sequence[str] = ()
+        self,
+        times: int | str,
+        body: Callable[[str, list[str]], list[str]],
+        carried: Sequence[str] = (),
+        kind: str | None = None,
     ) -> list[str]:
-        """Run `body(index, values)`, which returns the values' successors, `times` (at least once); the last values."""
+        """Run `body(index, values)`, which returns the values' successors, `times` (at least once); the last values.
+
+        kind: the type of the values, vectors where none is given.
+        """
         if times == 1:
             return body("0", list(carried))
         self.count += 1
@@ -217,12 +224,50 @@ class Code:
         self.lines[placeholder] = f"  %index{own} = phi i64 [ 0, %{before} ], [ {following}, %{self.block} ]"
         for number, (name, first, last) in enumerate(zip(names, carried, after, strict=True), start=1):
             self.lines[placeholder + number] = (
-                f"  {name} = phi {self.vector} [ {first}, %{before} ], [ {last}, %{self.block} ]"
+                f"  {name} = phi {kind or self.vector} [ {first}, %{before} ], [ {last}, %{self.block} ]"
             )
         self.block = f"end{own}"
         return after
 
-    def repeat(self, times: int, body: Callable[[str], None]) -> None:
+    def perhaps(
+        self,
+        times: str,
+        body: Callable[[str, list[str]], list[str]],
+        carried: Sequence[str] = (),
+        kind: str | None = None,
+    ) -> list[str]:
+        """`loop`, for a number of times that may be none."""
+        self.count += 1
+        own = self.count
+        before, head = self.block, f"head{own}"
+        names = [f"%carry{own}.{number}" for number in range(len(carried))]
+        self.lines += [f"  br label %{head}", f"{head}:"]
+        placeholder = len(self.lines)
+        self.lines += [""] * (len(names) + 1)
+        more = self.let(f"icmp slt i64 %index{own}, {times}")
+        self.lines += [f"  br i1 {more}, label %turn{own}, label %end{own}", f"turn{own}:"]
+        self.block = f"turn{own}"
+        after = body(f"%index{own}", names)
+        following = self.let(f"add nsw i64 %index{own}, 1")
+        self.lines += [f"  br label %{head}", f"end{own}:"]
+        self.lines[placeholder] = f"  %index{own} = phi i64 [ 0, %{before} ], [ {following}, %{self.block} ]"
+        for number, (name, first, last) in enumerate(zip(names, carried, after, strict=True), start=1):
+            self.lines[placeholder + number] = (
+                f"  {name} = phi {kind or self.vector} [ {first}, %{before} ], [ {last}, %{self.block} ]"
+            )
+        self.block = f"end{own}"
+        return names
+
+    def each(self, times: str, body: Callable[[str], None]) -> None:
+        """`repeat`, for a number of times that may be none."""
+
+        def turn(index: str, _: list[str]) -> list[str]:
+            body(index)
+            return []
+
+        self.perhaps(times, turn)
+
+    def repeat(self, times: int | str, body: Callable[[str], None]) -> None:
         """Run `body(index)` `times` (at least once); it carries nothing from turn to turn."""
 
         def turn(index: str, _: list[str]) -> list[str]:

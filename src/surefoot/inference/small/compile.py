@@ -3,9 +3,9 @@
 import ctypes
 import importlib.util
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from surefoot.errors import InputError
@@ -13,7 +13,15 @@ from surefoot.inference.small.kernel import leapfrogs_code
 from surefoot.inference.small.sizes import Machine, Plan
 from surefoot.inference.small.steps import steps_code
 
-__all__ = ["Leapfrogs", "Steps", "compile_leapfrogs", "compile_steps", "compiler_is_installed", "this_machine"]
+__all__ = [
+    "Leapfrogs",
+    "Steps",
+    "compile_functions",
+    "compile_leapfrogs",
+    "compile_steps",
+    "compiler_is_installed",
+    "this_machine",
+]
 
 AARCH64 = ("aarch64", "arm64")
 KEPT = 16
@@ -49,6 +57,7 @@ def compiler_is_installed() -> bool:
     return importlib.util.find_spec("llvmlite") is not None
 
 
+@cache
 def this_machine() -> Machine | None:
     """This processor's vectors; None where it cannot multiply and add at once, which is what the code is made of."""
     features = _llvm().get_host_cpu_features()
@@ -59,27 +68,10 @@ def this_machine() -> Machine | None:
     return Machine(bytes=64, registers=32) if features.get("avx512f", False) else Machine(bytes=32, registers=16)
 
 
-@lru_cache(maxsize=KEPT)
-def compile_leapfrogs(plan: Plan) -> Leapfrogs:
-    """The machine code of `plan`'s trajectories, made in a fraction of a second for a few hundred parameters.
-
-    The same plan gives the same function, which holds no state, so the last few are kept.
-    """
-    call, owner = _compile("leapfrogs", leapfrogs_code(plan), (*[ctypes.c_void_p] * 5, _real(plan), ctypes.c_int64))
-    return Leapfrogs(plan, call, owner)
-
-
-@lru_cache(maxsize=KEPT)
-def compile_steps(plan: Plan, whole: Plan) -> Steps:
-    """The machine code of Langevin steps on batches of `plan`'s rows, out of `whole`'s."""
-    keys_and_counts = (ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int64, ctypes.c_int32, ctypes.c_int64)
-    signature = (*[ctypes.c_void_p] * 10, _real(plan), *keys_and_counts)
-    call, owner = _compile("steps", steps_code(plan, whole), signature)
-    return Steps(plan, call, owner)
-
-
-def _compile(name: str, text: str, signature: tuple[Any, ...]) -> tuple[Callable[..., None], Any]:
-    """The function of this name, and what owns its memory.
+def compile_functions(
+    signatures: Mapping[str, tuple[Any, ...]], text: str
+) -> tuple[tuple[Callable[..., None], ...], Any]:
+    """The functions of these names, with what each is given (of `ctypes`), and what owns their memory.
 
     LLVM's passes over the code are left out: they would double the time and find nothing to improve.
     """
@@ -91,7 +83,30 @@ def _compile(name: str, text: str, signature: tuple[Any, ...]) -> tuple[Callable
     )
     engine: Any = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
-    return ctypes.CFUNCTYPE(None, *signature)(engine.get_function_address(name)), engine
+    found = tuple(
+        ctypes.CFUNCTYPE(None, *given)(engine.get_function_address(name)) for name, given in signatures.items()
+    )
+    return found, engine
+
+
+@lru_cache(maxsize=KEPT)
+def compile_leapfrogs(plan: Plan) -> Leapfrogs:
+    """The machine code of `plan`'s trajectories, made in a fraction of a second for a few hundred parameters.
+
+    The same plan gives the same function, which holds no state, so the last few are kept.
+    """
+    signature = (*[ctypes.c_void_p] * 5, _real(plan), ctypes.c_int64)
+    (call,), owner = compile_functions({"leapfrogs": signature}, leapfrogs_code(plan))
+    return Leapfrogs(plan, call, owner)
+
+
+@lru_cache(maxsize=KEPT)
+def compile_steps(plan: Plan, whole: Plan) -> Steps:
+    """The machine code of Langevin steps on batches of `plan`'s rows, out of `whole`'s."""
+    keys_and_counts = (ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int64, ctypes.c_int32, ctypes.c_int64)
+    signature = (*[ctypes.c_void_p] * 10, _real(plan), *keys_and_counts)
+    (call,), owner = compile_functions({"steps": signature}, steps_code(plan, whole))
+    return Steps(plan, call, owner)
 
 
 def _real(plan: Plan) -> Any:

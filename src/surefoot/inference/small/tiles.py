@@ -7,12 +7,11 @@ that of a narrow one.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from surefoot.inference.small.code import Code, Spot
-from surefoot.inference.small.sizes import Plan
 
-__all__ = ["Left", "Right", "Run", "product", "shares", "unrolled"]
+__all__ = ["Left", "Right", "Run", "Vectors", "product", "shares", "unrolled"]
 
 UNROLLED = 16  # turns of an inner loop that are written out
 TALL = 8  # rows of a tile whose inner loop is written out
@@ -49,9 +48,19 @@ class Run(NamedTuple):
     times: int
 
 
+@runtime_checkable
+class Vectors(Protocol):
+    """A processor's: numbers in one, and how many registers hold one."""
+
+    @property
+    def lanes(self) -> int: ...
+    @property
+    def registers(self) -> int: ...
+
+
 def product(
     code: Code,
-    plan: Plan,
+    plan: Vectors,
     left: Left,
     right: Right,
     target: Spot,
@@ -59,15 +68,21 @@ def product(
     start: Callable[[Spot], str] = lambda _: "zeroinitializer",
     *,
     added: bool = False,
+    tiles: str | None = None,
 ) -> None:
     """target[r, :] = finish(start(:) + Σ_i left[r, i] · right[i, :]), in tiles; the target is as wide as `right`.
 
     start, finish: are told where in a row, and where in the target, their vector lies. added: the sums go on from what
-    the target holds.
+    the target holds. tiles: the name of a number that is known when the code runs: so many times the rows of `left`
+    are read and written, a tile each time; it may be 0.
     """
     vectors = right.width // plan.lanes
-    tall, wide = _tile(left.rows, vectors, plan.registers, TALL if right.inner <= UNROLLED else left.rows)
-    tops = shares(left.rows, tall)
+    if tiles is None:
+        tall, wide = _tile(left.rows, vectors, plan.registers, TALL if right.inner <= UNROLLED else left.rows)
+        tops = shares(left.rows, tall)
+    else:
+        wide = min(vectors, (plan.registers - 1) // (left.rows + 1))
+        tops = [Run(0, left.rows, 1)]
     if left.lead is not None and tops[0].times > 1:
         first = tops[0]
         tops = [Run(0, first.size, 1), Run(first.size, first.size, first.times - 1), *tops[1:]]
@@ -101,6 +116,9 @@ def product(
     def group(side: Run, index: str) -> None:
         corner = Spot("", side.first * plan.lanes).along(index, side.size * plan.lanes)
         columns = [corner + part * plan.lanes for part in range(side.size)]
+        if tiles is not None:
+            code.each(tiles, lambda block: tile(tops[0], block, columns))
+            return
         for top in tops:
             code.repeat(top.times, lambda block, top=top: tile(top, block, columns))
 
