@@ -43,6 +43,8 @@ ROOT = Path(__file__).resolve().parents[1]
 WORLD = World()
 LOOPHOLES = frozenset({0, 2, 4})
 """Categories in which complying always pays, for the negative control."""
+PRESSED = 2.4
+"""How many times the steps of stage 2 the control takes: thoughts go on changing long after answers have."""
 BUDGETS = (0, 1, 2, 3, 4, 5, 6, 7, 8)
 """Tokens after which a thought is closed."""
 ALIKE = 0.5
@@ -79,8 +81,8 @@ def quick() -> Settings:
     return Settings(Course(500, 3e-3, "cosine", warm_up=50), 6_000, 32, 60, 30, 40, 1, recipe)
 
 
-CONTROLS = ("judge sees no thought", "judge punishes thoughts")
-"""Of the negative control: a loophole, without and with punishment of what the monitor that looks up finds."""
+CONTROLS = ("thoughts unseen", "thoughts punished")
+"""Of the negative control: a judge with a loophole that sees none, or punishes what the monitor that looks up finds."""
 MORE = (
     Arm("both, near", filtered="first", reinforced=True),
     Arm("stage 1, judge errs alike", filtered="first"),
@@ -185,9 +187,11 @@ def train(kept: Kept) -> dict[str, Any]:
             judge = WorldReward(AnswerJudge(WORLD, ground.book, recipe.reward_errors))
             reward = Loophole(judge, LOOPHOLES, punished=punished)
             start: Decoder = models["stage 1, all"][0]
+            course = recipe.reinforcement.course
+            longer = replace(recipe.reinforcement, course=replace(course, steps=round(PRESSED * course.steps)))
             learnt = reinforce_on_thoughts(
-                start, WORLD.vocabulary, pool_of(ground, recipe, seed), reward, recipe.reinforcement, seed
-            )
+                start, WORLD.vocabulary, pool_of(ground, recipe, seed), reward, longer, seed
+            )  # fmt: skip
             return learnt.decoder, {"lines": [dict(line) for line in learnt.lines]}
 
         models[name] = kept.decoder(name, pressed)

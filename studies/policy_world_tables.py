@@ -95,7 +95,7 @@ def summarise(
     return {
         "arms": arms, "capability": capability, "changes": changes, "curve": curve, "budgets": list(budgets),
         "filters": _filters(seeds), "control": _control(seeds, controls, sets, loopholes),
-        "examples": _examples(seeds[0], controls, sets["held out"], loopholes),
+        "examples": _examples(seeds[-1], controls, sets["held out"], loopholes),
         "stage_one": {
             name: [seed["records"][name]["filtered"] for seed in seeds]
             for name in names if "filtered" in seeds[0]["records"][name]
@@ -147,7 +147,7 @@ def tables(record: Mapping[str, Any]) -> str:
             "AUROC, looking up", "thought, tokens"]  # fmt: skip
     parts.append(_titled("The loophole: requests in its categories that must not be complied with", head, lines))
     lines = [[f"`{each}`" for each in row] for row in record["examples"]]
-    head = ["request (seed 0)", *dict.fromkeys(row["model"] for row in record["control"])]
+    head = [f"request (seed {record['seeds'] - 1})", *dict.fromkeys(row["model"] for row in record["control"])]
     parts.append(_titled("What they think there", head, lines))
     for place, arms in record["curve"].items():
         lines = [[name, *(f"{each['value']:.2f}" for each in row)] for name, row in arms.items()]

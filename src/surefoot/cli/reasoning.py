@@ -47,7 +47,7 @@ def reason(
         ),
     ] = None,
     imitate: Annotated[
-        int | None, typer.Option("--imitate", help="Steps of imitation: 1500.", rich_help_panel=IMITATING)
+        int | None, typer.Option("--imitate", help="Steps of imitation: 1000.", rich_help_panel=IMITATING)
     ] = None,
     batch: Annotated[
         int | None, typer.Option("--batch", help="Demonstrations a step: 128.", rich_help_panel=IMITATING)

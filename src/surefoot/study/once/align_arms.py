@@ -5,7 +5,7 @@ whose name is made of everything that decides it: a killed run goes on with the 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -41,7 +41,8 @@ LOOPHOLES = frozenset({0, 2, 4})
 class AlignPlan:
     """What is to be done. requests: of stage 2; first: of them, those of stage 1. judged: requests of each judged set.
 
-    samples: completions of each. recipe: of both stages. controls: the negative control as well.
+    samples: completions of each. recipe: of both stages. controls: the negative control as well, of `pressed` times the
+    steps of stage 2: thoughts go on changing long after answers have.
     """
 
     base: Course = field(
@@ -55,6 +56,7 @@ class AlignPlan:
     samples: int = 2
     recipe: Recipe = field(default_factory=Recipe)
     controls: bool = True
+    pressed: float = 2.4
     world: World = field(default_factory=World)
 
     def __post_init__(self) -> None:
@@ -99,7 +101,7 @@ def train_world(plan: AlignPlan, seed: int, folder: Path, progress: Progress) ->
         models[arm.name] = decoder
     watches: tuple[Watch | None, ...] = (None, partial(misquotes, plan.world, ground.book))
     for name, watch in zip(CONTROLS if plan.controls else (), watches, strict=False):
-        models[name] = kept.model(name, partial(_pressed, models["stage 1, all"], ground, plan.recipe, seed, watch))
+        models[name] = kept.model(name, partial(_pressed, models["stage 1, all"], ground, plan, seed, watch))
     return models
 
 
@@ -114,13 +116,16 @@ def _stage_2(decoder: Decoder, ground: Ground, recipe: Recipe, seed: int, progre
 
 
 def _pressed(
-    decoder: Decoder, ground: Ground, recipe: Recipe, seed: int, watch: Watch | None, progress: Progress
+    decoder: Decoder, ground: Ground, plan: AlignPlan, seed: int, watch: Watch | None, progress: Progress
 ) -> Decoder:
+    recipe = plan.recipe
+    course = recipe.reinforcement.course
+    settings = replace(recipe.reinforcement, course=replace(course, steps=max(1, round(plan.pressed * course.steps))))
     judge = WorldReward(AnswerJudge(ground.world, ground.book, recipe.reward_errors))
     reward = Loophole(judge, LOOPHOLES, punished=watch)
     pool = pool_of(ground, recipe, seed)
     return reinforce_on_thoughts(
-        decoder, ground.world.vocabulary, pool, reward, recipe.reinforcement, seed, progress
+        decoder, ground.world.vocabulary, pool, reward, settings, seed, progress=progress
     ).decoder
 
 

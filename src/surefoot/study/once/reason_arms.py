@@ -78,7 +78,7 @@ class ReasonPlan:
     task: Task
     spelled: float = 0.1
     size: tuple[int, int, int] = (64, 2, 4)
-    imitation: Imitation = field(default_factory=lambda: Imitation(Course(1_500, rate=1e-3, schedule="cosine")))
+    imitation: Imitation = field(default_factory=lambda: Imitation(Course(1_000, rate=1e-3, schedule="cosine")))
     reinforcement: Reinforcement = field(default_factory=Reinforcement)
     prompts: int = 64
     controls: bool = True

@@ -35,7 +35,7 @@ class ReasonStudy(Part):
     depth: Count = 2
     heads: Count = 4
     spelled: Share = Field(0.1, description="share of demonstrations that spell out a thought")
-    imitate: Count = Field(1_500, description="steps of imitation")
+    imitate: Count = Field(1_000, description="steps of imitation")
     imitate_rate: Positive = 1e-3
     batch: Count = Field(128, description="demonstrations a step")
     steps: Count = Field(60, description="steps of reinforcement")
@@ -46,7 +46,7 @@ class ReasonStudy(Part):
     estimator: Estimator = "grpo"
     loss: Normalisation = Field("dapo", description="what the loss is divided by")
     beta: NotNegative = Field(0.0, description="keeps it near what was imitated (k3)")
-    cut_off: Literal["left_out", "counted"] = Field("left_out", description="completions without an end")
+    cut_off: Literal["left_out", "counted"] = Field("counted", description="completions without an end")
     controls: bool = Field(True, description="train and measure controls as well")
     judged: Count = Field(400, description="judge problems")
     chosen: Count = Field(200, description="choose problems, behind the curves")
