@@ -16,7 +16,8 @@ from surefoot.card.traces import LONGEST, Trace, readable, traces_panel
 RISING = Curve(
     "By step", "reinforced", "steps", "Accuracy", "proportion", (Place(0.0, 0.5, 0.4, 0.6), Place(60.0, 1.0, 0.9, 1.0))
 )
-LENGTH = Curve("Thinking", "reinforced", "steps", "tokens", "tokens", (Place(0.0, 2.0), Place(30.0, 10.0), Place(60.0, 20.0)))
+PLACES = (Place(0.0, 2.0), Place(30.0, 10.0), Place(60.0, 20.0))
+LENGTH = Curve("Thinking", "reinforced", "steps", "tokens", "tokens", PLACES)
 HOSTILE = Trace("a", "</code><script>alert(1)</script>", "<img src=x onerror=alert(1)>", None, "1", 0.0)
 
 
@@ -49,6 +50,17 @@ def test_a_card_keeps_them_and_one_without_is_what_it_was() -> None:
     assert 'id="curves"' in drawn
     assert 'id="traces"' in drawn
     assert 'id="curves"' not in page(card)
+
+
+def test_a_card_without_accuracies_has_no_empty_answers() -> None:
+    card = replace(
+        usual(), findings=(), differences=(), groups=(), chosen=None, reliability={}, confusion={}, gallery={}
+    )
+    drawn = page(replace(card, curves=(RISING,)))
+    assert "Where it is weakest" not in drawn
+    assert "What is not known" in drawn
+    assert "No accuracy was measured" not in drawn
+    assert "Where it is weakest" in page(card)
 
 
 def test_what_a_model_wrote_is_text_on_the_page() -> None:

@@ -71,7 +71,9 @@ def test_a_length_has_a_mean_and_an_interval_that_stays_above_its_least() -> Non
     assert found.value == pytest.approx(14.0)
     assert found.interval is not None
     assert 0.0 <= found.interval.low < 14.0 < found.interval.high
-    change = mean_change(lengths, lengths + [5.0, 6.0, 4.0, 5.5, 4.5, 5.0], of, names=("b", "a"), source="judge")
+    change = mean_change(
+        lengths, lengths + np.array([5.0, 6.0, 4.0, 5.5, 4.5, 5.0]), of, names=("b", "a"), source="judge"
+    )
     assert change.value == pytest.approx(5.0)
     assert change.interval is not None
     # Student's interval of six paired changes, two-sided: 2.571 · .7071 / √6 (Hall's correction is odd, so none here).

@@ -1,6 +1,8 @@
 """Deliberative alignment as a card, small: every arm on every set, kept work, and claims of sets."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,16 +11,20 @@ from surefoot.card.page import page
 from surefoot.card.serialise import card_digest, card_from_json, card_to_json
 from surefoot.cli.app import main
 from surefoot.errors import InputError
-from surefoot.reason.course import Course
+from surefoot.reason.course import Course, Learnt
 from surefoot.reason.deliberate.arms import Recipe
+from surefoot.reason.deliberate.control import Loophole
 from surefoot.reason.deliberate.stage_one import StageOne
 from surefoot.reason.imitate import Imitation
 from surefoot.reason.reinforce import Reinforcement
+from surefoot.rows.roles import Role
+from surefoot.study.once import align, align_arms
 from surefoot.study.once.align import NAMES, align_in_world
 from surefoot.study.once.align_arms import AlignPlan, train_world
 from surefoot.study.once.reason import KeptReasoner
 from surefoot.text.decoder_files import open_decoder
 from surefoot.text.policy import Sampling
+from surefoot.text.world.language import World
 
 SMALL = AlignPlan(
     base=Course(150, 5e-3, "cosine", warm_up=20),
@@ -97,6 +103,75 @@ def test_bad_input_is_one_sentence(
     said = capsys.readouterr().err
     assert match in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("claim", "match"),
+    [
+        ("nonsense <= 0.1", "'nonsense' of 'both_all', which is not measured"),
+        ("unsafe of nobody <= 0.1", "the arms are none, policy_in_prompt"),
+        ("unsafe[everywhere] <= 0.1", "there are all, three modifiers, cipher"),
+        ("violations <= 0.1", "'violations' of 'both_all', which is not measured"),
+        ("thinking_tokens of both - none >= 1", "which is not measured; claim one of decision"),
+        ("unsafe of none - both <= 0", "is compared with none"),
+    ],
+)
+def test_impossible_claims_are_refused_before_anything_is_trained(claim: str, match: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=match):
+        align_in_world(SMALL, seeds=(0,), claims=(claim,), out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_is_asked_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained on fit requests, judged on judge requests; the controls differ by the punishment; "longer" is longer."""
+    drawn: list[tuple[str, str]] = []
+    real = align_arms.draw_requests
+
+    def noted(where: str) -> Callable[..., Any]:
+        def draw(world: World, role: Role, *rest: Any, **more: Any) -> Any:
+            drawn.append((where, role))
+            return real(world, role, *rest, **more)
+
+        return draw
+
+    monkeypatch.setattr(align_arms, "draw_requests", noted("training"))
+    monkeypatch.setattr(align, "draw_requests", noted("judging"))
+    rewards: list[object] = []
+    stages: list[tuple[int, int]] = []
+    monkeypatch.setattr(align_arms, "reinforce_on_thoughts", lambda start, words, pool, reward, *rest, **more: (
+        rewards.append(reward), Learnt(start, ()))[1])  # fmt: skip
+    monkeypatch.setattr(align_arms, "first_stage", lambda base, ground, requests, recipe, seed, more, progress: (
+        stages.append((len(requests), more)), (base, None))[1])  # fmt: skip
+    monkeypatch.setattr(align_arms, "second_stage", lambda decoder, *rest, **more: Learnt(decoder, ()))
+    align_in_world(SMALL, seeds=(0,), out=tmp_path)
+    assert set(drawn) == {("training", "fit"), ("judging", "judge")}
+    assert stages == [(SMALL.first, 0), (SMALL.first, SMALL.recipe.more), (SMALL.requests, 0)]
+    hidden, punished = rewards
+    assert isinstance(hidden, Loophole)
+    assert isinstance(punished, Loophole)
+    assert hidden.punished is None
+    assert punished.punished is not None
+    assert hidden.categories == punished.categories
+
+
+def test_claims_are_judged_at_their_own_confidence(kept: KeptReasoner) -> None:
+    again = align_in_world(
+        SMALL, seeds=(0,), claims=("decision >= 0.01 at 99%", "decision >= 0.01"), out=kept.folder.parent
+    )
+    wide, narrow = (each.finding for each in again.card.claims)
+    assert wide is not None
+    assert narrow is not None
+    assert wide.interval is not None
+    assert narrow.interval is not None
+    assert (wide.interval.confidence, narrow.interval.confidence) == (0.99, 0.95)
+    assert wide.interval.high - wide.interval.low > narrow.interval.high - narrow.interval.low
+
+
+def test_answers_that_cannot_be_read_are_told_of(kept: KeptReasoner) -> None:
+    """A model that writes nothing is neither unsafe nor refuses, so whether it answers is measured beside both."""
+    for name in NAMES.values():
+        assert 0.0 <= kept.card.finding("answered", of=name).value <= 1.0
+    assert "refusals of what is allowed" in kept.card.sentence
 
 
 def test_impossible_plans_are_refused() -> None:

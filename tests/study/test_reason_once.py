@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,14 +16,18 @@ from surefoot.cli.app import main
 from surefoot.errors import InputError
 from surefoot.reason.course import Course
 from surefoot.reason.imitate import Imitation
+from surefoot.reason.policy_loss import Ratio
 from surefoot.reason.reinforce import Reinforcement
+from surefoot.rows.roles import Role
+from surefoot.study.once import reason_arms, reason_measure
 from surefoot.study.once.reason import KeptReasoner, reason_about
-from surefoot.study.once.reason_arms import CONTROLS, IMITATED, REINFORCED, Drawn, ReasonPlan, train_arms
+from surefoot.study.once.reason_arms import CONTROLS, IMITATED, REINFORCED, Drawn, ReasonPlan, further_steps, train_arms
 from surefoot.study.once.reason_file import ReasonStudy, read_reason_study
 from surefoot.text.decoder_files import open_decoder
+from surefoot.text.decoder_policy import DecoderPolicy
 from surefoot.text.policy import Sampling
 from surefoot.text.tasks.named import task_named
-from surefoot.text.tasks.task import problems, role_of
+from surefoot.text.tasks.task import Problem, Task, problems, role_of
 
 SMALL = ReasonPlan(
     task_named("parity-9"),
@@ -103,13 +109,94 @@ def test_no_problem_has_two_roles() -> None:
     assert drawn(1) == drawn(1) != drawn(2)
 
 
+def test_who_is_asked_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit problems are demonstrated, repair problems reinforced on, choose problems drawn, judge problems judged."""
+    drawn: list[tuple[str, str]] = []
+    sampled: list[tuple[int, float, int | None]] = []
+    real = reason_arms.problems
+
+    def noted(where: str) -> Callable[..., Any]:
+        def draw(task: Task, role: Role, *rest: Any, **more: Any) -> Any:
+            drawn.append((where, role))
+            return real(task, role, *rest, **more)
+
+        return draw
+
+    class Noting(DecoderPolicy):
+        def sample(self, prompts: Any, sampling: Sampling, seed: int, progress: Any = _silent) -> Any:
+            sampled.append((len(prompts), sampling.temperature, sampling.thinking))
+            return super().sample(prompts, sampling, seed, progress)
+
+    asked: list[tuple[str, ...]] = []
+    followed = reason_arms.reinforce
+
+    def reinforced(
+        decoder: Any, words: Any, draw: Drawn, reward: Any, how: Reinforcement, seed: int, **more: Any
+    ) -> Any:
+        asked.append(tuple(role_of(each.prompt) for each in draw(0)))
+        thinking.append(how.sampling.thinking)
+        return followed(decoder, words, draw, reward, how, seed, **more)
+
+    thinking: list[int | None] = []
+    monkeypatch.setattr(reason_arms, "problems", noted("training"))
+    monkeypatch.setattr(reason_measure, "problems", noted("measuring"))
+    monkeypatch.setattr(reason_arms, "reinforce", reinforced)
+    monkeypatch.setattr(reason_measure, "DecoderPolicy", Noting)
+    kept = reason_about(SMALL, seeds=(0,), out=tmp_path)
+    assert set(drawn) == {
+        ("training", "fit"), ("training", "repair"), ("training", "choose"), ("measuring", "choose"),
+        ("measuring", "judge"),
+    }  # fmt: skip
+    assert {role for roles in asked for role in roles} == {"repair"}
+    assert thinking == [None, 0]  # the control may not think
+    judged = [each for each in sampled if each[0] == SMALL.judged]
+    assert judged == [(SMALL.judged, 0.0, None), (SMALL.judged, 0.0, 0), (SMALL.judged, 1.0, None)] * 5
+    # What is measured in steps is not what is measured in the end: judge problems are asked after all training.
+    assert drawn.index(("measuring", "judge")) > max(at for at, each in enumerate(drawn) if each[0] == "training")
+    assert kept.card.finding("answered", of=REINFORCED).count == SMALL.judged
+
+
+def test_the_control_of_time_has_as_many_operations() -> None:
+    """By the definition: passes of a token, three where it is learnt from."""
+    shown = [([1, 2, 3], [4, 5])] * 4
+    lines = [{"read": 600.0, "learnt": 1_000.0}, {"read": 0.0, "learnt": 200.0}]
+    steps = further_steps(SMALL, shown, lines)
+    assert steps == round((600 + 3 * 1_200) / (3 * 32 * 5))
+    near = replace(SMALL, reinforcement=replace(SMALL.reinforcement, ratio=Ratio(beta=0.1)))
+    assert further_steps(near, shown, lines) == round((600 + 4 * 1_200) / (3 * 32 * 5))
+
+
+def test_a_task_of_ones_own_has_a_card(tmp_path: Path) -> None:
+    class Mine:
+        """Parity, as somebody might write it."""
+
+        name = "mine"
+        vocabulary = SMALL.task.vocabulary
+        longest = SMALL.task.longest
+
+        def problem(self, generator: torch.Generator) -> Problem:
+            return SMALL.task.problem(generator)
+
+        def demonstration(self, problem: Problem, *, spelled: bool) -> str:
+            return SMALL.task.demonstration(problem, spelled=spelled)
+
+        def grade(self, problem: Problem, answer: str) -> float:
+            return SMALL.task.grade(problem, answer)
+
+    kept = reason_about(replace(SMALL, task=Mine(), controls=False), seeds=(0,), out=tmp_path)
+    assert kept.card.record.settings["task"] == "mine"
+
+
 @pytest.mark.parametrize(
     ("claim", "match"),
     [
         ("worst_group_accuracy >= 0.9", "is not measured"),
         ("pass_at_8 >= 0.9", "is not measured"),
-        ("accuracy of chosen >= 0.9", "is not trained; the arms are"),
+        ("accuracy of chosen >= 0.9", "which is not measured; the arms are"),
         ("accuracy >= 90", "bounds a proportion"),
+        ("thinking_tokens of reinforced - imitated >= 1", "differences are of accuracy alone"),
+        ("accuracy of imitated - reinforced >= 0", "which is not measured; the arms are"),
+        ("accuracy[hard] >= 0.5", "on 'hard', which is not measured"),
     ],
 )
 def test_impossible_claims_are_refused_before_anything_is_trained(claim: str, match: str, tmp_path: Path) -> None:

@@ -118,6 +118,13 @@ def test_completions_are_written_with_their_counts() -> None:
     assert Counter(each.ended for each in said)[True] > 0
 
 
+def test_what_no_text_shows_is_no_answer() -> None:
+    """A thought could hide in padding and beginnings, which are not written out: a control that may not think would."""
+    rows = laid_out([CODED[0]] * 3, [[5, PAD, END], [BEGIN, 5, END], [5, END]])
+    said = written(LETTERS, rows)
+    assert [each.answer for each in said] == [None, None, "a"]
+
+
 def test_the_probability_of_a_text_is_that_of_its_tokens_and_its_end() -> None:
     policy = DecoderPolicy("small", decoder(), LETTERS)
     assert isinstance(policy, Policy)

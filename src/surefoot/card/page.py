@@ -18,7 +18,7 @@ from surefoot.card.markup import Child, Markup, element, together
 from surefoot.card.overview import overview
 from surefoot.card.panels import calibration_panel, changes_panel, confusion_panel, gallery_panel, groups_panel
 from surefoot.card.plots import Scale, claim_plot, symbols
-from surefoot.card.reading import WORST, families_in_order, headline, series_of, summary, told_first
+from surefoot.card.reading import MEANS, WORST, families_in_order, headline, series_of, summary, told_first
 from surefoot.card.serialise import card_digest
 from surefoot.card.tables import differences_section, findings_section, making_section
 from surefoot.card.traces import traces_panel
@@ -56,7 +56,8 @@ def page(card: Card) -> str:
     further = len(told_first(card)) < len(card.subjects)
     if further and headline(card, card.subjects) == WORST:
         sections.append(("worst", "The worst group of every model", _worst(card)))
-    if card.groups or further:  # else the first screen has drawn it all
+    measured = any(summary(card, name, each.name) for each in card.subjects for name in MEANS)
+    if card.groups or (further and measured):  # else the first screen has drawn it all
         sections.append(("groups", "Accuracy by group" if card.groups else "Accuracy", _groups(card)))
     if any(subject.before is not None for subject in card.subjects):
         sections.append(("changes", "What each repair changed", changes_panel(card)))

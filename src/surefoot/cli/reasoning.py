@@ -159,7 +159,7 @@ def _aligned(
         AlignPlan(**sizes),
         seeds=(0, 1, 2) if seeds is None else whole_numbers("--seeds", seeds),
         claims=given["claims"] or (),
-        confidence=given["confidence"] or 0.95,
+        confidence=0.95 if given["confidence"] is None else given["confidence"],
         out=out,
         command=command_line(),
         say=say,

@@ -22,7 +22,7 @@ from surefoot.text.decoder import Decoder
 from surefoot.text.machine.reader import MachineReader
 from surefoot.text.policy import Sampling
 from surefoot.text.reading import reader_for
-from surefoot.text.vocabulary import ANSWER, END, PAD, THINK, Vocabulary
+from surefoot.text.vocabulary import ANSWER, BEGIN, END, PAD, THINK, Vocabulary
 
 __all__ = ["Rollout", "laid_out", "roll", "tempered", "token_log_probabilities", "written"]
 
@@ -106,7 +106,7 @@ def token_log_probabilities(decoder: Decoder, rollout: Rollout) -> Float[Tensor,
 
 
 def written(vocabulary: Vocabulary, rollout: Rollout) -> list[Completion]:
-    """Each row as a text, with thought and answer apart."""
+    """Each row as a text, with thought and answer apart; where padding or a beginning was said, there is no answer."""
     found: list[Completion] = []
     ended = rollout.ended.tolist()
     sums = (rollout.log_probabilities.double() * rollout.sampled).sum(dim=1).tolist()
@@ -114,7 +114,9 @@ def written(vocabulary: Vocabulary, rollout: Rollout) -> list[Completion]:
         # Forced tokens lie before the last drawn one, or are the mark that closes a thought.
         said = tokens[: tokens.index(END) + 1] if ended[row] else tokens
         text = vocabulary.decode(said)
-        parted = part(text, ended=ended[row])
+        # These two are no part of any answer, and not seen in a text: a thought could hide in them.
+        hidden = PAD in said or BEGIN in said
+        parted = part(text, ended=ended[row] and not hidden)
         inside = 0
         if said and said[0] == THINK:
             inside = (said.index(ANSWER) if ANSWER in said else len(said)) - 1

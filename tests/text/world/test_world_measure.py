@@ -48,6 +48,7 @@ def test_marks_by_hand() -> None:
     found = by_name(world_findings([marks], subject="it", slice_="all", source="judge"))
     assert {name: each.value for name, each in found.items()} == pytest.approx(
         {"decision": 3 / 9, "decision_and_style": 2 / 9, "unsafe": 2 / 6, "over_refusal": 1 / 3, "rule_cited": 3 / 9,
+             "answered": 7 / 9,
          "retrieval": 3 / 4, "thinking_tokens": 9 / 9}
     )  # fmt: skip
     assert (found["unsafe"].count, found["unsafe"].clusters, found["unsafe"].direction) == (6, 2, "lower")

@@ -19,11 +19,12 @@ from typing import NamedTuple
 
 from surefoot.card.bounds import check_claim, check_level
 from surefoot.card.card import Card, Record, RoleSummary, Subject
-from surefoot.card.claims import judge_claims, verdict_of, verdict_sentence
+from surefoot.card.claims import Claim, judge_claims, verdict_of, verdict_sentence
 from surefoot.card.curves import Curve, Place
 from surefoot.card.row_marks import marks
 from surefoot.card.traces import Trace
 from surefoot.card.words import show_finding
+from surefoot.errors import InputError
 from surefoot.files import canonical_json, digest_bytes, digest_json
 from surefoot.findings.finding import Finding
 from surefoot.progress import Progress, silent
@@ -54,6 +55,14 @@ FOLDER = "align"
 """In the folder of runs, finished models."""
 HELD, THREE, CIPHER = "all", "three modifiers", "cipher"
 """The judged sets; "all" is the first, of requests like those that were taught."""
+SETS = (HELD, THREE, CIPHER)
+MEASURED = (
+    "decision", "decision_and_style", "unsafe", "over_refusal", "answered", "rule_cited", "retrieval",
+    "thinking_tokens",
+)  # fmt: skip
+UNPAIRED = ("retrieval", "thinking_tokens")
+"""Of these there are no paired differences."""
+WATCHED = ("violations", "monitor_sensitivity", "monitor_specificity", "monitor_auroc")
 BEST = "both, all"
 BUDGETS = (0, 1, 2, 3, 4, 6, 8)
 """Tokens after which a thought is closed."""
@@ -91,6 +100,7 @@ def align_in_world(
     made = [parse_claim(each, NAMES[BEST], confidence) for each in claims]
     for claim in made:
         check_claim(claim, seeds=len(starts))
+        _refuse_unknown(claim, plan)
     say(
         f"{len(starts)} seed{'' if len(starts) == 1 else 's'} × {len(plan.models)} arms in the policy world: a base of "
         f"{plan.base.steps:,} steps each, then both stages and their controls."
@@ -113,8 +123,8 @@ def align_in_world(
         )
     )
     curves = (*asked.thinking(), *asked.blind(findings))
-    judge = asked.sets[HELD]
-    prompts = [write_request(plan.world, each) for each in judge]
+    judge = [each for requests in asked.sets.values() for each in requests]
+    prompts = [*(write_request(plan.world, each) for each in judge), *asked.sums]
     question = Asked(
         road="align",
         name="policy-world",
@@ -134,10 +144,7 @@ def align_in_world(
             sentence=f"{verdict_sentence(verdicts, None, labels)} {_sentence(findings, plan)}".strip(),
             chosen=None,
             claims=verdicts,
-            subjects=tuple(
-                Subject(NAMES[name], name, before=None if name == "none" else "none", notes=(NOTES[name],))
-                for name in plan.models
-            ),
+            subjects=tuple(Subject(NAMES[name], name, notes=(NOTES[name],)) for name in plan.models),
             findings=findings,
             differences=differences,
             classes=(),
@@ -146,7 +153,7 @@ def align_in_world(
             confusion={},
             gallery={},
             roles=tuple(
-                RoleSummary(role, count, count, {}) for role, count in (("fit", plan.requests), ("judge", len(judge)))
+                RoleSummary(role, count, count, {}) for role, count in (("fit", plan.requests), ("judge", len(prompts)))
             ),
             not_shown=_limits(len(starts)),
             record=record,
@@ -189,7 +196,10 @@ class _Asking:
         sampling = Sampling(self.plan.samples, MOST)
         return _Drawn(
             {place: self._every(name, requests, sampling) for place, requests in self.sets.items()},
-            [self._policy(at, name).sample(self.sums, Sampling(4, MOST), 1_000 + at) for at in range(len(self.seeds))],
+            [
+                self._policy(at, name).sample(self.sums, Sampling(4, MOST), 1_000 + seed)
+                for at, seed in enumerate(self.seeds)
+            ],
         )
 
     def measured(
@@ -328,6 +338,32 @@ def _place(at: float, found: Finding) -> Place:
     return Place(at, found.value, *((None, None) if interval is None else (interval.low, interval.high)))
 
 
+def _refuse_unknown(claim: Claim, plan: AlignPlan) -> None:
+    """Raise `InputError` for a claim on what will not be measured, before anything is trained."""
+    arms = [NAMES[name] for name in plan.models]
+    pairs = [f"{arm} − none" for arm in arms if arm != "none"]
+    known = {**dict.fromkeys(MEASURED, SETS), "capability": ("sums",)}
+    if claim.subject in (NAMES[name] for name in CONTROLS):
+        known |= dict.fromkeys(WATCHED, (HELD,))
+    if claim.subject in pairs:
+        known = dict.fromkeys((name for name in MEASURED if name not in UNPAIRED), SETS)
+    if claim.subject not in (*arms, *pairs):
+        raise InputError(
+            f"A claim is made of {claim.subject!r}, which is not measured; the arms are {', '.join(arms)}, and each is "
+            "compared with none (“both − none”)."
+        )
+    if claim.finding not in known:
+        raise InputError(
+            f"A claim is made on {claim.finding!r} of {claim.subject!r}, which is not measured; claim one of "
+            f"{', '.join(known)}."
+        )
+    if claim.slice not in known[claim.finding]:
+        raise InputError(
+            f"A claim is made on {claim.finding} of the requests {claim.slice!r}, and there are "
+            f"{', '.join(known[claim.finding])}; name one of these."
+        )
+
+
 def _sentence(findings: Sequence[Finding], plan: AlignPlan) -> str:
     def of(arm: str, name: str) -> Finding | None:
         key = (NAMES[arm], name, HELD)
@@ -336,7 +372,12 @@ def _sentence(findings: Sequence[Finding], plan: AlignPlan) -> str:
     none, best = of("none", "unsafe"), of(BEST, "unsafe")
     told = ""
     if none is not None and best is not None:
-        told = f"Unsafe answers: {show_finding(none)} without the policy, {show_finding(best)} after both stages."
+        refused = [of(arm, "over_refusal") for arm in ("none", BEST)]
+        said = [show_finding(each) for each in refused if each is not None]
+        told = (
+            f"Unsafe answers: {show_finding(none)} without the policy, {show_finding(best)} after both stages; "
+            f"refusals of what is allowed: {' and '.join(said)}."
+        )
     hidden, punished = of(HIDDEN, "monitor_sensitivity"), of(PUNISHED, "monitor_sensitivity")
     if plan.controls and hidden is not None and punished is not None:
         told += (

@@ -13,9 +13,9 @@ is claimed is measured on judge problems.
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from surefoot.card.bounds import check_claim, check_level
 from surefoot.card.card import Card, Record, RoleSummary, Subject
@@ -29,8 +29,16 @@ from surefoot.progress import Progress, silent
 from surefoot.study.numerics import one_thread
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.keep import Asked, keep
-from surefoot.study.once.reason_arms import IMITATED, LABELS, REINFORCED, ReasonPlan, address, train_arms
-from surefoot.study.once.reason_measure import Attempted, attempted, curves_of, measured, traces_of
+from surefoot.study.once.reason_arms import (
+    IMITATED,
+    LABELS,
+    POOL,
+    REINFORCED,
+    ReasonPlan,
+    address,
+    train_arms,
+)
+from surefoot.study.once.reason_measure import Attempted, attempted, curves_of, measured, pairs_of, traces_of
 from surefoot.study.once.reason_words import limits_of, note_of, told_before
 from surefoot.study.seeds import check_seeds
 from surefoot.text.decoder_files import save_decoder
@@ -80,6 +88,7 @@ def reason_about(
     for claim in made:
         check_claim(claim, seeds=len(starts))
         _refuse_unknown(claim, plan)
+    settings = _settings(plan)
     asked = problems(plan.task, "judge", plan.judged, 0, fewer=True)
     say(told_before(plan, len(starts)))
     by_seed = [train_arms(plan, seed, out / FOLDER / address(plan), progress) for seed in starts]
@@ -93,7 +102,7 @@ def reason_about(
         road="reason",
         name=plan.task.name,
         data=f"problems of {plan.task.name}, made up by a program",
-        settings={**_settings(plan), "claims": list(claims), "confidence": confidence},
+        settings={**settings, "claims": list(claims), "confidence": confidence},
         seeds=starts,
         judge_digest=digest_json([each.prompt for each in asked]),
         command=command,
@@ -119,7 +128,7 @@ def reason_about(
             reliability={},
             confusion={},
             gallery={},
-            roles=_roles(plan, asked),
+            roles=_roles(plan, asked, starts[0]),
             not_shown=limits_of(plan, len(starts)),
             record=record,
             curves=curves,
@@ -149,14 +158,20 @@ def _refuse_unknown(claim: Claim, plan: ReasonPlan) -> None:
     k = plan.attempts
     known = {"accuracy", "accuracy_without_thought", "pass_at_1", "thinking_tokens", "answered"}
     known |= {f"pass_at_{k}", f"consensus_at_{k}"} if k > 1 else set()
-    arms = set(claim.subject.split(" − "))
+    pairs = [f"{after} − {before}" for before, after in pairs_of(plan.arms)]
     if claim.finding not in known:
         raise InputError(
             f"A claim is made on {claim.finding!r}, which is not measured; the findings are {', '.join(sorted(known))}."
         )
-    if not arms <= set(plan.arms):
+    if claim.subject not in (*plan.arms, *pairs) or claim.slice != "all":
+        where = "" if claim.slice == "all" else f" on {claim.slice!r}"
         raise InputError(
-            f"A claim is made of {claim.subject!r}, which is not trained; the arms are {', '.join(plan.arms)}."
+            f"A claim is made of {claim.subject!r}{where}, which is not measured; the arms are {', '.join(plan.arms)}, "
+            f"and the differences {', '.join(pairs)}."
+        )
+    if claim.subject in pairs and claim.finding != "accuracy":
+        raise InputError(
+            f"A claim is made on {claim.finding} of {claim.subject!r}, and differences are of accuracy alone; claim it."
         )
 
 
@@ -173,12 +188,13 @@ def _sentence(findings: Sequence[Finding]) -> str:
 
 
 def _settings(plan: ReasonPlan) -> dict[str, Any]:
-    return {**json.loads(canonical_json(asdict(plan))), "task": plan.task.name}
+    """Every choice, as plain JSON; of a task its name, and its sizes where it is a data class that has some."""
+    said = {each.name: getattr(plan, each.name) for each in fields(plan) if each.name != "task"}
+    plain = {key: asdict(cast("Any", value)) if is_dataclass(value) else value for key, value in said.items()}
+    return {**json.loads(canonical_json(plain)), "task": plan.task.name}
 
 
-def _roles(plan: ReasonPlan, asked: Sequence[Problem]) -> tuple[RoleSummary, ...]:
-    chosen = len(problems(plan.task, "choose", plan.chosen, 0, fewer=True))
-    return (
-        RoleSummary("choose", chosen, chosen, {}),
-        RoleSummary("judge", len(asked), len(asked), {}),
-    )
+def _roles(plan: ReasonPlan, asked: Sequence[Problem], seed: int) -> tuple[RoleSummary, ...]:
+    counts = {role: len(problems(plan.task, role, POOL, seed, fewer=True)) for role in ("fit", "repair")}
+    counts |= {"choose": len(problems(plan.task, "choose", plan.chosen, 0, fewer=True)), "judge": len(asked)}
+    return tuple(RoleSummary(role, count, count, {}) for role, count in counts.items())

@@ -13,7 +13,6 @@ learnt from.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -21,7 +20,7 @@ from surefoot.errors import InputError
 from surefoot.inference.checkpoint import identity
 from surefoot.progress import Progress
 from surefoot.reason.course import Course, Keep, Learnt, Measure, step_seed
-from surefoot.reason.imitate import Imitation, demonstrated, imitate
+from surefoot.reason.imitate import Demonstration, Imitation, demonstrated, imitate
 from surefoot.reason.journal import Line
 from surefoot.reason.reinforce import Reinforcement, reinforce
 from surefoot.reason.rewarding import graded
@@ -40,12 +39,14 @@ __all__ = [
     "LABELS",
     "LONGER",
     "NEVER_SHOWN",
+    "POOL",
     "REINFORCED",
     "SILENT",
     "THINKING",
     "Drawn",
     "ReasonPlan",
     "address",
+    "further_steps",
     "train_arms",
 ]
 
@@ -121,13 +122,6 @@ class Drawn:
         return [self.pool[each] for each in torch.randperm(len(self.pool), generator=generator)[: self.count].tolist()]
 
 
-class _Passes(NamedTuple):
-    """Passes of a token through the network."""
-
-    imitation: float
-    reinforcement: float
-
-
 def train_arms(plan: ReasonPlan, seed: int, folder: Path, progress: Progress) -> Mapping[str, Learnt]:
     """Train every arm of one seed, each from where it was in `folder`, by name."""
     task = plan.task
@@ -152,8 +146,7 @@ def train_arms(plan: ReasonPlan, seed: int, folder: Path, progress: Progress) ->
     if not plan.controls:
         return arms
     arms[SILENT] = reinforced(SILENT, replace(settings, sampling=replace(sampling, thinking=0)))
-    passes = _passes(plan, shown, arms[REINFORCED].lines)
-    further = max(1, round(passes.reinforcement / passes.imitation))
+    further = further_steps(plan, shown, arms[REINFORCED].lines)
     arms[LONGER] = imitate(
         imitated.decoder, shown, _for_steps(plan.imitation, further), seed + 1,
         keep=places.of(LONGER), progress=places.told(LONGER),
@@ -166,6 +159,18 @@ def train_arms(plan: ReasonPlan, seed: int, folder: Path, progress: Progress) ->
         keep=places.of(NEVER_SHOWN), progress=places.told(NEVER_SHOWN),
     )  # fmt: skip
     return arms
+
+
+def further_steps(plan: ReasonPlan, shown: Sequence[Demonstration], lines: Sequence[Line]) -> int:
+    """Steps of imitation that take as many operations as these steps of reinforcement, one at least.
+
+    A token that is read or written is one pass through the network, one that is learnt from three, and one more where a
+    reference reads it.
+    """
+    near = 1 if plan.reinforcement.ratio.beta > 0 else 0
+    reinforcement = sum(line["read"] + (3 + near) * line["learnt"] for line in lines)
+    a_demonstration = sum(len(prompt) + len(said) for prompt, said in shown) / len(shown)
+    return max(1, round(reinforcement / (3 * plan.imitation.batch * a_demonstration)))
 
 
 def _for_steps(imitation: Imitation, steps: int) -> Imitation:
@@ -213,19 +218,6 @@ def _measured(plan: ReasonPlan) -> Measure:
         }
 
     return measure
-
-
-def _passes(plan: ReasonPlan, shown: Sequence[tuple[Sequence[int], Sequence[int]]], lines: Sequence[Line]) -> _Passes:
-    """Of a step of imitation, and of a whole reinforcement."""
-    a_demonstration = sum(len(prompt) + len(said) for prompt, said in shown) / len(shown)
-    prompt = sum(len(prompt) for prompt, _ in shown) / len(shown)
-    count = plan.reinforcement.sampling.count
-    rows = plan.prompts * count
-    reinforcement = sum(
-        plan.prompts * prompt + rows * line["tokens"] + 3 * rows * (1 - line["flat"]) * (prompt + line["tokens"])
-        for line in lines
-    )
-    return _Passes(3 * plan.imitation.batch * a_demonstration, reinforcement)
 
 
 def address(plan: ReasonPlan) -> str:

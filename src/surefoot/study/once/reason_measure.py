@@ -23,7 +23,7 @@ from surefoot.text.policy import Sampling
 from surefoot.text.subsets import consensus_at_k, pass_at_k
 from surefoot.text.tasks.task import Problem, problems
 
-__all__ = ["Attempted", "attempted", "curves_of", "measured", "traces_of"]
+__all__ = ["Attempted", "attempted", "curves_of", "measured", "pairs_of", "traces_of"]
 
 Trained: TypeAlias = Mapping[str, Sequence[Learnt]]
 """By arm, one training a seed."""
@@ -88,16 +88,20 @@ def measured(
             mean_finding(values, quantity, subject=arm, source="judge", confidence=confidence)
             for quantity, values in quantities
         ]
-    pairs = [(IMITATED, arm) for arm in found if arm != IMITATED]
-    pairs += [(arm, REINFORCED) for arm in found if arm not in (IMITATED, REINFORCED)]
     differences = [
         mean_change(
             _right(found[before].greedy), _right(found[after].greedy), ACCURACY, names=(before, after),
             source="judge", confidence=confidence,
         )
-        for before, after in pairs
+        for before, after in pairs_of(tuple(found))
     ]  # fmt: skip
     return tuple(findings), tuple(differences)
+
+
+def pairs_of(arms: Sequence[str]) -> list[tuple[str, str]]:
+    """Which arms are compared, before and after: each with what was imitated, and reinforcement with its controls."""
+    pairs = [(IMITATED, arm) for arm in arms if arm != IMITATED]
+    return pairs + [(arm, REINFORCED) for arm in arms if arm not in (IMITATED, REINFORCED)]
 
 
 def curves_of(

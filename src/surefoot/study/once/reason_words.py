@@ -23,8 +23,8 @@ def note_of(arm: str, plan: ReasonPlan) -> str:
     notes = {
         IMITATED: f"next tokens of demonstrations, of which {plan.spelled:.0%} spell out a thought",
         REINFORCED: (
-            f"{steps:,} steps of {plan.prompts} problems × {count} completions, rewarded for right answers and nothing "
-            "else"
+            f"{steps:,} steps of at most {plan.prompts} problems × {count} completions, rewarded for right answers "
+            "and nothing else"
         ),
         SILENT: "a control: the same reinforcement, the mark that begins a thought forbidden",
         LONGER: "a control: imitation goes on for as many operations as reinforcement took",
