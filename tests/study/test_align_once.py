@@ -18,9 +18,10 @@ from surefoot.reason.deliberate.stage_one import StageOne
 from surefoot.reason.imitate import Imitation
 from surefoot.reason.reinforce import Reinforcement
 from surefoot.rows.roles import Role
-from surefoot.study.once import align, align_arms
-from surefoot.study.once.align import NAMES, align_in_world
+from surefoot.study.once import align_arms, align_asking
+from surefoot.study.once.align import align_in_world
 from surefoot.study.once.align_arms import AlignPlan, train_world
+from surefoot.study.once.align_words import NAMES
 from surefoot.study.once.reason import KeptReasoner
 from surefoot.text.decoder_files import open_decoder
 from surefoot.text.policy import Sampling
@@ -135,7 +136,7 @@ def test_who_is_asked_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         return draw
 
     monkeypatch.setattr(align_arms, "draw_requests", noted("training"))
-    monkeypatch.setattr(align, "draw_requests", noted("judging"))
+    monkeypatch.setattr(align_asking, "draw_requests", noted("judging"))
     rewards: list[object] = []
     stages: list[tuple[int, int]] = []
     monkeypatch.setattr(align_arms, "reinforce_on_thoughts", lambda start, words, pool, reward, *rest, **more: (

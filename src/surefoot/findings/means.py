@@ -127,9 +127,7 @@ def mean_change(
     )
 
 
-def _design(
-    values: Float64[ndarray, "seeds rows"], of: Quantity, clusters: Int64[ndarray, "_ ways"] | None
-) -> Design:
+def _design(values: Float64[ndarray, "seeds rows"], of: Quantity, clusters: Int64[ndarray, "_ ways"] | None) -> Design:
     rows = values.shape[1]
     if not values.size:
         raise InputError(f"There are {list(values.shape)} [seeds, rows] of {of.name}; give at least one of each.")
