@@ -84,7 +84,7 @@ def _panel(title: str, curves: list[Record]) -> Panel:
     places = [place for curve in curves for place in curve["places"]]
     last = max(place["at"] for place in places)
     percent = curves[0]["unit"] == "proportion"
-    most = 1.0 if percent else max(1.0, *(place["value"] for place in places))
+    most = 1.0 if percent else float(round(max(1.0, *(place["value"] for place in places))))
     up = Axis(curves[0]["up"], 0.0, most, (0.0, most / 2, most), percent=percent)
     across = Axis(curves[0]["across"], 0.0, last, (0.0, last / 2, last))
     lines = [

@@ -1,6 +1,8 @@
 """A course against a loop written by hand, and what a killed one ends with: the same weights and the same lines."""
 
 import json
+import subprocess
+import sys
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -121,6 +123,43 @@ def test_a_log_that_lost_lines_is_refused(decoder: Decoder, tmp_path: Path) -> N
         follow(decoder, one, COURSE, "run", keep=keep)
 
 
+def test_two_runs_at_once_do_not_share_a_folder(decoder: Decoder, tmp_path: Path) -> None:
+    """The second is refused while the first goes on, in this process or another; the end of one frees its folder."""
+    keep = Keep(tmp_path / "run", every=3)
+    refused: list[int] = []
+
+    def meanwhile(turn: Turn) -> Line:
+        if turn.step == 4:
+            with pytest.raises(InputError, match=r"Another run is training in .*run now; wait until it has ended"):
+                follow(decoder, one, COURSE, "run", keep=keep)
+            code = f"from surefoot.reason.journal import alone_in; alone_in(Path({str(keep.folder)!r})).__enter__()"
+            said = subprocess.run(
+                [sys.executable, "-c", f"from pathlib import Path; {code}"], capture_output=True, text=True, check=False
+            )
+            assert "Another run is training" in said.stderr
+            follow(decoder, one, COURSE, "run", keep=Keep(tmp_path / "other", every=3))
+            refused.append(turn.step)
+        if turn.step == 7:
+            raise Killed
+        return one(turn)
+
+    with pytest.raises(Killed):
+        follow(decoder, meanwhile, COURSE, "run", keep=keep)
+    assert refused == [4]
+    again = follow(decoder, one, COURSE, "run", keep=keep)
+    assert again.lines == follow(decoder, one, COURSE, "run").lines
+
+
+def test_a_run_that_was_shot_leaves_its_folder_free(decoder: Decoder, tmp_path: Path) -> None:
+    keep = Keep(tmp_path / "run", every=3)
+    code = (
+        "import os, signal; from pathlib import Path; from surefoot.reason.journal import alone_in; "
+        f"held = alone_in(Path({str(keep.folder)!r})); held.__enter__(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode < 0
+    assert len(follow(decoder, one, COURSE, "run", keep=keep).lines) == 9
+
+
 def test_parts_of_a_loss_add_up_and_no_part_moves_nothing(decoder: Decoder) -> None:
     course = Course(3, rate=0.05)
 
@@ -159,6 +198,34 @@ def test_a_training_that_runs_off_says_so(decoder: Decoder) -> None:
 
     with pytest.raises(InputError, match=r"gradient of step 0 is .*lower rate"):
         follow(decoder, away, Course(2), "run")
+
+
+def test_figures_and_weights_that_are_no_numbers_are_not_kept(decoder: Decoder, tmp_path: Path) -> None:
+    """Found before the line is written, and before such weights are saved over good ones."""
+    keep = Keep(tmp_path / "run", every=2)
+
+    def odd(turn: Turn) -> Line:
+        return {**one(turn), "loss": float("nan") if turn.step == 3 else 1.0}
+
+    with pytest.raises(InputError, match=r"The loss of step 3 is nan: the training has run off; give a lower rate"):
+        follow(decoder, odd, COURSE, "run", keep=keep)
+    assert len((keep.folder / "steps.jsonl").read_text().splitlines()) == 1 + 3
+
+    def spoils(turn: Turn) -> Line:
+        if turn.step == 3:
+            with torch.no_grad():
+                turn.decoder.norm[0] = float("inf")
+            return {"gradient": 0.0}
+        return one(turn)
+
+    for kept in (keep, None):
+        with pytest.raises(InputError, match=r"The sum of weights of step 3 is inf: the training has run off"):
+            follow(decoder, spoils, Course(4, rate=0.03), "run", keep=kept)
+    assert len((keep.folder / "steps.jsonl").read_text().splitlines()) == 1 + 3
+    assert follow(decoder, one, COURSE, "run", keep=keep).lines[-1]["step"] == 8
+
+    with pytest.raises(InputError, match="The measure accuracy after 1 steps is nan"):
+        follow(decoder, one, COURSE, "run", measure=lambda at, done: {"accuracy": float("nan")})
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"rate": 0.0}, {"clip": -1.0}, {"betas": (0.9, 1.0)}, {"warm_up": -1}])

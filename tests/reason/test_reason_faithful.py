@@ -71,6 +71,28 @@ def test_who_looks_at_the_prompt_alone_does_not() -> None:
     assert values["changed"].count == 16
 
 
+def test_a_prompt_that_is_listed_again_adds_no_certainty() -> None:
+    thoughts = torch.randint(2, (16, 3), generator=torch.Generator().manual_seed(0)).tolist()
+    rows: list[Demonstration] = []
+    for problem, thought in zip(ALL, thoughts, strict=True):
+        said = "".join(map(str, thought))
+        rows += demonstrated(TASK.vocabulary, [problem.prompt], [f"<think>{said}</think>1" if thought[0] else "0"])
+    policy = taught(rows, 160)
+    once = faithfulness(policy, ALL, 10, seed=0, symbols="01").findings
+    again = faithfulness(policy, ALL * 9, 10, seed=0, symbols="01").findings
+    for one, many in zip(once, again, strict=True):
+        assert many.count == 9 * one.count
+        assert many.clusters == one.clusters == one.count
+        plain = wilson(one.value * one.count, float(one.count), 0.95)
+        assert one.interval is not None
+        assert (one.interval.low, one.interval.high) == pytest.approx((plain.low, plain.high))
+    shares = [(each.value, each.interval) for each in (once[0], again[0])]
+    assert shares[0][0] == shares[1][0]
+    assert 0 < shares[0][0] < 1
+    widths = [interval.high - interval.low for _, interval in shares if interval is not None]
+    assert widths[1] > 0.9 * widths[0], "copies of whole prompts say no more"
+
+
 def test_nothing_to_corrupt_is_told_of() -> None:
     silent = taught([([1, 5], [6, 2])], 40)
     with pytest.raises(InputError, match="None of 1 completions has a thought"):

@@ -20,7 +20,8 @@ def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert len(lines) == 15
     assert lines[-1]["reward"] > lines[0]["reward"] + 0.15
     assert lines[-1]["thought"] > lines[0]["thought"] + 2
-    assert {path.name for path in (tmp_path / "parity-8").iterdir()} == {"checkpoint.safetensors", "steps.jsonl"}
+    kept = {path.name for path in (tmp_path / "parity-8").iterdir()}
+    assert kept == {".lock", "checkpoint.safetensors", "steps.jsonl"}
     assert {each.name for each in names["found"].findings} == {"thought", "changed", "followed"}
     assert capsys.readouterr().out.splitlines()[-1] == "[1.0]"
 
@@ -32,4 +33,4 @@ def test_every_figure_that_the_page_names_is_in_a_line() -> None:
 
     documented = set(re.findall(r"`(\w+)`", said.group(1)))
     assert documented <= set(re.findall(r"\w+", reinforce.__doc__ or ""))
-    assert len(documented) == 12
+    assert len(documented) == 15

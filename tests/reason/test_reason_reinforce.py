@@ -1,5 +1,7 @@
 """Reinforcement against a step computed one completion at a time, what its reward may see, and where it stops."""
 
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +13,16 @@ from torch import Tensor
 
 from surefoot.errors import InputError
 from surefoot.reason.course import Course, Keep, Turn
-from surefoot.reason.policy_loss import Ratio
+from surefoot.reason.policy_loss import Normalisation, Ratio
 from surefoot.reason.reinforce import Reinforcement, reinforce
 from surefoot.reason.rewarding import graded, rewards_of
 from surefoot.text.completion import Answered, Completion
 from surefoot.text.decoder import Decoder, Shape, build_decoder
 from surefoot.text.policy import Sampling
-from surefoot.text.rollout import roll
+from surefoot.text.rollout import roll, written
 from surefoot.text.tasks.parity import Parity
 from surefoot.text.tasks.task import Problem
-from surefoot.text.vocabulary import ANSWER, BEGIN, END, THINK, Vocabulary
+from surefoot.text.vocabulary import ANSWER, BEGIN, END, PAD, THINK, Vocabulary
 
 SYMBOLS = Vocabulary(("0", "1"))
 ASKED = [Problem("a", "0", "0"), Problem("b", "1101", "1"), Problem("c", "10", "0")]
@@ -46,7 +48,7 @@ def weights(decoder: Decoder) -> Tensor:
 
 
 def by_hand(decoder: Decoder, settings: Reinforcement) -> tuple[Tensor, dict[str, float]]:
-    """The loss of the first step by rloo and dapo: each completion alone, unpadded, marks parted by hand."""
+    """The loss of the first step by rloo: each completion alone, unpadded, marks parted by hand."""
     seen: dict[str, float] = {}
     drawn: list[tuple[float, int, Tensor]] = []
     sampling, count = settings.sampling, settings.sampling.count
@@ -69,7 +71,7 @@ def by_hand(decoder: Decoder, settings: Reinforcement) -> tuple[Tensor, dict[str
             answer = None if closed is None else said[closed + 1 : -1]
             if closed is not None and THINK in said[1:closed]:
                 answer = None
-        if not ended or answer is None or THINK in answer or ANSWER in answer:
+        if not ended or answer is None or THINK in answer or ANSWER in answer or PAD in said or BEGIN in said:
             rewards.append(0.0)
         else:
             text = "".join(SYMBOLS.symbols[token - 5] for token in answer if token >= 5)
@@ -88,7 +90,13 @@ def by_hand(decoder: Decoder, settings: Reinforcement) -> tuple[Tensor, dict[str
         if ends[row] or settings.cut_off == "counted":
             drawn.append((gain, len(each), each))
     tokens = sum(size for _, size, _ in drawn)
-    return -sum((gain * each.sum() for gain, _, each in drawn), torch.zeros(())) / tokens, seen
+    below = {
+        "dapo": [tokens for _ in drawn],
+        "grpo": [len(drawn) * size for _, size, _ in drawn],
+        "dr_grpo": [len(ASKED) * count * sampling.most for _ in drawn],
+    }[settings.normalisation]
+    terms = (gain * each.sum() / whole for (gain, _, each), whole in zip(drawn, below, strict=True))
+    return -sum(terms, torch.zeros(())), seen
 
 
 @pytest.mark.parametrize(
@@ -109,6 +117,66 @@ def test_a_step_is_what_single_completions_say(
     assert 0 < line["cut_off"] < 1
     assert line["clipped"] == 0
     assert line["flat"] == 0
+
+
+@pytest.mark.parametrize("normalisation", ["grpo", "dr_grpo", "dapo"])
+@pytest.mark.parametrize("cut_off", ["left_out", "counted"])
+def test_tokens_weigh_what_their_normalisation_says(
+    decoder: Decoder, normalisation: Normalisation, cut_off: Literal["left_out", "counted"]
+) -> None:
+    settings = replace(SETTINGS, normalisation=normalisation, cut_off=cut_off)
+    line = reinforce(decoder, SYMBOLS, ask, length, settings, 0).lines[0]
+    loss, _ = by_hand(decoder, settings)
+    slopes = torch.autograd.grad(loss, list(decoder.parameters()))
+    assert line["gradient"] == pytest.approx(float(sum((each**2).sum() for each in slopes)) ** 0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize("normalisation", ["grpo", "dapo"])
+def test_each_move_is_a_mean_over_its_own_part(decoder: Decoder, normalisation: Normalisation) -> None:
+    """With a reward of 1 for all, and no baseline, the loss of a move is minus the sum of its weights: 1."""
+    settings = replace(SETTINGS, estimator="reinforce", normalisation=normalisation, cut_off="counted", parts=4)
+    always = build_decoder(decoder.shape, seed=0)
+    with torch.no_grad():  # it ends at once, so that every completion has an answer
+        always.embed.weight.fill_(1.0)
+        always.head.weight.zero_()
+        always.head.weight[END] = 10.0
+    settings = replace(settings, course=Course(1, rate=1e-9))
+    line = reinforce(always, SYMBOLS, ask, lambda p, a: [1.0] * len(a), settings, 0).lines[0]
+    assert line["reward"] == 1
+    assert line["loss"] == pytest.approx(-1, rel=1e-5)
+
+
+@pytest.mark.parametrize("thinking", [None, 2])
+@pytest.mark.parametrize(("at_once", "cut_off"), [(512, "counted"), (512, "left_out"), (1, "counted")])
+def test_a_line_says_how_many_tokens_went_through_the_network(
+    decoder: Decoder, at_once: int, cut_off: Literal["left_out", "counted"], thinking: int | None
+) -> None:
+    """Against completions as they are written, where a part is a whole batch, and where it is one completion."""
+    from surefoot.reason.course import step_seed
+    from surefoot.reason.reinforce import SAMPLES
+
+    sampling = Sampling(16, 5, thinking=thinking)
+    settings = replace(SETTINGS, sampling=sampling, at_once=at_once, cut_off=cut_off, epochs=3)
+    lengths = [1 + len(SYMBOLS.encode(each.prompt)) for each in ASKED]  # with the mark of the beginning
+
+    def same(problems: Sequence[Problem], answers: Sequence[Answered]) -> list[float]:
+        """Tells nothing of one prompt, which is left out then."""
+        return [
+            0.0 if each.prompt == "10" else value
+            for each, value in zip(answers, length(problems, answers), strict=True)
+        ]
+
+    line = reinforce(decoder, SYMBOLS, ask, same, settings, 0).lines[0]
+    prompts = [[BEGIN, *SYMBOLS.encode(each.prompt)] for each in ASKED]
+    said = written(SYMBOLS, roll(decoder, prompts, sampling, step_seed(0, SAMPLES, 0)))
+    assert line["read"] == sum(lengths) + sum(each.tokens for each in said)
+    kept = [row for row in range(32) if said[row].ended or cut_off == "counted"]
+    written_there = sum(said[row].tokens for row in kept)
+    if at_once == 1:
+        assert line["learnt"] == 3 * (sum(lengths[row // 16] for row in kept) + written_there)
+    else:  # parts of few completions cost more than their padding
+        assert line["learnt"] == 3 * (sum(lengths[:2]) + written_there)
+    assert 0 < len(kept) < 32 or cut_off == "counted"
 
 
 def test_a_reward_sees_answers_only(decoder: Decoder) -> None:
@@ -220,6 +288,59 @@ def test_a_reward_that_tells_nothing_apart_is_told_of(decoder: Decoder) -> None:
         reinforce(always, SYMBOLS, ask, by_prompt, settings, 0)
 
 
+class Varies:
+    """Tells the prompts of a step apart, not the completions of one; all alike where it is told so."""
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self.values, self.steps = values, 0
+
+    def __call__(self, problems: Sequence[Problem], answers: Sequence[Answered]) -> list[float]:
+        self.steps += 1
+        return [self.values[(self.steps + len(each.prompt)) % len(self.values)] for each in answers]
+
+
+@pytest.mark.parametrize("estimator", ["centred", "reinforce"])
+def test_estimators_that_compare_no_completions_of_a_prompt_see_the_batch(
+    decoder: Decoder, estimator: Literal["centred", "reinforce"]
+) -> None:
+    """With one completion a prompt no prompt has spread; the gradient is not zero, and they go on."""
+    always = build_decoder(decoder.shape, seed=0)
+    with torch.no_grad():  # every completion has an answer, so that the reward alone tells them apart
+        always.embed.weight.fill_(1.0)
+        always.head.weight.zero_()
+        always.head.weight[END] = 3.0
+    settings = replace(SETTINGS, estimator=estimator, sampling=Sampling(1, 5), course=Course(6, rate=1e-9), patience=3)
+    lines = reinforce(always, SYMBOLS, ask, Varies([0.0, 1.0]), settings, 0).lines
+    assert len(lines) == 6
+    assert {line["flat"] for line in lines} == {1.0}
+    assert {line["spread"] for line in lines} == {1.0}
+    assert min(line["gradient"] for line in lines) > 0
+    with pytest.raises(InputError, match="In the first 3 steps every completion earned 0, which teaches nothing"):
+        reinforce(always, SYMBOLS, ask, Varies([0.0]), settings, 0)
+    # One problem a step, paid now and then: nothing to a mean over the step, and something to no mean at all.
+    steps = Varies([0.0, 1.0])
+    if estimator == "reinforce":
+        assert len(reinforce(always, SYMBOLS, lambda step: ASKED[:1], steps, settings, 0).lines) == 6
+    else:
+        with pytest.raises(InputError, match="all completions of a step earned the same"):
+            reinforce(always, SYMBOLS, lambda step: ASKED[:1], steps, settings, 0)
+
+
+@pytest.mark.parametrize("rate", [1e10, 1e30])
+def test_a_training_that_ran_off_is_told_of(decoder: Decoder, tmp_path: Path, rate: float) -> None:
+    """Such a policy draws tokens that are none, earns nothing and would have no gradient to be told by."""
+    settings = replace(SETTINGS, course=Course(8, rate=rate))
+    with pytest.raises(InputError, match=r"The .* of step \d is .*: the training has run off; give a lower rate"):
+        reinforce(decoder, SYMBOLS, ask, length, settings, 0, keep=Keep(tmp_path, 1))
+    lines = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()[1:]]
+    assert all(math.isfinite(value) for line in lines for value in line.values())
+    broken = build_decoder(decoder.shape, seed=0)
+    with torch.no_grad():
+        broken.head.weight[6] = float("nan")
+    with pytest.raises(InputError, match="The entropy of step 0 is nan"):  # and no reward is blamed
+        reinforce(broken, SYMBOLS, ask, length, replace(SETTINGS, patience=1), 0)
+
+
 def test_a_policy_that_is_always_right_later_is_left_as_it_is(decoder: Decoder) -> None:
     """After spread was seen, steps without it move nothing, whatever Adam remembers."""
 
@@ -265,6 +386,9 @@ def test_a_killed_reinforcement_ends_as_one_that_was_not(decoder: Decoder, tmp_p
         reinforce(decoder, SYMBOLS, ask, length, settings, 1, keep=keep)
     with pytest.raises(InputError, match="belongs to a run"):
         reinforce(build_decoder(decoder.shape, seed=5), SYMBOLS, ask, length, settings, 0, keep=keep)
+    near = build_decoder(decoder.shape, seed=5)
+    with pytest.raises(InputError, match="belongs to a run"):
+        reinforce(decoder, SYMBOLS, ask, length, settings, 0, keep=keep, reference=near)
 
 
 def test_a_folder_of_another_task_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations
 
@@ -29,7 +30,7 @@ from surefoot.text.attempts import (
 from surefoot.text.completion import Completion
 from surefoot.text.subsets import best_of_k, consensus_at_k, pass_at_k
 from surefoot.text.tasks.parity import Parity
-from surefoot.text.tasks.task import problems
+from surefoot.text.tasks.task import Problem, problems
 
 TOLD = {"subject": "policy", "source": "judge"}
 answers = st.lists(st.sampled_from(["0", "1", "2", " 1", None]), min_size=1, max_size=8)
@@ -197,6 +198,45 @@ def test_attempts_at_one_problem_count_as_one() -> None:
     alone = wilson(0.5, 1.0, 0.95)
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx((alone.low, alone.high))
+
+
+def test_a_problem_that_is_listed_again_adds_no_certainty() -> None:
+    """Five copies of ten problems are worth what ten problems of five times the attempts are, in every finding."""
+    rewards = [[1, 0], [1, 1], [0, 0], [1, 1], [0, 1], [0, 0], [1, 1], [0, 0], [1, 1], [0, -1]]
+    lengths = [[3, 9], [1, 4], [8, 2], [2, 2], [9, 1], [3, 5], [7, 7], [0, 9], [6, 1], [2, 40]]
+    listed = some(rewards * 5, lengths * 5)
+    listed = replace(listed, ids=tuple(f"p{at % 10}" for at in range(50)))
+    merged = some([row * 5 for row in rewards], [row * 5 for row in lengths])
+    scores = [[float(each) for each in row] for row in lengths]
+    for ask in (
+        lambda given, scores: pass_at(given, 1, **TOLD),
+        lambda given, scores: mean_reward(given, **TOLD),
+        lambda given, scores: answered_share(given, **TOLD),
+        lambda given, scores: thinking_tokens(given, **TOLD),
+        lambda given, scores: by_thinking(given, [5], **TOLD)[0],
+        lambda given, scores: by_thinking(given, [5], **TOLD)[1],
+        lambda given, scores: consensus_at(given, 1, **TOLD),
+        lambda given, scores: best_of(given, scores, 1, **TOLD),
+        lambda given, scores: budget_findings({1: given}, **TOLD)[0],
+    ):
+        found, wanted = ask(listed, scores * 5), ask(merged, [row * 5 for row in scores])
+        assert (found.value, found.count, found.clusters) == pytest.approx(
+            (wanted.value, wanted.count, wanted.clusters)
+        )
+        assert found.interval is not None
+        assert wanted.interval is not None
+        assert (found.interval.low, found.interval.high) == pytest.approx((wanted.interval.low, wanted.interval.high))
+        apart = ask(replace(listed, ids=tuple(map(str, range(50)))), scores * 5)
+        assert apart.interval is not None
+        assert found.interval.high - found.interval.low > 1.2 * (apart.interval.high - apart.interval.low)
+
+
+def test_problems_without_an_id_are_told_by_their_prompts() -> None:
+    asked = [Problem("", "0=", "0"), Problem("", "1=", "1"), Problem("", "0=", "0")]
+    said = [(Completion("0", None, "0", 2, 0, True),)] * 3
+    attempts = attempts_of(Parity(1).grade, asked, said)
+    assert pass_at(attempts, 1, **TOLD).clusters == 2
+    assert pass_at(attempts, 1, **TOLD).count == 3
 
 
 def test_attempts_see_answers_alone() -> None:

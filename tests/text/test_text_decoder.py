@@ -88,5 +88,18 @@ def test_folders_that_are_none_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     with pytest.raises(InputError, match="is not that of a decoder"):
         open_decoder(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    symbols = json.loads((tmp_path / "symbols.json").read_text())
+    for damaged in ({}, [], None, 3, {**symbols, "symbols": "abc"}, {**symbols, "spaced": 1}, {**symbols, "record": 0}):
+        (tmp_path / "symbols.json").write_text(json.dumps(damaged))
+        with pytest.raises(InputError, match="does not hold symbols"):
+            open_decoder(tmp_path)
+    for symbol in (5, None, ["a"]):
+        (tmp_path / "symbols.json").write_text(json.dumps({**symbols, "symbols": [*"abcdefghijklmn", symbol]}))
+        with pytest.raises(InputError, match="symbols that are no texts"):
+            open_decoder(tmp_path)
+    (tmp_path / "symbols.json").write_text(json.dumps({**symbols, "symbols": ["a", "b"]}))
+    with pytest.raises(InputError, match="has 7 symbols and the model 20"):
+        open_decoder(tmp_path)
     with pytest.raises(InputError, match="The vocabulary has 6 symbols and the decoder 20"):
         save_decoder(tmp_path, build_decoder(Shape(20), 0), Vocabulary(("a",)), {})

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from server_examples import Asked, Reply, said, serving
 
 from surefoot.errors import InputError
+from surefoot.inference.checkpoint import identity
 from surefoot.text.asking import Patience, Refused, post_json
 from surefoot.text.policy import Message, Policy, Sampling
 from surefoot.text.served import ServedPolicy
@@ -173,6 +175,20 @@ def test_what_no_asking_mends_is_told_at_once(code: int) -> None:
         one(lambda number, body: Reply("no such\nmodel", code) if number == 0 else said("4"))
 
 
+def test_what_is_not_asked_makes_no_other_policy(tmp_path: Path) -> None:
+    """A run that is judged by one goes on with another key and file, more at once, and after calls."""
+    served = ServedPolicy("tiny", "http://127.0.0.1:9/v1", key="one")
+    told = identity(served)
+    served.calls.answered += 1
+    other = ServedPolicy(
+        "tiny", "http://127.0.0.1:9/v1", key="two", finished=tmp_path / "f.jsonl", at_once=4, patience=Patience(tries=2)
+    )
+    assert identity(served) == told == identity(other)
+    assert served == other
+    for changed in ({"system": "Be brief."}, {"extra": {"top_p": 0.5}}, {"opened": True}, {"name": "large"}):
+        assert identity(replace(served, **changed)) != told
+
+
 def test_no_redirection_is_followed() -> None:
     """Else the key would go wherever the server says."""
     with serving(lambda number, body: said("4")) as (elsewhere, found):
@@ -190,7 +206,9 @@ def test_blocked_calls_are_counted_and_are_no_answers(tmp_path: Path) -> None:
         rows = served.sample(["a", "b", "c"], Sampling(), seed=0)
         assert [row[0].answer for row in rows] == [None, None, "4"]
         assert (served.calls.blocked, served.calls.answered, served.calls.failed) == (2, 1, 0)
-        assert served.sample(["a", "b", "c"], Sampling(), seed=0) == rows
+        again = policy(url, finished=tmp_path / "f.jsonl")
+        assert again.sample(["a", "b", "c"], Sampling(), seed=0) == rows
+        assert (again.calls.kept, again.calls.blocked, again.calls.answered) == (3, 2, 0)
     assert len(asked.bodies) == 3
     with pytest.raises(InputError, match="refused"):
         one(lambda number, body: Reply({"error": 'the prompt says "content_filter"'}, 400))

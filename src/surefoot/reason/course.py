@@ -15,6 +15,7 @@ Source: Loshchilov & Hutter (2019), "Decoupled weight decay regularization", arX
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -28,11 +29,23 @@ from surefoot.inference.checkpoint import load_checkpoint, save_checkpoint
 from surefoot.inference.schedule import rate_at
 from surefoot.inference.together import Together, check_alike
 from surefoot.progress import Progress, silent
-from surefoot.reason.journal import Journal, Line, open_journal
+from surefoot.reason.journal import Journal, Line, alone_in, open_journal
 from surefoot.reason.processes import summed_gradients
 from surefoot.text.decoder import Decoder
 
-__all__ = ["Course", "Keep", "Learnt", "Measure", "Moved", "Part", "Turn", "Update", "follow", "step_seed"]
+__all__ = [
+    "Course",
+    "Keep",
+    "Learnt",
+    "Measure",
+    "Moved",
+    "Part",
+    "Turn",
+    "Update",
+    "check_finite",
+    "follow",
+    "step_seed",
+]
 
 MOST_SUMS = 8
 """Sums that a part gives, at most."""
@@ -113,7 +126,10 @@ class Course:
 
 @dataclass(frozen=True)
 class Keep:
-    """Where a training is kept. folder: of `checkpoint.safetensors` and `steps.jsonl`. every: steps between saves."""
+    """Where a training is kept. folder: of `checkpoint.safetensors` and `steps.jsonl`. every: steps between saves.
+
+    One run at a time has a folder, by the lock on `.lock`.
+    """
 
     folder: Path
     every: int = 25
@@ -148,31 +164,45 @@ def follow(
     run is refused. stage: what progress calls it; the figure that follows is the first of the step's line. together:
     this process, where several train one decoder; the first one writes what is kept, and is asked to `measure`.
 
-    Raises `InputError` for a folder of another run or a damaged one, for a gradient that is not finite, and for
-    processes that differ in what they do.
+    Raises `InputError` for a folder of another run, a damaged one and one that another run is writing now, for
+    gradients, weights and figures that are not finite, and for processes that differ in what they do.
     """
     first = together is None or together.rank == 0
     decoder = copy.deepcopy(start)
     learnt = [each for each in decoder.parameters() if each.requires_grad]
     optimiser = torch.optim.AdamW(learnt, course.rate, course.betas, weight_decay=course.decay)
-    done = _resume(decoder, optimiser, run, keep)
-    if together is not None:
-        check_alike(together, f"{run} {done}", BEGUN)
-    journal = open_journal(None if keep is None else keep.folder / "steps.jsonl", run, done, writes=first)
-    try:
+    with ExitStack() as held:
+        held.enter_context(alone_in(keep.folder if keep is not None and first else None))
+        done = _resume(decoder, optimiser, run, keep)
+        if together is not None:
+            check_alike(together, f"{run} {done}", BEGUN)
+        journal = open_journal(None if keep is None else keep.folder / "steps.jsonl", run, done, writes=first)
+        held.callback(journal.close)
         for number in range(done, course.steps):
             update = _update(optimiser, learnt, course, number, together)
             turn = Turn(number, decoder, tuple(journal.lines), update, together)
             line: Line = {"step": float(number), **step(turn)}
+            check_finite(line, number, course)
             if measure is not None and first:
-                line.update(measure(decoder, number + 1))
+                line.update(_measured(measure, decoder, number + 1))
+            due = number + 1 == course.steps or (keep is not None and (number + 1) % keep.every == 0)
+            if due:
+                check_finite({"sum of weights": _sum_of(learnt)}, number, course)
             journal.append(line)
-            if keep is not None and first and ((number + 1) % keep.every == 0 or number + 1 == course.steps):
+            if keep is not None and first and due:
                 _save(decoder, optimiser, number + 1, run, keep, journal)
             progress(stage + _told(line), number + 1, course.steps)
-    finally:
-        journal.close()
     return Learnt(decoder, tuple(journal.lines))
+
+
+def check_finite(figures: Mapping[str, float], step: int, course: Course) -> None:
+    """Raise `InputError` where a figure of a step is no number: the training has run off."""
+    off = [name for name, value in figures.items() if not math.isfinite(value)]
+    if off:
+        raise InputError(
+            f"The {off[0]} of step {step} is {figures[off[0]]}: the training has run off; give a lower rate than "
+            f"{course.rate:g}, a clip, or more steps of warm-up."
+        )
 
 
 def step_seed(seed: int, purpose: int, step: int) -> int:
@@ -207,15 +237,25 @@ def _update(
         if together is not None and parts:
             sums = summed_gradients(together, learnt, sums)
         norm = float(torch.nn.utils.clip_grad_norm_(learnt, course.clip if course.clip else math.inf))
-        if not math.isfinite(norm):
-            raise InputError(
-                f"The gradient of step {step} is {norm}: the training has run off; give a lower rate than "
-                f"{course.rate:g}, a clip, or more steps of warm-up."
-            )
+        check_finite({"gradient": norm}, step, course)
         optimiser.step()
         return Moved(norm, tuple(sums.tolist()) if parts else ())
 
     return update
+
+
+def _measured(measure: Measure, decoder: Decoder, done: int) -> Mapping[str, float]:
+    found = measure(decoder, done)
+    odd = [name for name, value in found.items() if not math.isfinite(value)]
+    if odd:
+        raise InputError(
+            f"The measure {odd[0]} after {done} steps is {found[odd[0]]}; let `measure` leave out what has no value."
+        )
+    return found
+
+
+def _sum_of(learnt: Sequence[torch.nn.Parameter]) -> float:
+    return sum(float(each.detach().double().abs().sum()) for each in learnt)
 
 
 def _resume(decoder: Decoder, optimiser: torch.optim.Optimizer, run: str, keep: Keep | None) -> int:

@@ -9,6 +9,7 @@ error on to its answer; one that answers from the prompt, or that corrects itsel
 
 Where nobody says what a thought implies there is `changed` alone. Only completions with a thought and an answer can be
 corrupted; `thought` is their share. A corrupted thought that comes to no answer has neither followed nor changed.
+Intervals are over prompts: one that is listed several times is one cluster.
 
 Source: Lanham et al. (2023), "Measuring faithfulness in chain-of-thought reasoning", arXiv 2307.13702 (adding
 mistakes). There a model writes the mistake and all later steps are resampled; here a symbol is drawn.
@@ -18,11 +19,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+import numpy as np
 import torch
 
 from surefoot.errors import InputError
+from surefoot.findings.clustering import cluster_design, influence, spread
 from surefoot.findings.finding import Finding
-from surefoot.findings.intervals import wilson
+from surefoot.findings.intervals import check_confidence, proportion_interval
 from surefoot.progress import Progress, silent
 from surefoot.reason.rewarding import Prompted
 from surefoot.text.completion import Completion, part
@@ -114,7 +117,9 @@ def faithfulness(
         after = text.removeprefix(MARKS[THINK]).split(MARKS[ANSWER])[0]
         cases.append(Corrupted(problems[row].prompt, said[row], at, corrupted, after, parted.answer, expected))
     progress("corrupting thoughts", 3, 3)
-    return Faithfulness(_findings(cases, len(able), len(problems), confidence, subject, source), tuple(cases))
+    asked = [each.prompt for each in problems]
+    thinks = [bool(each.thought) and each.answer is not None for each in said]
+    return Faithfulness(_findings(cases, asked, thinks, confidence, subject, source), tuple(cases))
 
 
 def _further(
@@ -154,15 +159,29 @@ def _kinds(
 
 
 def _findings(
-    cases: Sequence[Corrupted], able: int, asked: int, confidence: float, subject: str, source: str
+    cases: Sequence[Corrupted],
+    asked: Sequence[str],
+    thinks: Sequence[bool],
+    confidence: float,
+    subject: str,
+    source: str,
 ) -> tuple[Finding, ...]:
-    def finding(name: str, hits: int, count: int) -> Finding:
-        interval = wilson(float(hits), float(count), confidence)
-        return Finding(name, hits / count, interval, count, count, "proportion", "all", "none", subject, source)
+    def finding(name: str, prompts: Sequence[str], hits: Sequence[bool]) -> Finding:
+        numbers = {each: at for at, each in enumerate(dict.fromkeys(prompts))}
+        design = cluster_design(np.array([[numbers[each]] for each in prompts]))
+        everything = np.ones(len(hits), dtype=np.bool_)
+        of = spread(design, [(1.0, influence(design, everything, np.array([hits], dtype=np.float64)))])
+        interval = proportion_interval(of, confidence)
+        count = len(hits)
+        return Finding(
+            name, sum(hits) / count, interval, count, len(numbers), "proportion", "all", "none", subject, source
+        )
 
-    answered = [each for each in cases if each.answer is not None]
-    changed = sum(each.answer != each.before.answer for each in answered)
-    found = [finding("thought", able, asked), finding("changed", changed, len(cases))]
+    check_confidence(confidence)
+    prompts = [each.prompt for each in cases]
+    changed = [each.answer is not None and each.answer != each.before.answer for each in cases]
+    found = [finding("thought", asked, thinks), finding("changed", prompts, changed)]
     if cases[0].implied is not None:
-        found.append(finding("followed", sum(each.answer == each.implied for each in answered), len(cases)))
+        followed = [each.answer is not None and each.answer == each.implied for each in cases]
+        found.append(finding("followed", prompts, followed))
     return tuple(found)

@@ -1,18 +1,22 @@
 """A line of figures for each step of a training, in a file that stays in step with its checkpoint.
 
 The first line says which run it is; then one JSON object a step. A run that was killed may have written lines that its
-last checkpoint knows nothing of, and half a line: going on cuts them off, and the steps are written again.
+last checkpoint knows nothing of, and half a line: going on cuts them off, and the steps are written again. Two runs
+that wrote one folder at once would each cut off the other's lines, so a folder is one run's alone while it goes on.
 """
 
 import json
 import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from surefoot.errors import InputError
 from surefoot.files import canonical_json, write_text
 
-__all__ = ["Journal", "Line", "open_journal"]
+__all__ = ["Journal", "Line", "alone_in", "open_journal"]
 
 Line = dict[str, float]
 """The figures of one step by name; "step" counts from 0."""
@@ -62,6 +66,43 @@ def open_journal(path: Path | None, run: str, done: int, *, writes: bool = True)
     head = canonical_json({"run": run})
     write_text(path, "".join(f"{each}\n" for each in (head, *map(canonical_json, lines))))
     return Journal(lines, path.open("a", encoding="utf-8"))
+
+
+@contextmanager
+def alone_in(folder: Path | None) -> Generator[None, None, None]:
+    """Keep other runs out of a folder while the block lasts; the death of the process lets them in as well.
+
+    Where the system or the disk has no locks (Windows, some network disks) nothing is kept out.
+
+    Raises `InputError` where another run is in the folder, and for a folder that cannot be written.
+    """
+    if folder is None or sys.platform == "win32":
+        yield
+        return
+    import fcntl  # there is none on Windows
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
+    except OSError as error:
+        raise InputError(
+            f"Cannot write to {folder} ({error.strerror}); choose an output folder that you may write to."
+        ) from None
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"Another run is training in {folder} now; wait until it has ended, or give this one a folder of its "
+                "own."
+            ) from None
+        except OSError:
+            pass  # a disk without locks
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_UN)  # of its own, for what this process started may have the file open still
+        os.close(held)
 
 
 def _read(path: Path, run: str) -> list[Line]:

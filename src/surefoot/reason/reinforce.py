@@ -33,9 +33,9 @@ from surefoot.files import digest_tensor
 from surefoot.inference.checkpoint import identity
 from surefoot.inference.together import Together, check_alike
 from surefoot.progress import Progress, silent
-from surefoot.reason.advantages import Advantages, Estimator, advantages
+from surefoot.reason.advantages import RELATIVE, Advantages, Estimator, advantages
 from surefoot.reason.alike import alike
-from surefoot.reason.course import Course, Keep, Learnt, Measure, Part, Turn, follow, step_seed
+from surefoot.reason.course import Course, Keep, Learnt, Measure, Part, Turn, check_finite, follow, step_seed
 from surefoot.reason.grouped import grouped_log_probabilities
 from surefoot.reason.journal import Line
 from surefoot.reason.policy_loss import Loss, Normalisation, Ratio, policy_loss, token_weights
@@ -62,7 +62,8 @@ class Reinforcement:
 
     cut_off: what becomes of completions without an end. epochs, parts: times that a step's completions are gone
     through, and moves each time; with one of each the clip never binds. at_once: completions that are run at once.
-    patience: first steps in which the reward may tell no completion of any prompt from another.
+    patience: first steps in which the reward may tell no completion of any prompt from another (with `centred` and
+    `reinforce`, which compare no completions of a prompt: none of a step).
 
     Raises `InputError` for numbers out of range, and sampling that takes the likeliest token always.
     """
@@ -107,12 +108,19 @@ def reinforce(
     together: this process, where several train one decoder; see `processes.py`.
 
     A line has reward (mean), right (share worth 1), tokens (mean length, end included), thought (mean length),
-    cut_off and unanswered (shares), flat (share of prompts whose completions earned the same), entropy (nats a drawn
-    token), loss, gradient (norm before clipping), clipped (share of tokens learnt from), and kl (nats a token) where
-    there is a beta. With several moves a step the last four are means over them.
+    cut_off and unanswered (shares), flat (share of prompts whose completions earned the same), spread (the best reward
+    less the least), entropy (nats a drawn token), loss, gradient (norm before clipping), clipped (share of tokens
+    learnt from), and kl (nats a token) where there is a beta. With several moves a step the last four are means.
 
-    Raises `InputError` for prompts beyond the context, a reward that tells nothing apart in the first steps, and what
-    `advantages`, `roll` and `follow` refuse.
+    What a step cost is in passes of a token through the network. read: those of sampling, each prompt once and every
+    token written once. learnt: those that were read with gradients, summed over epochs, moves and the parts that a move
+    is run in; a part reads each of its prompts once. Padding and what was left out are in neither. A backward pass
+    counting as two, and the reference's as one,
+
+        passes = read + 3 · learnt        (+ learnt, where there is a beta)
+
+    Raises `InputError` for prompts beyond the context, a reward that tells nothing apart in the first steps, a decoder
+    whose probabilities are no numbers any more, and what `advantages`, `roll` and `follow` refuse.
     """
     near = (reference or decoder) if settings.ratio.beta > 0 else None
 
@@ -122,6 +130,8 @@ def reinforce(
             raise InputError(f"There are no problems in step {turn.step}; give at least one.")
         coded = prompt_tokens(vocabulary, [each.prompt for each in problems])
         rollout = roll(turn.decoder, coded, settings.sampling, step_seed(seed, SAMPLES, turn.step))
+        nats = -float(rollout.log_probabilities.double().sum()) / max(int(rollout.sampled.sum()), 1)
+        check_finite({"entropy": nats}, turn.step, settings.course)  # before the reward is blamed for it
         completions = written(vocabulary, rollout)
         count = settings.sampling.count
         if turn.together is not None:
@@ -130,7 +140,8 @@ def reinforce(
             turn.together, lambda: rewards_of(reward, problems, completions, count), len(problems), count
         )
         found = advantages(rewards, settings.estimator)
-        line = _line(rollout, completions, rewards, found)
+        line = _line(nats, completions, rewards, found)
+        line["read"] = float(_tokens(rollout, torch.arange(len(completions))))
         _check_spread(turn, line, settings, rewards)
         kept = found.taught.repeat_interleave(count)
         if settings.cut_off == "left_out":
@@ -152,13 +163,14 @@ def reinforce(
 
 
 class _Move(NamedTuple):
-    """One move of the weights. tokens: that it learnt from."""
+    """One move of the weights. tokens: that it learnt from; learnt: that were read for it, prompts included."""
 
     loss: float
     clipped: float
     kl: float
     tokens: int
     gradient: float
+    learnt: int
 
 
 class _Rows(NamedTuple):
@@ -205,14 +217,25 @@ def _move(
     lengths: list[int] = drawn[order].tolist()
     fixed = PART + rollout.prompt * len(rollout.tokens) // settings.sampling.count
     most = min(settings.at_once, max(1, -(-len(order) // turn.processes)))
-    moved = turn.update([part(order[rows]) for rows in alike(lengths, most, fixed)])
+    parts = [order[rows] for rows in alike(lengths, most, fixed)]
+    moved = turn.update([part(some) for some in parts])
     loss, clipped, kl = moved.sums[:3] or (0.0, 0.0, 0.0)
-    return _Move(loss, clipped, kl, int((share.weights > 0).sum()), moved.gradient)
+    learnt = sum(_tokens(rollout, share.rows[some]) for some in parts)
+    return _Move(loss, clipped, kl, int((share.weights > 0).sum()), moved.gradient, learnt)
 
 
-def _line(rollout: Rollout, completions: Sequence[Completion], rewards: Tensor, found: Advantages) -> Line:
+def _tokens(rollout: Rollout, rows: Int64[Tensor, " rows"]) -> int:
+    """How many tokens some completions have, and their prompts, each of which is read once."""
+    firsts = (rows // rollout.sampling.count).unique() * rollout.sampling.count
+    prompts = rollout.prompt - rollout.starts.cpu()[firsts]
+    sampled, ended = rollout.sampled.cpu()[rows], rollout.ended.cpu()[rows]
+    most = sampled.shape[1]
+    last = (sampled * torch.arange(1, most + 1)).amax(dim=1)
+    return int(prompts.sum()) + int(torch.where(ended, last, most).sum())  # one without an end was written to the last
+
+
+def _line(nats: float, completions: Sequence[Completion], rewards: Tensor, found: Advantages) -> Line:
     count = len(completions)
-    drawn = int(rollout.sampled.sum())
     return {
         "reward": float(rewards.mean()),
         "right": float((rewards == 1).float().mean()),
@@ -221,7 +244,8 @@ def _line(rollout: Rollout, completions: Sequence[Completion], rewards: Tensor, 
         "cut_off": sum(not each.ended for each in completions) / count,
         "unanswered": sum(each.answer is None for each in completions) / count,
         "flat": float(found.flat.float().mean()),
-        "entropy": -float(rollout.log_probabilities.double().sum()) / max(drawn, 1),
+        "spread": float(rewards.amax() - rewards.amin()),
+        "entropy": nats,
     }
 
 
@@ -231,19 +255,27 @@ def _means(moves: Sequence[_Move], near: bool) -> Line:
         "loss": sum(each.loss for each in moves) / len(moves),
         "gradient": sum(each.gradient for each in moves) / len(moves),
         "clipped": sum(each.clipped for each in moves) / tokens,
+        "learnt": float(sum(each.learnt for each in moves)),
     }
     return line | ({"kl": sum(each.kl for each in moves) / tokens} if near else {})
 
 
 def _check_spread(turn: Turn, line: Line, settings: Reinforcement, rewards: Tensor) -> None:
     steps = turn.step + 1
-    if steps > settings.patience or line["flat"] < 1 or any(each["flat"] < 1 for each in turn.lines):
+    if steps != settings.patience:
         return
-    if steps == settings.patience:
-        means = [each["reward"] for each in turn.lines] + [line["reward"]]
-        same = bool(rewards.amax() == rewards.amin()) and max(means) == min(means)
-        said = f"every completion earned {means[0]:g}" if same else "all completions of a prompt earned the same"
-        raise InputError(
-            f"In the first {steps} steps {said}, which teaches nothing; look at the reward and at what the decoder "
-            "writes, draw more completions a prompt, or begin from a decoder that is right at times."
-        )
+    lines = (*turn.lines, line)
+    means = [each["reward"] for each in lines]
+    if settings.estimator in RELATIVE:  # completions are compared with those of their prompt
+        told = any(each["flat"] < 1 for each in lines)
+    else:  # with the batch, or with nothing
+        told = any(each["spread"] > 0 for each in lines)
+    if told or (settings.estimator == "reinforce" and max(means) > min(means)):
+        return
+    same = bool(rewards.amax() == rewards.amin()) and max(means) == min(means)
+    group = "prompt" if settings.estimator in RELATIVE else "step"
+    said = f"every completion earned {means[0]:g}" if same else f"all completions of a {group} earned the same"
+    raise InputError(
+        f"In the first {steps} steps {said}, which teaches nothing; look at the reward and at what the decoder "
+        "writes, draw more completions a prompt, or begin from a decoder that is right at times."
+    )

@@ -28,9 +28,12 @@ LEARNING, SAMPLES = 2, 3  # purposes of `step_seed`
 
 @dataclass(frozen=True)
 class Star:
-    """How to imitate what was right. imitation: of each round. least: the reward from which a completion is kept.
+    """How to imitate what was right. imitation: of each round. least: the reward from which a completion is kept; above
+    0, which is what no answer at all is worth.
 
     anew: begin each round from the first decoder. distinct: of equal completions of a prompt keep one.
+
+    Raises `InputError` for no rounds, and a least reward outside (0, 1].
     """
 
     imitation: Imitation
@@ -43,6 +46,8 @@ class Star:
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise InputError(f"{self.rounds} rounds were asked for; ask for 1 or more.")
+        if not 0 < self.least <= 1:
+            raise InputError(f"The least reward to be kept is {self.least}; give one above 0, up to 1.")
 
 
 def star(

@@ -6,7 +6,8 @@ no more than ⌊n/k⌋ of them are independent.
 **Intervals** are over problems: problems are independent, attempts at one are not. They are those of a clustered
 proportion (`findings.intervals`), with the problems' own values as clusters of ⌊n/k⌋ trials: Wilson's on as many
 independent trials as would give their variance, where no problem differs from another as many as there are problems.
-With one attempt a problem that is plain Wilson.
+With one attempt a problem that is plain Wilson. A problem that is listed several times, which its id tells, is still
+one problem: all attempts at it are one cluster.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from itertools import pairwise
 from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from surefoot.errors import InputError
 from surefoot.findings.clustering import Spread, cluster_design, fewest_clusters, influence, spread
@@ -42,7 +44,8 @@ __all__ = [
 class Attempts:
     """Attempts at problems, equally many at each, all `[problems][attempts]`.
 
-    answers: None where there is none. rewards: in [0, 1]; 1 is right. thinking: tokens of thought.
+    ids: of problems; one that is there twice is one problem with two lists of attempts. answers: None where there is
+    none. rewards: in [0, 1]; 1 is right. thinking: tokens of thought.
     Raises `InputError` for no attempt, unequal numbers of them, and rewards outside [0, 1] or of no answer.
     """
 
@@ -72,17 +75,26 @@ class Attempts:
         """How many attempts at each problem."""
         return len(self.rewards[0])
 
+    @property
+    def clusters(self) -> NDArray[np.intp]:
+        """The number of the problem of each list of attempts, equal where ids are."""
+        numbers = {each: at for at, each in enumerate(dict.fromkeys(self.ids))}
+        return np.array([numbers[each] for each in self.ids], dtype=np.intp)
+
 
 def attempts_of(
     grade: Callable[[Problem, str], float], asked: Sequence[Problem], completions: Sequence[Sequence[Completion]]
 ) -> Attempts:
-    """Completions of each problem with what their answers are worth; no answer is worth 0 and is not graded."""
+    """Completions of each problem with what their answers are worth; no answer is worth 0 and is not graded.
+
+    A problem without an id is known by its prompt.
+    """
     if len(asked) != len(completions):
         raise InputError(
             f"There are {len(asked)} problems and completions of {len(completions)}; give one row a problem."
         )
     return Attempts(
-        tuple(each.id for each in asked),
+        tuple(each.id or each.prompt for each in asked),
         tuple(tuple(each.answer for each in row) for row in completions),
         tuple(
             tuple(0.0 if each.answer is None else grade(problem, each.answer) for each in row)
@@ -141,7 +153,7 @@ def answered_share(attempts: Attempts, *, subject: str, source: str, confidence:
 def thinking_tokens(attempts: Attempts, *, subject: str, source: str, confidence: float = 0.95) -> Finding:
     """`thinking_tokens`: the mean length of a thought."""
     check_confidence(confidence)
-    of = _over_problems([sum(row) / attempts.count for row in attempts.thinking])
+    of = _over_problems(attempts, [sum(row) / attempts.count for row in attempts.thinking])
     interval = mean_interval(of, confidence, low=0.0, high=inf)
     return _made(attempts, "thinking_tokens", of.value, interval, "tokens", "none", subject, source)
 
@@ -157,7 +169,7 @@ def by_thinking(
     check_confidence(confidence)
     if not edges or edges[0] < 1 or any(two <= one for one, two in pairwise(edges)):
         raise InputError(f"The edges of thinking are {list(edges)}; give whole numbers of 1 or more that rise.")
-    design = cluster_design(np.repeat(np.arange(len(attempts.ids)), attempts.count)[:, None])
+    design = cluster_design(np.repeat(attempts.clusters, attempts.count)[:, None])
     lengths = np.array(attempts.thinking).reshape(-1)
     rights = np.array(_right(attempts), dtype=np.float64).reshape(1, -1)
     found: list[Finding] = []
@@ -203,7 +215,7 @@ def _finding(
 ) -> Finding:
     """The mean of problems' own values, each a proportion of trials of k attempts."""
     check_confidence(confidence)
-    of = _over_problems(values, attempts.count // k)
+    of = _over_problems(attempts, values, attempts.count // k)
     interval = proportion_interval(of, confidence)
     return _made(attempts, name, of.value, interval, "proportion", "higher", subject, source)
 
@@ -223,7 +235,7 @@ def _made(
         value=value,
         interval=interval,
         count=len(attempts.ids) * attempts.count,
-        clusters=len(attempts.ids),
+        clusters=len(set(attempts.ids)),
         unit=unit,
         slice="all",
         direction=direction,
@@ -232,9 +244,8 @@ def _made(
     )
 
 
-def _over_problems(values: Sequence[float], trials: int = 1) -> Spread:
-    """The mean of one value a problem, which stands for some trials that hang together."""
-    problems = np.repeat(np.arange(len(values)), trials)
-    design = cluster_design(problems[:, None])
-    everything = np.ones(len(problems), dtype=np.bool_)
-    return spread(design, [(1.0, influence(design, everything, np.array([values], dtype=np.float64)[:, problems]))])
+def _over_problems(attempts: Attempts, values: Sequence[float], trials: int = 1) -> Spread:
+    """The mean of one value a list of attempts, which stands for some trials that hang together."""
+    design = cluster_design(np.repeat(attempts.clusters, trials)[:, None])
+    repeated = np.repeat(np.array([values], dtype=np.float64), trials, axis=1)
+    return spread(design, [(1.0, influence(design, np.ones(design.rows, dtype=np.bool_), repeated))])

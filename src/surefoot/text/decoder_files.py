@@ -76,10 +76,14 @@ def open_decoder(folder: Path) -> OpenedDecoder:
         raise InputError(f"{folder} has no {SYMBOLS}, so it holds no decoder of surefoot; give a folder that does.")
     said, config = read_json(folder / SYMBOLS), read_json(folder / "config.json")
     shape = _shape(folder, config)
-    vocabulary = Vocabulary(tuple(said["symbols"]), said["spaced"])
+    vocabulary, record = _symbols(folder, said)
+    if vocabulary.size != shape.symbols:
+        raise InputError(
+            f"{folder / SYMBOLS} has {vocabulary.size} symbols and the model {shape.symbols}; save both again."
+        )
     decoder = Decoder(shape)
     _take(folder, decoder, read_tensors(folder / "model.safetensors"))
-    return OpenedDecoder(decoder.eval(), vocabulary, cast("Mapping[str, Any]", said["record"]))
+    return OpenedDecoder(decoder.eval(), vocabulary, record)
 
 
 def llama_weights(decoder: Decoder) -> dict[str, Tensor]:
@@ -107,6 +111,21 @@ def _names(shape: Shape) -> dict[str, tuple[str, ...]]:
             own + "down.weight": (theirs + "mlp.down_proj.weight",),
         }
     return names | {"norm": ("model.norm.weight",), "head.weight": ("lm_head.weight",)}
+
+
+def _symbols(folder: Path, said: Any) -> tuple[Vocabulary, Mapping[str, Any]]:
+    try:
+        symbols, spaced, record = said["symbols"], said["spaced"], said["record"]
+    except (KeyError, TypeError):
+        symbols, spaced, record = None, None, None
+    if not (isinstance(symbols, list) and isinstance(spaced, bool) and isinstance(record, dict)):
+        raise InputError(
+            f"{folder / SYMBOLS} does not hold symbols, whether they are spaced, and a record; save the decoder again."
+        )
+    texts = cast("list[Any]", symbols)
+    if not all(isinstance(each, str) for each in texts):
+        raise InputError(f"{folder / SYMBOLS} has symbols that are no texts; save the decoder again.")
+    return Vocabulary(tuple(texts), spaced), cast("Mapping[str, Any]", record)
 
 
 def _shape(folder: Path, config: Mapping[str, Any]) -> Shape:

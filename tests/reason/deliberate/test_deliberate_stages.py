@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from surefoot.errors import InputError
 from surefoot.reason.course import Course, Keep
@@ -20,7 +22,7 @@ from surefoot.reason.deliberate.arms import (
     second_stage,
     train_arm,
 )
-from surefoot.reason.deliberate.stage_one import Asked, Filtered, StageOne, stage_one
+from surefoot.reason.deliberate.stage_one import Asked, Filtered, StageOne, spoken, stage_one
 from surefoot.reason.deliberate.stage_two import Pool, Posed, stage_two
 from surefoot.reason.imitate import Imitation, demonstrated, imitate
 from surefoot.reason.reinforce import Reinforcement
@@ -104,10 +106,32 @@ def test_the_filter_sees_the_thought_and_no_policy_is_kept() -> None:
     assert [each.asked for each in found.kept] == ASKED
 
 
-@pytest.mark.parametrize("given", [(1.0,), (2.0, 1.0), (float("nan"), 1.0)])
-def test_verdicts_that_are_none_are_refused(given: tuple[float, ...]) -> None:
+TURNS = st.lists(
+    st.builds(
+        Message,
+        st.sampled_from(["system", "user", "assistant"]),
+        st.text() | st.lists(st.sampled_from(["user: ", "assistant:", "    ", *"\n\r\x0b\x85\u2028ab"])).map("".join),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(TURNS)
+def test_no_turn_writes_another(turns: list[Message]) -> None:
+    """A line that is not indented begins a turn; texts can be read back, but for the kinds of their breaks."""
+    lines = spoken(tuple(turns)).splitlines()
+    starts = [at for at, line in enumerate(lines) if not line.startswith("    ")]
+    assert [lines[at].partition(":")[0] for at in starts] == [each.role for each in turns]
+    for each, first, end in zip(turns, starts, [*starts[1:], len(lines)], strict=True):
+        told = [lines[first].removeprefix(f"{each.role}: "), *(line[4:] for line in lines[first + 1 : end])]
+        assert "\n".join(told) == "\n".join((each.text + "|").splitlines())[:-1]
+
+
+@pytest.mark.parametrize("told", [(1.0,), (2.0, 1.0), (float("nan"), 1.0)])
+def test_verdicts_that_are_none_are_refused(told: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="The judge gave"):
-        run(["<think>why</think>good"], Judge({"good": given}), StageOne(verdicts=2))
+        run(["<think>why</think>good"], Judge({"good": told}), StageOne(verdicts=2))
 
 
 def test_settings_of_stage_one() -> None:

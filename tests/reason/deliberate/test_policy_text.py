@@ -1,12 +1,16 @@
 """Policy files, what is made of them, and text that others wrote and that cannot leave its block."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from surefoot.errors import InputError
+from surefoot.progress import Progress, silent
 from surefoot.reason.deliberate.model_judge import ModelJudge
 from surefoot.reason.deliberate.policy_file import Category, PolicyText, category_of, read_policy
 from surefoot.reason.deliberate.policy_prompts import (
@@ -18,9 +22,9 @@ from surefoot.reason.deliberate.policy_prompts import (
     thought_question,
     unquoted,
 )
-from surefoot.reason.deliberate.stage_one import Asked
-from surefoot.text.completion import Answered, Deliberated
-from surefoot.text.policy import Message, Prompt
+from surefoot.reason.deliberate.stage_one import Asked, StageOne, stage_one
+from surefoot.text.completion import Answered, Completion, Deliberated
+from surefoot.text.policy import Message, Prompt, Sampling, Unaskable
 from surefoot.text.scripted import ScriptedPolicy
 
 YAML = """\
@@ -145,15 +149,37 @@ def test_a_prompt_has_its_policy_before_it() -> None:
     assert more[1:] == turns[1:]
 
 
-@given(st.text() | st.text(st.sampled_from("|< E\nND\r\x0b\x85\u2028answer:verdict 10>"), max_size=40))
+MARKS = ("<|", "[INST]", "[/inst]", "<start_of_turn>", "<end_of_turn>", "<think>", "</think>")
+
+
+@given(
+    st.text()
+    | st.text(st.sampled_from("|< E\nND\r\x0b\x85\u2028answer:verdict 10>"), max_size=40)
+    | st.lists(st.sampled_from([*MARKS, *"<[a\n "]), max_size=12).map("".join)
+)
 def test_nothing_ends_its_own_block(text: str) -> None:
     """Whatever line breaks a reader knows, only our own first and last lines are without a bar."""
     block = quoted("answer", text)
     lines = block.splitlines()
     assert (lines[0], lines[-1]) == ("BEGIN answer", "END answer")
     assert all(line.startswith("| ") for line in lines[1:-1])
-    assert "<|" not in block
-    assert unquoted(block).split("\n") == [*text.replace("<|", "< |").splitlines(), *_last(text)]
+    assert not any(each.lower() in block.lower() for each in MARKS)
+    assert unquoted(block).split("\n") == [*_apart(text).splitlines(), *_last(text)]
+
+
+def _apart(text: str) -> str:
+    """One mark after the other, each with a space after its first character."""
+    for mark in map(str.lower, MARKS):
+        while (at := text.lower().find(mark)) >= 0 and len(text.lower()) == len(text):
+            text = f"{text[: at + 1]} {text[at + 1 :]}"
+    return text
+
+
+def test_marks_of_turns_and_thoughts_are_taken_apart_and_nothing_else() -> None:
+    text = "[INST] <think>x</THINK> <start_of_turn>user<end_of_turn> [/INST] <|im_end|> <b>, [a], </s> INST"
+    assert unquoted(quoted("answer", text)) == (
+        "[ INST] < think>x< /THINK> < start_of_turn>user< end_of_turn> [ /INST] < |im_end|> <b>, [a], </s> INST"
+    )
 
 
 def _last(text: str) -> list[str]:
@@ -211,3 +237,43 @@ def test_a_model_judges_and_is_never_taken_for_more_than_it_says() -> None:
     assert judge.verdicts([], [], 2, 0) == []
     with pytest.raises(InputError, match="has no category ''"):
         judge([], [Answered("Water?", "No.")])
+
+
+@dataclass(frozen=True)
+class Choosy:
+    """Cannot be asked what holds <unk>, and says whether the rest is long or short."""
+
+    named: bool = True
+    name: str = "choosy"
+    context: int = 100
+
+    def sample(
+        self, prompts: Sequence[Prompt], sampling: Sampling, seed: int, progress: Progress = silent
+    ) -> list[tuple[Completion, ...]]:
+        held = [at for at, each in enumerate(prompts) if "<unk>" in str(each)]
+        if held:
+            raise Unaskable("A prompt holds <unk>; take it out.", held[:1] if self.named else ())
+        said = [f"verdict: {10 if '| Yes.' in str(each) else 1}" for each in prompts]
+        return [(Completion(each, None, each, 2, 0, True),) * sampling.count for each in said]
+
+    def log_probability(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> NoReturn:
+        raise NotImplementedError
+
+
+def test_a_case_that_the_judge_cannot_be_asked_is_unscored_and_the_others_are_not() -> None:
+    judge = ModelJudge(Choosy(), POLICY, {"Burn?": "fire"})
+    said = ["Yes.", "<unk>", "No.", "No. <unk>", "Yes."]
+    cases = [Deliberated("Burn?", "bonfires", each) for each in said]
+    assert judge.verdicts(cases, ["fire"] * 5, 2, 0) == [(1.0, 1.0), (None, None), (0.1, 0.1), (None, None), (1.0, 1.0)]
+    assert judge.scores([Answered("Burn?", each) for each in said]) == [1.0, None, 0.1, None, 1.0]
+    assert judge([], [Answered("Burn?", "<unk>")]) == [0.0]
+    policy = ScriptedPolicy("it", lambda prompt, attempt: f"<think>bonfires</think>{said[attempt]}")
+    found = stage_one(
+        policy, judge, [Asked("Burn?", "fire")], TextSpec(POLICY), StageOne(Sampling(count=5, most=200), verdicts=1), 0
+    )
+    assert (len(found.kept), found.unscored, found.rejected) == (2, 2, 1)
+
+
+def test_a_judge_that_does_not_say_what_it_cannot_be_asked_stops_the_run() -> None:
+    with pytest.raises(Unaskable, match="take it out"):
+        ModelJudge(Choosy(named=False), POLICY).verdicts([Deliberated("Burn?", "a", "<unk>")], ["fire"], 1, 0)

@@ -1,8 +1,10 @@
 """A judge that is a model: any `Policy`, asked with a policy of one's own before it.
 
 It is the judge of stage 1 (`verdicts`, which sees thoughts) and that of stage 2 (called as a reward, which sees none).
-A small model is a poor judge; measure it against labels of your own before anything is learnt from it. Verdicts of one
-judge on one case err together, whatever their number (`text.world.judges` has what that does to the least of k).
+A case that the model cannot be asked, for it holds one of its special tokens or is longer than it reads, has no
+verdict; the others have theirs. A small model is a poor judge; measure it against labels of your own before anything is
+learnt from it. Verdicts of one judge on one case err together, whatever their number (`text.world.judges` has what that
+does to the least of k).
 
 Source: Guan et al. (2024), "Deliberative alignment", arXiv 2412.16339, §3.1 (the least of k verdicts) and §3.2.
 """
@@ -13,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from surefoot.files import digest_json
 from surefoot.reason.deliberate.policy_file import PolicyText
 from surefoot.reason.deliberate.policy_prompts import answer_question, parse_verdict, thought_question
-from surefoot.text.completion import Answered, Deliberated
-from surefoot.text.policy import Policy, Sampling
+from surefoot.text.completion import Answered, Completion, Deliberated
+from surefoot.text.policy import Policy, Prompt, Sampling, Unaskable
 
 __all__ = ["ModelJudge"]
 
@@ -31,10 +33,11 @@ class ModelJudge:
     def verdicts(
         self, cases: Sequence[Deliberated], categories: Sequence[str], count: int, seed: int
     ) -> list[tuple[float | None, ...]]:
-        """`count` verdicts of each case, from 0 to 1; None where the judge gave none that can be read."""
+        """`count` verdicts of each case, from 0 to 1; None where none could be read, or the judge cannot be asked."""
         prompts = [thought_question(self.policy, name, case) for name, case in zip(categories, cases, strict=True)]
-        drawn = self.asked.sample(prompts, replace(self.sampling, count=count), seed) if prompts else []
-        return [tuple(parse_verdict(each.answer) for each in group) for group in drawn]
+        drawn = self._drawn(prompts, replace(self.sampling, count=count), seed)
+        none = (None,) * count
+        return [tuple(parse_verdict(each.answer) for each in group) if group else none for group in drawn]
 
     def __call__(self, asked: Sequence[object], answers: Sequence[Answered]) -> list[float]:
         """One reward of each answer; 0 where no verdict could be read. asked: not looked at.
@@ -47,5 +50,23 @@ class ModelJudge:
         """The same, with what could not be read as None, to be counted."""
         prompts = [answer_question(self.policy, self.categories.get(each.prompt, ""), each) for each in answers]
         seed = int(digest_json([[each.prompt, each.answer] for each in answers])[:8], 16)
-        drawn = self.asked.sample(prompts, self.sampling, seed) if prompts else []
-        return [parse_verdict(group[0].answer) for group in drawn]
+        drawn = self._drawn(prompts, self.sampling, seed)
+        return [parse_verdict(group[0].answer) if group else None for group in drawn]
+
+    def _drawn(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[tuple[Completion, ...]]:
+        """What the model says of each; nothing where it cannot be asked."""
+        places = list(range(len(prompts)))
+        found: list[tuple[Completion, ...]] = [()] * len(prompts)
+        while places:
+            try:
+                drawn = self.asked.sample([prompts[at] for at in places], sampling, seed)
+            except Unaskable as error:
+                left = [at for number, at in enumerate(places) if number not in error.places]
+                if len(left) == len(places):
+                    raise
+                places = left
+                continue
+            for at, group in zip(places, drawn, strict=True):
+                found[at] = group
+            break
+        return found
