@@ -10,7 +10,8 @@ from surefoot.errors import InputError
 from surefoot.hub import chat
 from surefoot.hub.chat import ChatPolicy, chat_policy
 from surefoot.hub.templates import own_system_message, rendered, uses_marks
-from surefoot.text.policy import Message, Policy, Prompt, Sampling
+from surefoot.inference.checkpoint import identity
+from surefoot.text.policy import Message, Policy, Prompt, Sampling, Unaskable
 
 PROMPTS: tuple[Prompt, ...] = (
     "a b",
@@ -215,11 +216,11 @@ def test_a_plain_text_is_a_users_message_where_there_is_a_template() -> None:
 
 
 def test_thoughts_of_earlier_turns_are_left_out() -> None:
-    turns = (Message("user", "a"), Message("assistant", "<think> b </think> c"), Message("user", "d <think> d"))
+    turns = (Message("user", "a"), Message("assistant", "<think> b </think> c"), Message("user", "d d"))
     text = rendered(chat_model(), turns, None, {})
     assert "assistant c <|im_end|>" in text
     assert "b" not in text.split()
-    assert "d <think> d" in text
+    assert "think" not in text
 
 
 def test_roles_are_mapped_only_as_said() -> None:
@@ -239,6 +240,57 @@ def test_texts_that_would_be_read_as_marks_are_refused() -> None:
             rendered(model, prompt, None, {})
     with pytest.raises(InputError, match="reads as a mark of its own"):
         rendered(model, "a", "<|im_end|>", {})
+
+
+@pytest.mark.parametrize("template", [PLAIN, OPENS, None])
+def test_marks_of_thought_are_the_models_own(template: str | None) -> None:
+    """In a prompt they are refused, but for the thought that an earlier turn begins with."""
+    model = chat_model(template)
+    for text in ("a <think>", "a </think> b", "<think> a </think> b"):
+        with pytest.raises(Unaskable, match="reads as a mark of its own"):
+            rendered(model, text, None, {})
+    if template is not None:
+        for role, text in (("system", "a <think>"), ("assistant", "a <think> b </think> c"),
+                           ("assistant", "<think> a </think> b </think>")):  # fmt: skip
+            with pytest.raises(Unaskable, match="reads as a mark of its own"):
+                rendered(model, (Message("user", "a"), Message(role, text), Message("user", "b")), None, {})
+        with pytest.raises(Unaskable, match="'</think>'"):
+            rendered(model, "a", "b </think>", {})
+    assert rendered(chat_model(None, marks=False), "a <think>", None, {}) == "a <think>"
+
+
+def test_a_templates_own_system_message_may_name_its_marks() -> None:
+    model = chat_model(OWN.replace("Be a b c", "Be <think> a </think> b"))
+    policy = chat_policy(model)
+    assert policy.system == "Be <think> a </think> b"
+    assert "Be <think> a </think> b" in rendered(model, "a", policy.system, {})
+    with pytest.raises(Unaskable):
+        rendered(model, "Be <think> a </think> b", policy.system, {})
+
+
+def test_a_prompt_without_a_template_opens_no_thought() -> None:
+    policy = chat_policy(chat_model(None, marks=False))
+    (row,) = policy.sample(["a b <think>"], Sampling(count=4, most=6), seed=0)
+    assert all(each.thought is None and not each.text.startswith("<think>") for each in row)
+    before = tokens_of(policy, "a b <think>")
+    assert policy.row("a b <think>", "c").tokens == (*before, *tokens_of(policy, "c"), 0)
+
+
+def test_all_prompts_that_cannot_be_asked_are_named_at_once() -> None:
+    policy = chat_policy(chat_model(context=20))
+    with pytest.raises(Unaskable, match="'<unk>'") as caught:
+        policy.sample(["a", "a <unk>", "b", "a " * 18, "</think>"], Sampling(most=8), seed=0)
+    assert caught.value.places == (1, 3, 4)
+
+
+def test_a_policy_is_another_one_with_other_weights_and_the_same_after_it_was_asked() -> None:
+    policy = chat_policy(chat_model())
+    told = identity(policy)
+    policy.sample(["a " * 20], Sampling(most=30), seed=0)
+    assert identity(policy) == told == identity(chat_policy(chat_model()))
+    others = [chat_policy(chat_model(seed=1)), chat_policy(chat_model(), system="Be brief."),
+              chat_policy(chat_model(OWN)), chat_policy(chat_model(), roles={"developer": "user"})]  # fmt: skip
+    assert len({told, *map(identity, others)}) == 5
 
 
 def test_what_a_template_refuses_is_one_sentence() -> None:

@@ -83,6 +83,52 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, monkeypatc
         teach_to_say(policy, SAYINGS, LowRank(), SETTINGS, 1, checkpoint=path)
 
 
+@pytest.mark.parametrize("how", [Full(), LowRank()], ids=["full", "low rank"])
+def test_a_checkpoint_is_that_of_one_model(how: Adaptation, tmp_path: Path) -> None:
+    """Another model's training is refused, and so is a second round on what was taught in the first."""
+    path = tmp_path / "checkpoint.safetensors"
+    taught = teach_to_say(chat_policy(chat_model()), SAYINGS, how, SETTINGS, 0, checkpoint=path)
+    again = teach_to_say(chat_policy(chat_model()), SAYINGS, how, SETTINGS, 0, checkpoint=path)
+    assert again.losses == taught.losses
+    for other in (chat_policy(chat_model(seed=1)), taught.policy):
+        with pytest.raises(InputError, match="belongs to a run with"):
+            teach_to_say(other, SAYINGS, how, SETTINGS, 0, checkpoint=path)
+
+
+def test_dropout_follows_the_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was drawn before, in a run that was killed too; other seeds, steps and parts draw others."""
+    model = chat_model()
+    for part in model.module.modules():
+        if hasattr(part, "attention_dropout"):
+            part.attention_dropout = 0.5
+    policy, settings = chat_policy(model), replace(SETTINGS, dropout=True, batch=4, microbatch=2)
+    first = teach_to_say(policy, SAYINGS, Full(), settings, 0)
+    torch.rand(7)
+    assert teach_to_say(policy, SAYINGS, Full(), settings, 0).losses == first.losses
+    assert teach_to_say(policy, SAYINGS, Full(), settings, 1).losses != first.losses
+    assert teach_to_say(policy, SAYINGS, Full(), replace(settings, dropout=False), 0).losses != first.losses
+    monkeypatch.setattr("surefoot.hub.tuning.say.EVERY", 1)
+
+    class Killed(Exception):
+        pass
+
+    def kill(stage: str, done: int, total: int) -> None:
+        if done == 2:
+            raise Killed
+
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Killed):
+        teach_to_say(policy, SAYINGS, Full(), settings, 0, checkpoint=path, progress=kill)
+    assert teach_to_say(policy, SAYINGS, Full(), settings, 0, checkpoint=path).losses == first.losses
+    # A rate of almost nothing and one row four times: the parts and steps differ by what is dropped alone.
+    same = [SAYINGS[3]] * 4
+    still = replace(settings, rate=1e-12, microbatch=1, epochs=4)
+    steps = teach_to_say(policy, same, Full(), still, 0).losses
+    alone = teach_to_say(policy, same[:1], Full(), replace(still, batch=1), 0).losses
+    assert len({round(each, 6) for each in steps}) == 4
+    assert abs(steps[0] - alone[0]) > 1e-6
+
+
 def test_impossible_lessons_are_refused() -> None:
     policy = chat_policy(chat_model(context=12))
     with pytest.raises(InputError, match="There is nothing to teach"):

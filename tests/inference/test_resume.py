@@ -45,6 +45,9 @@ class Dying:
     def __init__(self, calls: int) -> None:
         self.left = calls
 
+    def identity_parts(self) -> tuple[str]:
+        return ("how many calls are left is no part of the run",)
+
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         self.left -= 1
         if self.left < 0:
@@ -203,6 +206,9 @@ class Scripted:
         self.values: Iterator[float] = iter(values)
         self.direction: Direction = direction
         self.shown: list[Parameters] = []
+
+    def identity_parts(self) -> tuple[str]:
+        return ("values that were read are no part of the run",)
 
     def __call__(self, parameters: Parameters) -> Finding:
         self.shown.append(parameters)

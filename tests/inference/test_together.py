@@ -115,6 +115,9 @@ class Measuring:
     def __init__(self, off: float = 0.0, breaks: int = 99) -> None:
         self.off, self.left = off, breaks
 
+    def identity_parts(self) -> tuple[str]:
+        return ("what a process measures is no part of the run",)
+
     def __call__(self, parameters: Parameters) -> Finding:
         if self.left == 0:
             raise Broken

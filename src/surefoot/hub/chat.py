@@ -15,6 +15,7 @@ Models that were not trained on these marks are refused a budget.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float64
@@ -27,7 +28,7 @@ from surefoot.hub.saying import Reader, Row, completion_scores, end_of, ends_of,
 from surefoot.hub.templates import own_system_message, rendered, uses_marks
 from surefoot.progress import Progress, silent
 from surefoot.text.completion import Completion, part
-from surefoot.text.policy import Prompt, Sampling
+from surefoot.text.policy import Prompt, Sampling, Unaskable
 from surefoot.text.vocabulary import ANSWER, MARKS, THINK
 
 __all__ = ["ChatPolicy", "chat_policy"]
@@ -58,6 +59,14 @@ class ChatPolicy:
     def context(self) -> int:
         return self.model.context
 
+    def identity_parts(self) -> tuple[Any, ...]:
+        """What makes it this policy, for `inference.checkpoint.identity`: its tokenizer keeps notes of its own."""
+        tokenizer = self.model.tokenizer
+        return (
+            self.told, self.context, self.roles, tokenizer.chat_template, tokenizer.get_vocab(),
+            self.model.module.state_dict(),
+        )  # fmt: skip
+
     @property
     def told(self) -> str:
         """How prompts are put, for a record: the template and the system message."""
@@ -73,21 +82,16 @@ class ChatPolicy:
     ) -> list[tuple[Completion, ...]]:
         """See `Policy.sample`. Tokens of a thought are those that its text makes.
 
-        Raises `InputError` for prompts that leave no room for a completion in the context, for a budget of thinking
-        where the model has no marks of thought, and for what `rendered` refuses.
+        Raises `Unaskable` for prompts that leave no room for a completion in the context or hold marks of the model's
+        own, `InputError` for a budget of thinking where the model has no marks of thought, and what else `rendered`
+        refuses.
         """
         if sampling.thinking is not None and not uses_marks(self.model):
             raise InputError(
                 f"A budget of {sampling.thinking} tokens of thinking was asked of {self.name}, which was not trained "
                 f"on {OPENING}; leave it free."
             )
-        asked = [_asked(self.model, self._rendered(each), sampling) for each in prompts]
-        longest = max((len(each.tokens) for each in asked), default=0)
-        if longest + sampling.most > self.context:
-            raise InputError(
-                f"A prompt has {longest:,} tokens, which with {sampling.most:,} to be written is beyond the "
-                f"{self.context:,} that {self.name} reads; shorten it or what may be written."
-            )
+        asked = self._every(prompts, sampling)
         found: dict[int, tuple[Completion, ...]] = {}
         lengths = [(len(each.tokens) + sampling.most) * sampling.count for each in asked]
         for places in cut_by_tokens(sorted(range(len(asked)), key=lengths.__getitem__), lengths, AT_ONCE):
@@ -123,6 +127,25 @@ class ChatPolicy:
         """The tokens of a prompt, as it is put, and of a completion with its end; raises `InputError` as above."""
         return _row(self.model, self._rendered(prompt), completion)
 
+    def _every(self, prompts: Sequence[Prompt], sampling: Sampling) -> list["_Asked"]:
+        """What is asked for each prompt; raises one `Unaskable` of all that cannot be."""
+        asked: list[_Asked] = []
+        refused: dict[int, str] = {}
+        for at, prompt in enumerate(prompts):
+            try:
+                asked.append(_asked(self.model, self._rendered(prompt), sampling))
+            except Unaskable as error:
+                refused[at] = str(error)
+                continue
+            if len(asked[-1].tokens) + sampling.most > self.context:
+                refused[at] = (
+                    f"A prompt has {len(asked[-1].tokens):,} tokens, which with {sampling.most:,} to be written is "
+                    f"beyond the {self.context:,} that {self.name} reads; shorten it or what may be written."
+                )
+        if refused:
+            raise Unaskable(next(iter(refused.values())), tuple(refused))
+        return asked
+
     def _rendered(self, prompt: Prompt) -> str:
         return rendered(self.model, prompt, self.system, self.roles)
 
@@ -145,7 +168,7 @@ class _Asked:
 
 
 def _asked(model: LanguageModel, text: str, sampling: Sampling) -> _Asked:
-    opened = text.rstrip().endswith(OPENING)
+    opened = _opens(model, text)
     if sampling.thinking == 0:
         text += f"\n{CLOSING}\n\n" if opened else f"{OPENING}\n\n{CLOSING}\n\n"
         return _Asked(prompt_tokens(model, text), "", ())
@@ -153,8 +176,13 @@ def _asked(model: LanguageModel, text: str, sampling: Sampling) -> _Asked:
     return _Asked(prompt_tokens(model, text), OPENING if opened else "", forced)
 
 
+def _opens(model: LanguageModel, text: str) -> bool:
+    """Has the template opened a thought? What a prompt ends in where there is none is the prompt's."""
+    return bool(model.tokenizer.chat_template) and text.rstrip().endswith(OPENING)
+
+
 def _row(model: LanguageModel, text: str, completion: str) -> Row:
-    if text.rstrip().endswith(OPENING):
+    if _opens(model, text):
         if not completion.startswith(OPENING):
             raise InputError(
                 f"The template of {model.name} opens a thought, and a completion has none; begin it with {OPENING}."

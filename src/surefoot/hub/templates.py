@@ -6,7 +6,8 @@ template makes of a user's message alone and of one after a system message, so t
     before + s + after = template(system: s, user: u)        d with before + d + after = template(user: u)
 
 Text that the tokenizer would read as one of its special tokens is refused: the model could not tell it from the
-template's own. Thoughts of earlier turns are left out, as models of this kind are trained.
+template's own. So are <think> and </think>, for a model that thinks between them; the template's own system message
+may hold what it likes. Thoughts of earlier turns are left out, as models of this kind are trained.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any, cast
 
 from surefoot.errors import InputError
 from surefoot.hub.language import LanguageModel
-from surefoot.text.policy import Message, Prompt
+from surefoot.text.policy import Message, Prompt, Unaskable
 from surefoot.text.vocabulary import ANSWER, MARKS, THINK
 
 __all__ = ["own_system_message", "rendered", "uses_marks"]
@@ -49,17 +50,17 @@ def rendered(model: LanguageModel, prompt: Prompt, system: str | None, roles: Ma
     A plain text is a user's message, or, for a model without a template, the text itself. system: put first where a
     conversation has no system message. roles: what a role is called instead, such as {"developer": "system"}.
 
-    Raises `InputError` for conversations without a template, roles that are not known, texts that hold a special token,
-    and conversations that the template refuses.
+    Raises `Unaskable` for texts that hold a special token or a mark of thought, and `InputError` for conversations
+    without a template, roles that are not known, and conversations that the template refuses.
     """
     messages = (Message("user", prompt),) if isinstance(prompt, str) else prompt
-    special = _special(model)
-    for text in [each.text for each in messages] + ([] if system is None else [system]):
-        held = next((each for each in special if each in text), None)
-        if held is not None:
-            raise InputError(
-                f"A prompt holds {held!r}, which {model.name} reads as a mark of its own and not as text; take it out."
-            )
+    held = next((mark for each in messages if (mark := _mark(model, _spoken(each)))), None)
+    if held is None and system is not None and (mark := _mark(model, system)):
+        held = None if system == own_system_message(model) else mark
+    if held is not None:
+        raise Unaskable(
+            f"A prompt holds {held!r}, which {model.name} reads as a mark of its own and not as text; take it out."
+        )
     if not model.tokenizer.chat_template:
         if not isinstance(prompt, str) or system is not None:
             raise InputError(
@@ -84,16 +85,16 @@ def _role(model: LanguageModel, role: str, roles: Mapping[str, str]) -> str:
 
 
 def _spoken(message: Message) -> str:
+    """What is put of a message: of an assistant's, what stands after its thought."""
     if message.role == "assistant" and message.text.lstrip().startswith(OPENING):
         return message.text.partition(CLOSING)[2].strip()
     return message.text
 
 
-def _special(model: LanguageModel) -> list[str]:
-    """Special tokens; marks of thought, which some tokenizers count among them, are told apart later."""
-    return [
-        each for each in cast("Sequence[str]", model.tokenizer.all_special_tokens) if each not in (OPENING, CLOSING)
-    ]
+def _mark(model: LanguageModel, text: str) -> str | None:
+    """A special token in a text, or a mark of thought, which not every tokenizer counts among them."""
+    special = cast("Sequence[str]", model.tokenizer.all_special_tokens)
+    return next((each for each in (*special, *((OPENING, CLOSING) if uses_marks(model) else ())) if each in text), None)
 
 
 def _template(model: LanguageModel, messages: Sequence[Mapping[str, str]]) -> str:

@@ -11,7 +11,15 @@ from surefoot.errors import InputError
 from surefoot.progress import Progress, silent
 from surefoot.text.completion import Completion
 
-__all__ = ["Message", "Policy", "Prompt", "Sampling"]
+__all__ = ["Message", "Policy", "Prompt", "Sampling", "Unaskable"]
+
+
+class Unaskable(InputError):
+    """Prompts that a policy cannot be asked, whatever else it can. places: theirs among those that were given."""
+
+    def __init__(self, said: str, places: Sequence[int] = ()) -> None:
+        super().__init__(said)
+        self.places = tuple(places)
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,10 @@ class Policy(Protocol):
     def sample(
         self, prompts: Sequence[Prompt], sampling: Sampling, seed: int, progress: Progress = silent
     ) -> list[tuple[Completion, ...]]:
-        """`sampling.count` completions of each prompt; the same seed gives the same ones."""
+        """`sampling.count` completions of each prompt; the same seed gives the same ones.
+
+        Raises `Unaskable` where some prompts cannot be asked, before any is, and names them all.
+        """
         ...
 
     def log_probability(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Float64[Tensor, "rows"]:

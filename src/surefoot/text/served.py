@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 from surefoot.errors import InputError
 from surefoot.files import digest_json, write_text
@@ -40,12 +40,22 @@ PATIENT = Patience()
 
 @dataclass
 class Calls:
-    """What became of the calls: answered, blocked by a filter of the server, kept from before. failed: single tries."""
+    """What became of the calls: answered, blocked by a filter of the server, kept from before. failed: single tries.
+
+    One that was blocked before is kept and blocked.
+    """
 
     answered: int = 0
     blocked: int = 0
     kept: int = 0
     failed: int = 0
+
+
+class _Back(NamedTuple):
+    """What came back of a request."""
+
+    completion: Completion
+    blocked: bool
 
 
 @dataclass(frozen=True)
@@ -57,21 +67,24 @@ class ServedPolicy:
     model's template opens a thought, so that the text begins within it. most: what the server calls the largest number
     of tokens. extra: more of the request, such as {"reasoning_effort": "low"}.
 
+    Two are equal, and one run's, that send the same requests: with which key, how many at once, how patiently and where
+    what came back is kept makes no other policy.
+
     A blocked call is a completion without an answer, counted in `calls`. Raises `InputError` for extras that are said
     elsewhere.
     """
 
     name: str
     url: str
-    key: str | None = field(default=None, repr=False)
+    key: str | None = field(default=None, compare=False, repr=False)
     system: str | None = None
     context: int = 100_000
-    finished: Path | None = None
-    at_once: int = 1
+    finished: Path | None = field(default=None, compare=False)
+    at_once: int = field(default=1, compare=False)
     opened: bool = False
     most: str = "max_tokens"
     extra: Mapping[str, Any] = field(default_factory=dict)
-    patience: Patience = PATIENT
+    patience: Patience = field(default=PATIENT, compare=False)
     calls: Calls = field(default_factory=Calls, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -142,12 +155,13 @@ class ServedPolicy:
             )
         return rows
 
-    def _completion(self, body: dict[str, Any], kept: dict[str, Completion], writing: Lock) -> Completion:
+    def _completion(self, body: dict[str, Any], kept: dict[str, _Back], writing: Lock) -> Completion:
         digest = digest_json([self.url, self.opened, body])
         with writing:
             if digest in kept:
                 self.calls.kept += 1
-                return kept[digest]
+                self.calls.blocked += kept[digest].blocked
+                return kept[digest].completion
 
         def failed(_: str) -> None:
             with writing:
@@ -163,7 +177,7 @@ class ServedPolicy:
         with writing:
             self.calls.blocked += blocked
             self.calls.answered += not blocked
-            kept[digest] = completion
+            kept[digest] = _Back(completion, blocked)
             if self.finished is not None:
                 self.finished.parent.mkdir(parents=True, exist_ok=True)
                 with self.finished.open("a", encoding="utf-8") as opened:
@@ -211,7 +225,7 @@ def _counted(usage: Mapping[str, Any], text: str, thought: str) -> tuple[int, in
     return tokens, round(tokens * len(thought) / len(text))
 
 
-def _read(path: Path) -> dict[str, Completion]:
+def _read(path: Path) -> dict[str, _Back]:
     """What is in the file; a last line that was cut short is taken out of it, for it is asked again."""
     if not path.exists():
         return {}
@@ -222,13 +236,13 @@ def _read(path: Path) -> dict[str, Completion]:
     whole, _, cut = content.rpartition("\n")
     if cut:
         write_text(path, whole + "\n" if whole else "")
-    found: dict[str, Completion] = {}
+    found: dict[str, _Back] = {}
     for number, line in enumerate(whole.splitlines(), start=1):
         try:
             record = json.loads(line)
             digest = record.pop("request")
-            record.pop("blocked")
-            found[digest] = Completion(**record)
+            blocked = bool(record.pop("blocked"))
+            found[digest] = _Back(Completion(**record), blocked)
         except (ValueError, TypeError, KeyError, AttributeError):
             raise InputError(
                 f"Line {number} of {path} is no finished request; take the line out, or give a new file."

@@ -5,7 +5,8 @@
 over the completions' tokens, the end of each included; prompts are read and not learnt. This is stage 1 of deliberative
 alignment where completions hold thoughts and prompts hold no policy, and supervised fine-tuning where they do not.
 
-Orders come from (seed, epoch), so a run that was killed goes on to the weights that it would have had.
+Orders come from (seed, epoch) and dropout from (seed, step, part of the batch), so a run that was killed goes on to the
+weights that it would have had.
 
 Source: Hu et al. (2021), "LoRA", arXiv 2106.09685, eq. 3; Ouyang et al. (2022), arXiv 2203.02155, §3.5.
 """
@@ -20,10 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.errors import InputError
+from surefoot.files import digest_json
 from surefoot.hub.chat import ChatPolicy
 from surefoot.hub.language import LanguageModel
 from surefoot.hub.saying import Row, completion_scores
 from surefoot.hub.tuning.adapt import Adaptation, LowRank, adapted, merged
+from surefoot.hub.tuning.backward import dropped
 from surefoot.hub.tuning.settings import Tune, rate_of
 from surefoot.inference.checkpoint import identity, load_checkpoint, save_checkpoint
 from surefoot.progress import Progress, silent
@@ -75,7 +78,10 @@ def teach_to_say(
     # Layers of low rank stand inside the model itself, which knows what it may be called with; their wrapper does not.
     wrapped: Any = body
     model = replace(policy.model, module=wrapped.get_base_model() if isinstance(how, LowRank) else body)
-    name = identity("say", policy.told, [[each.tokens, each.new] for each in rows], how, settings, seed)
+    name = ""
+    if checkpoint is not None:
+        begun: Any = policy.model.module.state_dict()
+        name = identity("say", policy.told, begun, [[each.tokens, each.new] for each in rows], how, settings, seed)
     losses = _Run(model, rows, settings, seed, learnt, name).whole(checkpoint, progress)
     plain: Any = merged(body)
     return Taught(replace(policy, model=replace(policy.model, module=plain.eval())), losses)
@@ -107,7 +113,7 @@ class _Run:
             batch = [self.rows[at] for at in order[place * settings.batch : (place + 1) * settings.batch]]
             for group in optimiser.param_groups:
                 group["lr"] = rate_of(settings, step, steps)
-            losses.append(self._step(optimiser, batch))
+            losses.append(self._step(optimiser, batch, step))
             if checkpoint is not None and ((step + 1) % EVERY == 0 or step + 1 == steps):
                 state = {"losses": torch.tensor(losses, dtype=torch.float64), "weights": dict(self.learnt),
                          "optimiser": optimiser.state_dict()["state"]}  # fmt: skip
@@ -115,15 +121,17 @@ class _Run:
             progress(f"teaching: {losses[-1]:.3f} nats a token", step + 1, steps)
         return tuple(losses)
 
-    def _step(self, optimiser: torch.optim.Optimizer, batch: Sequence[Row]) -> float:
+    def _step(self, optimiser: torch.optim.Optimizer, batch: Sequence[Row], step: int) -> float:
         optimiser.zero_grad()
         tokens = sum(each.new for each in batch)
         size = self.settings.microbatch or len(batch)
         ordered = sorted(batch, key=lambda each: len(each.tokens))
         whole = 0.0
         for start in range(0, len(ordered), size):
-            loss = -completion_scores(self.model, ordered[start : start + size]).sum() / tokens
-            torch.autograd.backward(loss)
+            noise = int(digest_json([self.seed, step, start // size])[:15], 16) if self.settings.dropout else None
+            with dropped(noise):
+                loss = -completion_scores(self.model, ordered[start : start + size]).sum() / tokens
+                torch.autograd.backward(loss)  # within, for layers that are computed again are dropped again
             whole += float(loss.detach())
         optimiser.step()
         return whole
