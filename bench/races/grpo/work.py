@@ -4,14 +4,17 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from surefoot.reason.course import Course
 from surefoot.reason.imitate import Imitation, demonstrated, imitate
 from surefoot.text.decoder import Decoder, Shape, build_decoder
 from surefoot.text.decoder_policy import prompt_tokens
 from surefoot.text.policy import Sampling
-from surefoot.text.rollout import Rollout, roll
+from surefoot.text.rollout import Rollout, roll, token_log_probabilities
 from surefoot.text.tasks.parity import Parity
 from surefoot.text.tasks.task import Problem, demonstrations, problems
+from surefoot.text.vocabulary import BEGIN, PAD
 
 __all__ = ["HIGH", "LOW", "RATE", "Work", "fixed_rollout", "most_tokens", "shared"]
 
@@ -53,9 +56,20 @@ def most_tokens(task: Parity) -> int:
 
 
 def fixed_rollout(work: Work) -> Rollout:
-    """One batch of completions of the start, on which both sides' losses and gradients are compared."""
+    """One batch of completions of the start, on which both sides' losses and gradients are compared.
+
+    Symbols that no text shows, which a decoder that has hardly learnt says now and then, become zeros: the two sides
+    read an answer that holds them differently, ours as none.
+    """
     coded = prompt_tokens(work.task.vocabulary, [each.prompt for each in work.of_step(0)])
     rollout = roll(work.start, coded, Sampling(work.count, work.most), seed=0)
+    said = rollout.completions
+    hidden = rollout.sampled & ((said == PAD) | (said == BEGIN))
+    zero = work.task.vocabulary.encode("0")[0]
+    whole = torch.cat([rollout.tokens[:, : rollout.prompt], torch.where(hidden, zero, said)], dim=1)
+    rollout = rollout._replace(tokens=whole)
+    with torch.no_grad():
+        rollout = rollout._replace(log_probabilities=token_log_probabilities(work.start, rollout))
     lengths = rollout.sampled.sum(dim=1)
     assert math.isfinite(float(rollout.log_probabilities.sum()))
     assert int(lengths.max()) > int(lengths.min()), "all completions are of one length"
