@@ -5,7 +5,7 @@ Core functions take `progress: Progress = silent` and call it; the command line 
 
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Progress", "silent"]
+__all__ = ["Progress", "silent", "unheard"]
 
 
 @runtime_checkable
@@ -20,3 +20,7 @@ class Progress(Protocol):
 
 def silent(stage: str, done: int, total: int) -> None:
     """Report nothing."""
+
+
+def unheard(line: str) -> None:
+    """Tell nobody a line: what roads that explain themselves do where nobody asked to hear it."""

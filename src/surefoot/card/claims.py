@@ -10,7 +10,7 @@ The verdict is about the model that was chosen: claims that hold of other models
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Literal, TypeAlias
@@ -32,7 +32,16 @@ from surefoot.errors import InputError
 from surefoot.findings.finding import Finding, Interval
 from surefoot.flex.choose import show_budget
 
-__all__ = ["Claim", "Judged", "Status", "describe_claim", "judge_claims", "verdict_of", "verdict_sentence"]
+__all__ = [
+    "Claim",
+    "Judged",
+    "Status",
+    "describe_claim",
+    "judge_by_level",
+    "judge_claims",
+    "verdict_of",
+    "verdict_sentence",
+]
 
 Status: TypeAlias = Literal["passed", "failed", "undecided"]
 
@@ -71,6 +80,21 @@ class Judged:
     needed: int | None
     sentence: str
     reason: str = ""
+
+
+def judge_by_level(
+    claims: Sequence[Claim],
+    measured: Callable[[float], tuple[Sequence[Finding], Sequence[Finding]]],
+    *,
+    labels: Mapping[str, str] | None = None,
+) -> tuple[Judged, ...]:
+    """Judge every claim by intervals of its own confidence; measured: findings and differences at a confidence.
+
+    Raises `InputError` as `judge_claims` does.
+    """
+    levels = dict.fromkeys(claim.confidence for claim in claims)
+    found = {level: tuple(each for part in measured(level) for each in part) for level in levels}
+    return tuple(judge_claims([claim], found[claim.confidence], labels=labels)[0] for claim in claims)
 
 
 def judge_claims(

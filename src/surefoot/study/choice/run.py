@@ -18,7 +18,7 @@ from surefoot.files import digest_json, read_json, read_tensors, write_json, wri
 from surefoot.findings.finding import finding_from_json
 from surefoot.memory import human_bytes
 from surefoot.networks.weights import ModelRecord, load_model, save_model
-from surefoot.progress import Progress, silent
+from surefoot.progress import Progress, silent, unheard
 from surefoot.rows.copies import about_repeats
 from surefoot.study.choice.candidates import CRITERIA, Criterion
 from surefoot.study.choice.graph import Question, choice_graph
@@ -54,10 +54,6 @@ class Chosen:
     reused: int
 
 
-def _nothing(line: str) -> None:
-    """Tells nobody."""
-
-
 def choose(
     question: Question,
     folder: Path = Path(),
@@ -68,7 +64,7 @@ def choose(
     product: str | None = None,
     trust_code: bool = False,
     command: str = "",
-    say: Callable[[str], None] = _nothing,
+    say: Callable[[str], None] = unheard,
     progress: Progress = silent,
 ) -> Chosen:
     """Answer a question whose paths are relative to `folder`; finished candidates below `out` are used again.

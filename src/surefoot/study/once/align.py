@@ -17,11 +17,11 @@ from pathlib import Path
 
 from surefoot.card.bounds import check_claim, check_level
 from surefoot.card.card import Card, Record, RoleSummary, Subject
-from surefoot.card.claims import judge_claims, verdict_of, verdict_sentence
+from surefoot.card.claims import judge_by_level, verdict_of, verdict_sentence
 from surefoot.card.row_marks import marks
 from surefoot.files import canonical_json, digest_bytes, digest_json
 from surefoot.findings.finding import Finding
-from surefoot.progress import Progress, silent
+from surefoot.progress import Progress, silent, unheard
 from surefoot.study.numerics import one_thread
 from surefoot.study.once.align_arms import AlignPlan, address, train_world
 from surefoot.study.once.align_asking import Asking
@@ -39,10 +39,6 @@ FOLDER = "align"
 """In the folder of runs, finished models."""
 
 
-def _nothing(line: str) -> None:
-    """Tells nobody."""
-
-
 @one_thread()
 def align_in_world(
     plan: AlignPlan,
@@ -52,7 +48,7 @@ def align_in_world(
     confidence: float = 0.95,
     out: Path = Path("runs"),
     command: str = "",
-    say: Callable[[str], None] = _nothing,
+    say: Callable[[str], None] = unheard,
     progress: Progress = silent,
 ) -> KeptReasoner:
     """Train a base, the arms and the negative control for every seed, and measure them beside each other.
@@ -82,13 +78,7 @@ def align_in_world(
 
     findings, differences = measured(confidence)
     labels = {NAMES[name]: name for name in plan.models}
-    verdicts = tuple(
-        judged
-        for claim in made
-        for judged in judge_claims(
-            [claim], [each for part in measured(claim.confidence) for each in part], labels=labels
-        )
-    )
+    verdicts = judge_by_level(made, measured, labels=labels)
     curves = (*asked.thinking(), *asked.blind(findings))
     judge = [each for requests in asked.sets.values() for each in requests]
     prompts = [*(write_request(plan.world, each) for each in judge), *asked.sums]

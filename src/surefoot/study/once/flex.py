@@ -27,7 +27,7 @@ from surefoot.flex.choose import Candidate, choose_within, show_budget
 from surefoot.flex.cost import Cost, cost_findings, measure_costs
 from surefoot.networks.patches import Size
 from surefoot.networks.weights import OpenedModel, save_model
-from surefoot.progress import Progress, silent
+from surefoot.progress import Progress, silent, unheard
 from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest, rows_digest
 from surefoot.rows.rows import Rows
@@ -83,10 +83,6 @@ class KeptFlexible:
     reused: bool
 
 
-def _nothing(line: str) -> None:
-    """Tells nobody."""
-
-
 @one_thread()
 def fit_budget(
     data: Path,
@@ -103,7 +99,7 @@ def fit_budget(
     device: str = "cpu",
     out: Path = Path("runs"),
     command: str = "",
-    say: Callable[[str], None] = _nothing,
+    say: Callable[[str], None] = unheard,
     progress: Progress = silent,
 ) -> KeptFlexible:
     """Train or open a flexible transformer, measure each of its sizes, and choose one for `budget` seconds a pass.

@@ -23,7 +23,7 @@ from surefoot.findings.predictions import Predictions, predictions_for
 from surefoot.findings.reading import GROUPS, ReadPredictions, read_told
 from surefoot.findings.told import without_rows
 from surefoot.networks.weights import OpenedModel
-from surefoot.progress import Progress, silent
+from surefoot.progress import Progress, silent, unheard
 from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest, rows_digest
 from surefoot.rows.rows import Inputs, Rows
@@ -50,10 +50,6 @@ DECIDED = (
 OF_GROUPS = ("worst_group_accuracy", "worst_group_accuracy_seed_sd")
 
 
-def _nothing(line: str) -> None:
-    """Tells nobody."""
-
-
 @one_thread()
 def card_from_predictions(
     path: Path,
@@ -69,7 +65,7 @@ def card_from_predictions(
     confidence: float = 0.95,
     out: Path = Path("runs"),
     command: str = "",
-    say: Callable[[str], None] = _nothing,
+    say: Callable[[str], None] = unheard,
 ) -> Kept:
     """A card from labels, probabilities and groups alone; nothing is known of the model, and the card says so.
 

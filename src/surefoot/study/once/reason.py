@@ -19,13 +19,13 @@ from typing import Any, cast
 
 from surefoot.card.bounds import check_claim, check_level
 from surefoot.card.card import Card, Record, RoleSummary, Subject
-from surefoot.card.claims import Claim, Judged, judge_claims, verdict_of, verdict_sentence
+from surefoot.card.claims import Claim, judge_by_level, verdict_of, verdict_sentence
 from surefoot.card.row_marks import marks
 from surefoot.card.words import show_finding
 from surefoot.errors import InputError
 from surefoot.files import canonical_json, digest_bytes, digest_json
 from surefoot.findings.finding import Finding
-from surefoot.progress import Progress, silent
+from surefoot.progress import Progress, silent, unheard
 from surefoot.study.numerics import one_thread
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.keep import Asked, keep
@@ -38,7 +38,7 @@ from surefoot.study.once.reason_arms import (
     address,
     train_arms,
 )
-from surefoot.study.once.reason_measure import Attempted, attempted, curves_of, measured, pairs_of, traces_of
+from surefoot.study.once.reason_measure import attempted, curves_of, measured, pairs_of, traces_of
 from surefoot.study.once.reason_words import limits_of, note_of, told_before
 from surefoot.study.seeds import check_seeds
 from surefoot.text.decoder_files import save_decoder
@@ -59,10 +59,6 @@ class KeptReasoner:
     models: Mapping[int, Path]
 
 
-def _nothing(line: str) -> None:
-    """Tells nobody."""
-
-
 @one_thread()
 def reason_about(
     plan: ReasonPlan,
@@ -72,7 +68,7 @@ def reason_about(
     confidence: float = 0.95,
     out: Path = Path("runs"),
     command: str = "",
-    say: Callable[[str], None] = _nothing,
+    say: Callable[[str], None] = unheard,
     progress: Progress = silent,
 ) -> KeptReasoner:
     """Train a decoder on demonstrations, reinforce it, and measure both beside controls.
@@ -95,7 +91,7 @@ def reason_about(
     trained = {arm: [of[arm] for of in by_seed] for arm in plan.arms}
     found = attempted(plan, trained, starts, progress)
     findings, differences = measured(plan, found, confidence)
-    verdicts = _judged_claims(plan, made, found, confidence)
+    verdicts = judge_by_level(made, lambda level: measured(plan, found, level), labels=LABELS)
     curves = curves_of(plan, trained, starts, confidence, progress)
     traces = traces_of(plan, trained, starts[0])
     question = Asked(
@@ -140,17 +136,6 @@ def reason_about(
     for seed, of in zip(starts, trained[REINFORCED], strict=True):
         save_decoder(models[seed], of.decoder, plan.task.vocabulary, {"task": plan.task.name, "seed": seed})
     return KeptReasoner(kept.card, kept.folder, models)
-
-
-def _judged_claims(
-    plan: ReasonPlan, claims: Sequence[Claim], found: Mapping[str, Attempted], confidence: float
-) -> tuple[Judged, ...]:
-    """Each claim by intervals of its own confidence."""
-    verdicts: list[Judged] = []
-    for claim in claims:
-        findings, differences = measured(plan, found, claim.confidence)
-        verdicts += judge_claims([claim], (*findings, *differences), labels=LABELS)
-    return tuple(verdicts)
 
 
 def _refuse_unknown(claim: Claim, plan: ReasonPlan) -> None:

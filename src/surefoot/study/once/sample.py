@@ -26,7 +26,7 @@ from surefoot.findings.predictions import predictions_for
 from surefoot.networks.build import build_linear
 from surefoot.networks.network import embed, head_of
 from surefoot.networks.weights import ModelRecord, OpenedModel, open_model
-from surefoot.progress import Progress, silent
+from surefoot.progress import Progress, silent, unheard
 from surefoot.robust.balanced import erm_head
 from surefoot.robust.contest import group_shares
 from surefoot.robust.head import LinearHead
@@ -79,10 +79,6 @@ class _Given(NamedTuple):
     compared: tuple[str, ...]
 
 
-def _nothing(line: str) -> None:
-    """Tells nobody."""
-
-
 @one_thread()
 def sample_model(
     model: str | None,
@@ -96,7 +92,7 @@ def sample_model(
     trust_code: bool = False,
     out: Path = Path("runs"),
     command: str = "",
-    say: Callable[[str], None] = _nothing,
+    say: Callable[[str], None] = unheard,
     progress: Progress = silent,
 ) -> KeptSample:
     """Sample what `settings` say, and judge the averaged predictions once, beside the point that it replaces.

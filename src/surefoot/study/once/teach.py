@@ -23,7 +23,7 @@ from surefoot.card.gallery import worst_errors
 from surefoot.files import digest_json, digest_tensor
 from surefoot.findings.calibration import reliability
 from surefoot.findings.confusion import confusion
-from surefoot.progress import Progress, silent
+from surefoot.progress import Progress, silent, unheard
 from surefoot.rows.copies import about_repeats
 from surefoot.rows.digest import identity_digest, rows_digest
 from surefoot.rows.reading import Reading
@@ -74,10 +74,6 @@ class KeptStudent:
     reused: int
 
 
-def _nothing(line: str) -> None:
-    """Tells nobody."""
-
-
 def teach_student(
     data: Path,
     weak: Path,
@@ -98,7 +94,7 @@ def teach_student(
     device: str = "cpu",
     out: Path = Path("runs"),
     command: str = "",
-    say: Callable[[str], None] = _nothing,
+    say: Callable[[str], None] = unheard,
     progress: Progress = silent,
 ) -> KeptStudent:
     """`teach_pupil` of a network that is named as `students` names them.
@@ -132,7 +128,7 @@ def teach_pupil(
     split_seed: int = 0,
     out: Path = Path("runs"),
     command: str = "",
-    say: Callable[[str], None] = _nothing,
+    say: Callable[[str], None] = unheard,
     progress: Progress = silent,
 ) -> KeptStudent:
     """Teach a student the labels in `weak`, and measure it on rows that neither it nor, as far as known, they saw.
