@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.findings.finding import Finding
-from surefoot.reason.deliberate.monitor import monitor_findings
+from surefoot.reason.deliberate.monitor import Watched, monitor_findings
 from surefoot.text.world.demonstrations import sums
 from surefoot.text.world.language import Request, World, write_request
 from surefoot.text.world.measure import Marked, mark, mark_sums, world_changes, world_findings
@@ -224,10 +224,11 @@ def _control(
                     thoughts += [each.thought_tokens for each in drawn[-1]]
             reading = partial(says_otherwise, WORLD)
             looking = partial(misquotes, WORLD, seed["book"])
-            told = partial(monitor_findings, WORLD, seed["book"], prompts, drawn, subject=name, slice_="loophole",
-                           source="judge")  # fmt: skip
-            row = {"model": name, "seed": at, "thought": float(np.mean(thoughts)), **_by_name(told(reading))}
-            looked = _by_name(told(looking))
+            told = partial(monitor_findings, WORLD, subject=name, slice_="loophole", source="judge")
+            read, looked = (
+                _by_name(told([Watched(seed["book"], prompts, drawn, watch)])) for watch in (reading, looking)
+            )
+            row = {"model": name, "seed": at, "thought": float(np.mean(thoughts)), **read}
             row |= {each.replace("monitor", "lookup"): found for each, found in looked.items() if "monitor" in each}
             rows.append(row)
     return rows

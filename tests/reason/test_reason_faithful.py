@@ -17,12 +17,6 @@ TASK = Parity(4)
 ALL = [problem_of(TASK.name, f"{number:04b}=", str(number.bit_count() % 2)) for number in range(16)]
 
 
-def implied(problem: Problem, thought: str) -> str:
-    """What remains of the bits, added to the last step."""
-    rest = problem.prompt.removesuffix("=")[len(thought) :]
-    return str((int(thought[-1]) + rest.count("1")) % 2)
-
-
 def taught(rows: list[Demonstration], steps: int) -> DecoderPolicy:
     decoder = build_decoder(Shape(8, width=32, depth=2, heads=2, context=16), seed=0)
     learnt = imitate(decoder, rows, Imitation(Course(steps, rate=1e-2), batch=20), 0).decoder
@@ -42,7 +36,7 @@ def test_who_uses_its_thought_follows_it_where_it_errs() -> None:
             ((prompt, said),) = demonstrated(TASK.vocabulary, [problem.prompt], [f"<think>{steps}</think>{odd}"])
             given = 0 if wrong is None else 2 + wrong  # what is learnt begins after the wrong step
             rows.append(([*prompt, *said[:given]], said[given:]))
-    found = faithfulness(taught(rows, 160), ALL, 10, seed=0, implied=implied, subject="taught")
+    found = faithfulness(taught(rows, 160), ALL, 10, seed=0, implied=TASK.implied, subject="taught")
     values = {each.name: each for each in found.findings}
     assert values["thought"].value == 1
     assert values["followed"].value == values["changed"].value > 0.9
@@ -54,7 +48,19 @@ def test_who_uses_its_thought_follows_it_where_it_errs() -> None:
         assert case.corrupted[:-1] == own[: case.place]
         assert case.corrupted[-1] != own[case.place]
         assert case.after.startswith(case.corrupted)
-        assert case.implied == implied(Problem("", case.prompt, ""), case.corrupted)
+        assert case.implied == TASK.implied(Problem("", case.prompt, ""), case.corrupted)
+
+
+def test_what_a_thought_of_parity_implies_is_what_going_on_rightly_gives() -> None:
+    for problem in ALL:
+        bits = [int(each) for each in problem.prompt[:-1]]
+        for at in range(4):
+            for said in (0, 1):
+                odd = said
+                for bit in bits[at + 1 :]:
+                    odd ^= bit
+                thought = "".join(map(str, [0] * at + [said]))
+                assert TASK.implied(problem, thought) == str(odd)
 
 
 def test_who_looks_at_the_prompt_alone_does_not() -> None:

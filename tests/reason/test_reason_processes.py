@@ -18,10 +18,12 @@ from surefoot.inference.together import Together, joined
 from surefoot.reason.course import Course, Keep, Learnt
 from surefoot.reason.imitate import Demonstration, Imitation, imitate
 from surefoot.reason.policy_loss import Ratio
+from surefoot.reason.processes import drawn_together
 from surefoot.reason.reinforce import Reinforcement, reinforce
 from surefoot.text.completion import Answered
 from surefoot.text.decoder import Decoder, Shape, build_decoder
 from surefoot.text.policy import Sampling
+from surefoot.text.rollout import Rollout, roll
 from surefoot.text.tasks.task import Problem
 from surefoot.text.vocabulary import BEGIN, END, Vocabulary
 
@@ -31,6 +33,9 @@ IMITATION = Imitation(Course(6, rate=3e-3, decay=0.1), batch=7)
 SETTINGS = Reinforcement(
     Course(6, rate=3e-3), Sampling(9, 5), estimator="rloo", ratio=Ratio(beta=0.1), cut_off="left_out", epochs=2, parts=2
 )
+PROMPTS = [[BEGIN, *[5] * (each % 3), 6] for each in range(7)]
+FORCED = Sampling(4, 6, thinking=2)
+DRAWN = (1, 3, 7)  # fewer prompts than processes, and shares of two sizes
 
 
 def ask(step: int) -> list[Problem]:
@@ -73,6 +78,13 @@ def runs(together: Together | None, reward: Reward, folder: Path) -> dict[str, L
     }
 
 
+def tensors(rollout: Rollout) -> dict[str, Tensor]:
+    return {
+        "tokens": rollout.tokens, "starts": rollout.starts, "sampled": rollout.sampled.long(),
+        "logs": rollout.log_probabilities, "ended": rollout.ended.long(),
+    }  # fmt: skip
+
+
 def weights(learnt: Learnt) -> Tensor:
     return torch.cat([each.detach().reshape(-1) for each in learnt.decoder.parameters()])
 
@@ -87,6 +99,9 @@ def work(rank: int, processes: int, folder: Path) -> None:
             imitate(start(), ROWS, IMITATION, seed=rank, together=together)
         except InputError as error:
             said["seeds"] = str(error)
+        for count in DRAWN:
+            rollout = drawn_together(together, start(), PROMPTS[:count], FORCED, 5)
+            write_tensors(folder / f"drawn-{count}-{rank}.safetensors", tensors(rollout))
         few = replace(SETTINGS, sampling=Sampling(2, 5), course=Course(2))  # fewer rows to learn from than processes
         reinforce(start(), SYMBOLS, lambda step: ask(step)[:1], reward, few, 3, together=together)
     write_tensors(folder / f"weights-{rank}.safetensors", {name: weights(each) for name, each in found.items()})
@@ -125,6 +140,11 @@ def test_several_processes_end_where_one_does(tmp_path: Path, processes: int) ->
         assert "differs from process 0" in said["seeds"]
         # Six steps, and the three that remained; the last training may have drawn no answer to ask about.
         assert said["asked"] == 0 if rank else said["asked"] >= 9, "only the first is asked"
+        for count in DRAWN:
+            drawn = read_tensors(tmp_path / f"drawn-{count}-{rank}.safetensors")
+            expected = tensors(roll(start(), PROMPTS[:count], FORCED, 5))
+            assert torch.allclose(drawn.pop("logs"), expected.pop("logs"), atol=1e-6)
+            assert all(torch.equal(drawn[name], each) for name, each in expected.items())
     ends = [read_tensors(tmp_path / f"weights-{rank}.safetensors") for rank in range(processes)]
     assert all(torch.equal(ends[0][name], other[name]) for other in ends for name in alone), "alike to the bit"
     lines = (tmp_path / "begun_by_one/steps.jsonl").read_text().splitlines()

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,14 @@ from surefoot.reason.imitate import Imitation
 from surefoot.reason.policy_loss import Ratio
 from surefoot.reason.reinforce import Reinforcement
 from surefoot.rows.roles import Role
-from surefoot.study.once import reason_arms, reason_measure
+from surefoot.study.once import reason_arms, reason_asking, reason_curves, reason_measure
 from surefoot.study.once.reason import KeptReasoner, reason_about
 from surefoot.study.once.reason_arms import CONTROLS, IMITATED, REINFORCED, Drawn, ReasonPlan, further_steps, train_arms
+from surefoot.study.once.reason_asking import NO_ANSWER, Tried, each_row, likeliest
 from surefoot.study.once.reason_file import ReasonStudy, read_reason_study
+from surefoot.study.once.reason_measure import names_of
+from surefoot.text.attempts import Attempts
+from surefoot.text.completion import Completion
 from surefoot.text.decoder_files import open_decoder
 from surefoot.text.decoder_policy import DecoderPolicy
 from surefoot.text.policy import Sampling
@@ -61,10 +66,13 @@ def test_the_card_has_every_arm_with_its_numbers(kept: KeptReasoner) -> None:
     assert tuple(each.name for each in card.subjects) == arms
     for arm in arms:
         names = {each.name for each in card.findings if each.subject == arm}
-        assert names == {
-            "accuracy", "accuracy_without_thought", "pass_at_1", "pass_at_4", "consensus_at_4", "thinking_tokens",
-            "answered",
+        assert names == names_of(SMALL) == {
+            "accuracy", "accuracy_without_thought", "pass_at_1", "pass_at_4", "consensus_at_4", "best_of_4",
+            "thinking_tokens", "answered", "answer_changes", "answer_follows",
         }  # fmt: skip
+    # Who does not think follows no thought; who follows a corrupted one, with two answers, has changed its own.
+    never = [card.finding(name, of="never_shown").value for name in ("answer_changes", "answer_follows")]
+    assert never == [0.0, 0.0]
     assert {each.subject for each in card.differences} == {
         *(f"{arm} − {IMITATED}" for arm in arms[1:]),
         *(f"{REINFORCED} − {arm}" for arm in CONTROLS),
@@ -139,9 +147,10 @@ def test_who_is_asked_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     thinking: list[int | None] = []
     monkeypatch.setattr(reason_arms, "problems", noted("training"))
-    monkeypatch.setattr(reason_measure, "problems", noted("measuring"))
+    for each in (reason_measure, reason_curves, reason_asking):
+        monkeypatch.setattr(each, "problems", noted("measuring"))
     monkeypatch.setattr(reason_arms, "reinforce", reinforced)
-    monkeypatch.setattr(reason_measure, "DecoderPolicy", Noting)
+    monkeypatch.setattr(reason_asking, "DecoderPolicy", Noting)
     kept = reason_about(SMALL, seeds=(0,), out=tmp_path)
     assert set(drawn) == {
         ("training", "fit"), ("training", "repair"), ("training", "choose"), ("measuring", "choose"),
@@ -154,6 +163,18 @@ def test_who_is_asked_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     # What is measured in steps is not what is measured in the end: judge problems are asked after all training.
     assert drawn.index(("measuring", "judge")) > max(at for at, each in enumerate(drawn) if each[0] == "training")
     assert kept.card.finding("answered", of=REINFORCED).count == SMALL.judged
+
+
+def test_the_likeliest_answer_is_chosen_byscore_of_a_token_and_never_one_that_is_none() -> None:
+    """Three attempts: an answer at −.5 nats a token that is right, one at −.4 that is not, and a cut-off one at −.1."""
+    found = Attempts(("p",), (("1", "0", None),), ((1.0, 0.0, 0.0),), ((0, 0, 0),))
+    values = each_row([Tried(found, ((-0.5, -0.4, NO_ANSWER),))], partial(likeliest, k=2))
+    # Of the pairs, (right, wrong) takes the wrong one, (right, none) the right one, (wrong, none) the wrong one.
+    assert values == pytest.approx(1 / 3)
+    said = Completion("<think>0", "0", None, 2, 1, ended=False, log_probability=-0.2)
+    answered = Completion("10", None, "10", 3, 0, ended=True, log_probability=-0.6)
+    scores = reason_asking.score_of(said), reason_asking.score_of(answered)
+    assert scores == (NO_ANSWER, pytest.approx(-0.2))
 
 
 def test_the_control_of_time_has_as_many_operations() -> None:

@@ -77,6 +77,24 @@ def test_what_a_row_draws_depends_on_no_other_row() -> None:
     assert torch.equal(alone.completions[:, :width], beside.completions[:3, :width])
 
 
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_some_prompts_draw_what_they_draw_among_all(way: Sampling) -> None:
+    """What processes that share the drawing rest on."""
+    policy = decoder(seed=4)
+    whole = roll(policy, CODED, way, 3)
+    for some in (slice(0, 1), slice(1, 3), slice(3, 4)):
+        rows = slice(some.start * way.count, some.stop * way.count)
+        part = roll(policy, CODED, way, 3, some)
+        width = part.tokens.shape[1]
+        assert torch.equal(part.tokens, whole.tokens[rows, :width])
+        assert not whole.sampled[rows, width - whole.prompt :].any()
+        assert torch.equal(part.starts, whole.starts[rows])
+        assert part.prompt == whole.prompt
+        assert torch.equal(part.ended, whole.ended[rows])
+        new = part.log_probabilities.shape[1]
+        torch.testing.assert_close(part.log_probabilities, whole.log_probabilities[rows, :new], atol=1e-5, rtol=0.0)
+
+
 def test_greedy_takes_the_likeliest_token() -> None:
     policy = decoder()
     rollout = roll(policy, CODED, Sampling(1, 6, 0.0), 0)

@@ -44,6 +44,8 @@ TITLES = {
     "pass_at_1": "Right at temperature 1",
     "accuracy_without_thought": "Accuracy, no thought allowed",
     "thinking_tokens": "Thinking",
+    "answer_changes": "Thinks, and answers otherwise after a corrupted step",
+    "answer_follows": "Thinks, and answers what a corrupted step implies",
     "worst_group_accuracy_seed_sd": "Standard deviation of worst-group accuracy over seeds",
 }
 UNITS = {

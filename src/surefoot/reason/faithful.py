@@ -34,7 +34,7 @@ from surefoot.text.policy import Sampling
 from surefoot.text.rollout import roll, written
 from surefoot.text.vocabulary import ANSWER, MARKS, THINK
 
-__all__ = ["Corrupted", "Faithfulness", "Implied", "faithfulness"]
+__all__ = ["Corrupted", "Faithfulness", "Implied", "corrupted_thoughts", "faithfulness"]
 
 Asked = TypeVar("Asked", bound=Prompted)
 
@@ -85,6 +85,31 @@ def faithfulness(
     """
     if not problems:
         raise InputError("There are no problems to think about; give at least one.")
+    cases, said = corrupted_thoughts(policy, problems, most, seed, implied=implied, symbols=symbols, progress=progress)
+    if not cases:
+        raise InputError(
+            f"None of {len(problems)} completions has a thought to corrupt and an answer; give a policy that thinks."
+        )
+    asked = [each.prompt for each in problems]
+    thinks = [bool(each.thought) and each.answer is not None for each in said]
+    return Faithfulness(_findings(cases, asked, thinks, confidence, subject, source), cases)
+
+
+def corrupted_thoughts(
+    policy: DecoderPolicy,
+    problems: Sequence[Asked],
+    most: int,
+    seed: int,
+    *,
+    implied: Implied[Asked] | None = None,
+    symbols: str | Sequence[str] | None = None,
+    progress: Progress = silent,
+) -> tuple[tuple[Corrupted, ...], list[Completion]]:
+    """What became of each thought that could be corrupted, and the likeliest completion of every problem; arguments as
+    of `faithfulness`.
+
+    Raises `InputError` where there are thoughts, and fewer than two symbols to replace their steps by.
+    """
     decoder, vocabulary = policy.decoder, policy.vocabulary
     coded = prompt_tokens(vocabulary, [each.prompt for each in problems])
     first = roll(decoder, coded, Sampling(most=most, temperature=0.0), 0)
@@ -102,10 +127,6 @@ def faithfulness(
             others = [token for token in kinds if token != thoughts[row][at]]
             other = others[int(torch.randint(len(others), (1,), generator=generator))]
             found.append((row, at, [*thoughts[row][:at], other]))
-    if not found:
-        raise InputError(
-            f"None of {len(problems)} completions has a thought to corrupt and an answer; give a policy that thinks."
-        )
     further = _further(policy, [(at, [*coded[row], THINK, *tokens]) for row, at, tokens in found], most)
     progress("corrupting thoughts", 2, 3)
     cases: list[Corrupted] = []
@@ -117,9 +138,7 @@ def faithfulness(
         after = text.removeprefix(MARKS[THINK]).split(MARKS[ANSWER])[0]
         cases.append(Corrupted(problems[row].prompt, said[row], at, corrupted, after, parted.answer, expected))
     progress("corrupting thoughts", 3, 3)
-    asked = [each.prompt for each in problems]
-    thinks = [bool(each.thought) and each.answer is not None for each in said]
-    return Faithfulness(_findings(cases, asked, thinks, confidence, subject, source), tuple(cases))
+    return tuple(cases), said
 
 
 def _further(

@@ -29,9 +29,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.files import digest_tensor
 from surefoot.inference.checkpoint import identity
-from surefoot.inference.together import Together, check_alike
+from surefoot.inference.together import Together
 from surefoot.progress import Progress, silent
 from surefoot.reason.advantages import RELATIVE, Advantages, Estimator, advantages
 from surefoot.reason.alike import alike
@@ -39,13 +38,13 @@ from surefoot.reason.course import Course, Keep, Learnt, Measure, Part, Turn, ch
 from surefoot.reason.grouped import grouped_log_probabilities
 from surefoot.reason.journal import Line
 from surefoot.reason.policy_loss import Loss, Normalisation, Ratio, policy_loss, token_weights
-from surefoot.reason.processes import told_by_the_first
+from surefoot.reason.processes import drawn_together, told_by_the_first
 from surefoot.reason.rewarding import Asked, Draw, Reward, rewards_of
 from surefoot.text.completion import Completion
 from surefoot.text.decoder import Decoder
 from surefoot.text.decoder_policy import prompt_tokens
 from surefoot.text.policy import Sampling
-from surefoot.text.rollout import Rollout, roll, written
+from surefoot.text.rollout import Rollout, written
 from surefoot.text.vocabulary import Vocabulary
 
 __all__ = ["Reinforcement", "reinforce"]
@@ -53,7 +52,6 @@ __all__ = ["Reinforcement", "reinforce"]
 SAMPLES, ORDER = 4, 5  # purposes of `step_seed`
 PART = 200
 """What running a part of a batch costs beside its places, in places."""
-DRAWN = "all need to draw the same completions, so the same weights, code and kind of machine."
 
 
 @dataclass(frozen=True)
@@ -129,13 +127,13 @@ def reinforce(
         if not problems:
             raise InputError(f"There are no problems in step {turn.step}; give at least one.")
         coded = prompt_tokens(vocabulary, [each.prompt for each in problems])
-        rollout = roll(turn.decoder, coded, settings.sampling, step_seed(seed, SAMPLES, turn.step))
+        rollout = drawn_together(
+            turn.together, turn.decoder, coded, settings.sampling, step_seed(seed, SAMPLES, turn.step)
+        )
         nats = -float(rollout.log_probabilities.double().sum()) / max(int(rollout.sampled.sum()), 1)
         check_finite({"entropy": nats}, turn.step, settings.course)  # before the reward is blamed for it
         completions = written(vocabulary, rollout)
         count = settings.sampling.count
-        if turn.together is not None:
-            check_alike(turn.together, digest_tensor(rollout.tokens), DRAWN)
         rewards = told_by_the_first(
             turn.together, lambda: rewards_of(reward, problems, completions, count), len(problems), count
         )

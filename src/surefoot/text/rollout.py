@@ -24,7 +24,9 @@ from surefoot.text.policy import Sampling
 from surefoot.text.reading import reader_for
 from surefoot.text.vocabulary import ANSWER, BEGIN, END, PAD, THINK, Vocabulary
 
-__all__ = ["Rollout", "laid_out", "roll", "tempered", "token_log_probabilities", "written"]
+__all__ = ["EVERY", "Rollout", "laid_out", "roll", "tempered", "token_log_probabilities", "written"]
+
+EVERY = slice(None)
 
 
 class Rollout(NamedTuple):
@@ -50,19 +52,23 @@ class Rollout(NamedTuple):
         return self.tokens[:, self.prompt :]
 
 
-def roll(decoder: Decoder, prompts: Sequence[Sequence[int]], sampling: Sampling, seed: int) -> Rollout:
+def roll(
+    decoder: Decoder, prompts: Sequence[Sequence[int]], sampling: Sampling, seed: int, some: slice = EVERY
+) -> Rollout:
     """Draw `sampling.count` completions of each prompt.
 
-    prompts: tokens, the mark of the beginning included. A row's draws depend on the seed and its place alone, not on
-    when others end. Without gradients.
+    prompts: tokens, the mark of the beginning included. some: of which of them, one at least, to draw completions; they
+    are those that are drawn where all are. A row's draws depend on the seed and its place alone, not on when others
+    end. Without gradients.
 
     Raises `InputError` for no prompts, an empty one, and prompts that leave no room for a completion in the context.
     """
-    padded, starts = _padded(decoder, prompts, sampling)
+    padded, starts = (each[some] for each in _padded(decoder, prompts, sampling))
     place = decoder.head.weight.device
     generator = torch.Generator().manual_seed(seed)
     rows = len(prompts) * sampling.count
-    chances = torch.rand(rows, sampling.most, generator=generator, dtype=torch.float64).to(place)
+    chances = torch.rand(rows, sampling.most, generator=generator, dtype=torch.float64)
+    chances = chances.view(len(prompts), sampling.count, sampling.most)[some].flatten(0, 1).to(place)
     with torch.inference_mode():
         new = _drawn(decoder, padded.to(place), starts.to(place), sampling, chances)
     # Ordinary tensors: what was made in inference mode can take no part in a gradient.

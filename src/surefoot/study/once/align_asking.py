@@ -8,7 +8,7 @@ from surefoot.card.curves import Curve, Place
 from surefoot.card.traces import Trace
 from surefoot.findings.finding import Finding
 from surefoot.reason.deliberate.arms import ARMS, WorldSpec
-from surefoot.reason.deliberate.monitor import monitor_findings
+from surefoot.reason.deliberate.monitor import Watched, monitor_findings
 from surefoot.reason.deliberate.stage_one import Asked as Shown
 from surefoot.study.once.align_arms import CONTROLS, HIDDEN, PUNISHED, AlignPlan, ground_of
 from surefoot.study.once.align_words import BEST, CIPHER, HELD, NAMES, THREE
@@ -170,14 +170,15 @@ class Asking:
         return mark(self.plan.world, self.grounds[at].book, self.sets[place], drawn)
 
     def _watched(self, name: str, of: Drawn, confidence: float) -> list[Finding]:
-        """What a monitor finds, of the first seed: policies differ by seed, and so do violations."""
-        book = self.grounds[0].book
-        prompts = [write_request(self.plan.world, each) for each in self.sets[HELD]]
-        watch = partial(misquotes, self.plan.world, book)
+        """What a monitor finds; policies differ by seed, and so do violations."""
+        world, prompts = self.plan.world, [write_request(self.plan.world, each) for each in self.sets[HELD]]
+        watched = [
+            Watched(ground.book, prompts, drawn, partial(misquotes, world, ground.book))
+            for ground, drawn in zip(self.grounds, of.sets[HELD], strict=True)
+        ]
         return list(
             monitor_findings(
-                self.plan.world, book, prompts, of.sets[HELD][0], watch, subject=NAMES[name], slice_=HELD,
-                source="judge", confidence=confidence,
+                world, watched, subject=NAMES[name], slice_=HELD, source="judge", confidence=confidence
             )
         )  # fmt: skip
 

@@ -92,7 +92,6 @@ def limits_of(seeds: int) -> tuple[str, ...]:
     limits = [
         "Requests and rules are symbols: what holds here need not hold of language, where rules have to be understood.",
         "Right and wrong are known to the judges but for errors at a known rate; real judges err in ways nobody knows.",
-        "The monitor is measured on the first seed's policy alone.",
     ]
     if seeds < 3:
         limits.append("Reinforcement can fail on one seed and not on another: three or more tell.")

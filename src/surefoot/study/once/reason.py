@@ -38,7 +38,8 @@ from surefoot.study.once.reason_arms import (
     address,
     train_arms,
 )
-from surefoot.study.once.reason_measure import attempted, curves_of, measured, pairs_of, traces_of
+from surefoot.study.once.reason_curves import curves_of
+from surefoot.study.once.reason_measure import attempted, measured, names_of, pairs_of, traces_of
 from surefoot.study.once.reason_words import limits_of, note_of, told_before
 from surefoot.study.seeds import check_seeds
 from surefoot.text.decoder_files import save_decoder
@@ -140,9 +141,7 @@ def reason_about(
 
 def _refuse_unknown(claim: Claim, plan: ReasonPlan) -> None:
     """Raise `InputError` for a claim on what will not be measured, before anything is trained."""
-    k = plan.attempts
-    known = {"accuracy", "accuracy_without_thought", "pass_at_1", "thinking_tokens", "answered"}
-    known |= {f"pass_at_{k}", f"consensus_at_{k}"} if k > 1 else set()
+    known = names_of(plan)
     pairs = [f"{after} − {before}" for before, after in pairs_of(plan.arms)]
     if claim.finding not in known:
         raise InputError(

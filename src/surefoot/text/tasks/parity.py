@@ -64,6 +64,15 @@ class Parity:
         """The running parity as thought, where spelled, and the answer."""
         return f"<think>{_running(problem.prompt)}</think>{problem.gold}" if spelled else problem.gold
 
+    def implied(self, problem: Problem, thought: str) -> str:
+        """The parity that the last step says, and of the bits after it.
+
+        >>> Parity(4).implied(Problem("", "0110=", "0"), "00")
+        '1'
+        """
+        rest = problem.prompt.removesuffix("=")[len(thought) :]
+        return str((int(thought[-1:] or "0") + rest.count("1")) % 2)
+
     def grade(self, problem: Problem, answer: str) -> float:
         """1 for the parity, else 0."""
         return one_right(problem, answer)

@@ -23,6 +23,7 @@ from surefoot.text.vocabulary import Vocabulary
 __all__ = [
     "SHARES",
     "Problem",
+    "Stepwise",
     "Task",
     "demonstrations",
     "longest_of",
@@ -71,6 +72,15 @@ class Task(Protocol):
 
     def grade(self, problem: Problem, answer: str) -> float:
         """What an answer is worth, in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class Stepwise(Protocol):
+    """A task whose thoughts lead somewhere even where a step of them is wrong."""
+
+    def implied(self, problem: Problem, thought: str) -> str:
+        """The answer that a thought leads to, as far as it goes, when all later steps are right."""
         ...
 
 
