@@ -5,12 +5,13 @@ RUN := $(VENV)/bin
 export GOMP_SPINCOUNT ?= 0
 PIP := $(RUN)/pip --disable-pip-version-check -qq
 
-.PHONY: help setup demo test test-all bench lint docs clean
+.PHONY: help setup demo test test-all test-trl bench lint docs clean
 
 help:
 	@echo "make demo      set up, then the main job on real digits: look, repair, choose, judge, card"
 	@echo "make test      set up, then the tests"
 	@echo "make test-all  the same with the slow statistical tests"
+	@echo "make test-trl  the same tasks under TRL’s trainer, which it installs beside"
 	@echo "make lint      formatting, lint and types"
 	@echo "make bench     all races against peers; RACE=name for one"
 	@echo "make docs      check every example and link in docs/"
@@ -31,6 +32,16 @@ demo: setup
 
 test: setup
 	$(RUN)/python -m pytest -m "not slow" -n 2 --dist worksteal $(ARGS)
+
+# TRL, with peft and Accelerate, in an environment of its own: nothing here needs it.
+TRL := bench/.venv-trl
+$(TRL)/.ready: pyproject.toml requirements.txt constraints.txt tests/hub/trl.txt
+	@test -x $(TRL)/bin/python || $(PYTHON) -m venv $(TRL)
+	@$(TRL)/bin/pip --disable-pip-version-check -qq install -r requirements.txt -r tests/hub/trl.txt
+	@touch $@
+
+test-trl: $(TRL)/.ready
+	$(TRL)/bin/python -m pytest tests/hub/test_hub_trl.py $(ARGS)
 
 test-all: setup
 	$(RUN)/python -m pytest -n 2 --dist worksteal $(ARGS)

@@ -1,5 +1,6 @@
 """Tasks under TRL: its reward function, its tokenizer, and a step of its trainer where it is installed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from surefoot.reason.course import Course
 from surefoot.reason.imitate import Imitation, demonstrated, imitate
 from surefoot.reason.policy_loss import Ratio, policy_loss, token_weights
 from surefoot.reason.rewarding import graded, rewards_of
-from surefoot.text.decoder import Shape, build_decoder
+from surefoot.text.decoder import Decoder, Shape, build_decoder
 from surefoot.text.decoder_files import save_decoder
 from surefoot.text.decoder_policy import prompt_tokens
 from surefoot.text.policy import Sampling
@@ -95,6 +96,7 @@ def test_its_tokens_are_those_of_the_vocabulary(vocabulary: Vocabulary) -> None:
     assert len(tokenizer) == vocabulary.size
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of TRL about names of transformers
 def test_a_step_of_trl_is_a_step_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the same completions: its rewards, advantages, masks, loss and gradient, by its own code."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -104,15 +106,13 @@ def test_a_step_of_trl_is_a_step_of_ours(tmp_path: Path, monkeypatch: pytest.Mon
     from trl import GRPOConfig, GRPOTrainer
 
     task, count, most = Parity(3), 8, 5
-    decoder = build_decoder(Shape(8, width=16, depth=2, heads=2, context=16), seed=1)
     asked = problems(task, "fit", 3, 0)
-    rows = demonstrated(task.vocabulary, [each.prompt for each in asked] * 2, ["0", "<think>1</think>1"] * 3)
-    decoder = imitate(decoder, rows, Imitation(Course(25, rate=1e-2), batch=6), 0).decoder
+    decoder = _begun(task, asked)
     rollout = roll(decoder, prompt_tokens(task.vocabulary, [each.prompt for each in asked]), Sampling(count, most), 5)
     save_decoder(tmp_path / "model", decoder, task.vocabulary, {})
     tokenizer = task_tokenizer(task.vocabulary)
     settings = GRPOConfig(
-        output_dir=str(tmp_path / "out"), use_cpu=True, bf16=False, gradient_checkpointing=False,
+        output_dir=str(tmp_path / "out"), use_cpu=True, bf16=False, activation_checkpointing=False,
         per_device_train_batch_size=24, num_generations=count, max_completion_length=most, max_steps=2, beta=0.0,
         loss_type="dr_grpo", mask_truncated_completions=True, report_to="none", save_strategy="no", disable_tqdm=True,
         learning_rate=1e-2,
@@ -150,3 +150,50 @@ def test_a_step_of_trl_is_a_step_of_ours(tmp_path: Path, monkeypatch: pytest.Mon
     trainer.train()
     assert trainer.state.global_step == 2
     assert not torch.equal(before, trainer.model.lm_head.weight)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of TRL about names of transformers
+def test_its_trainer_adapts_by_low_rank_and_is_graded_by_our_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under peft and Accelerate: only adapters move, and the grader has seen every answer that was drawn."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    pytest.importorskip("trl")
+    pytest.importorskip("peft")
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import LlamaForCausalLM
+    from trl import GRPOConfig, GRPOTrainer
+
+    Nosy.seen.clear()
+    task = Nosy(3)
+    asked = problems(task, "fit", 3, 0)
+    save_decoder(tmp_path / "model", _begun(task, asked), task.vocabulary, {})
+    trainer = GRPOTrainer(
+        LlamaForCausalLM.from_pretrained(tmp_path / "model"),
+        reward_funcs=reward_function(task, end=END),
+        train_dataset=Dataset.from_list(task_rows(asked)),
+        processing_class=task_tokenizer(task.vocabulary),
+        args=GRPOConfig(
+            output_dir=str(tmp_path / "out"), use_cpu=True, bf16=False, activation_checkpointing=False,
+            per_device_train_batch_size=24, num_generations=8, max_completion_length=5, max_steps=2, beta=0.0,
+            report_to="none", save_strategy="no", disable_tqdm=True, learning_rate=1e-2, logging_steps=1,
+        ),
+        peft_config=LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"),
+    )  # fmt: skip
+    before = {name: each.detach().clone() for name, each in trainer.model.named_parameters()}
+    trainer.train()
+    moved = {name for name, each in trainer.model.named_parameters() if not torch.equal(before[name], each)}
+    assert moved
+    assert all("lora_" in name for name in moved)
+    assert 0 < len(Nosy.seen) <= 2 * 24
+    rewards = [line["reward"] for line in trainer.state.log_history if "reward" in line]
+    right = sum(Parity.grade(task, problem, answer) for problem, answer in Nosy.seen)
+    assert sum(rewards) * 24 == pytest.approx(right)
+
+
+def _begun(task: Parity, asked: Sequence[Problem]) -> Decoder:
+    """A decoder that thinks at times."""
+    decoder = build_decoder(Shape(8, width=16, depth=2, heads=2, context=16), seed=1)
+    rows = demonstrated(task.vocabulary, [each.prompt for each in asked] * 2, ["0", "<think>1</think>1"] * 3)
+    return imitate(decoder, rows, Imitation(Course(25, rate=1e-2), batch=6), 0).decoder
