@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surefoot.card.curves import Curve, Place, curves_panel
+from surefoot.card.markdown import markdown
 from surefoot.card.page import page
 from surefoot.card.serialise import card_digest, card_from_json, card_to_json
+from surefoot.card.sheets import Sheet
 from surefoot.card.traces import LONGEST, Trace, readable, traces_panel
+from surefoot.errors import InputError
 
 RISING = Curve(
     "By step", "reinforced", "steps", "Accuracy", "proportion", (Place(0.0, 0.5, 0.4, 0.6), Place(60.0, 1.0, 0.9, 1.0))
@@ -50,6 +53,28 @@ def test_a_card_keeps_them_and_one_without_is_what_it_was() -> None:
     assert 'id="curves"' in drawn
     assert 'id="traces"' in drawn
     assert 'id="curves"' not in page(card)
+
+
+def test_a_card_keeps_tables_of_a_road_and_nothing_in_them_is_markup() -> None:
+    card = usual()
+    assert "sheets" not in card_to_json(card)
+    sheet = Sheet(
+        "Score|card", ("Category", "After"), (("<img src=x onerror=alert(1)>", "low \u202e"),), "Read <b>me</b>."
+    )
+    more = replace(card, sheets=(sheet,))
+    assert card_from_json(card_to_json(more)) == more
+    assert card_digest(more) != card_digest(card)
+    drawn = page(more)
+    assert 'id="sheets"' in drawn
+    assert "<img src=x" not in drawn
+    assert "<b>me" not in drawn
+    assert "\u202e" not in drawn
+    assert "&lt;img src=x onerror=alert(1)&gt;" in drawn
+    said = markdown(more)
+    assert "<img" not in said
+    assert "Score\\|card" in said
+    with pytest.raises(InputError, match="1 cells and 2 columns"):
+        Sheet("t", ("a", "b"), (("x",),))
 
 
 def test_a_card_without_accuracies_has_no_empty_answers() -> None:

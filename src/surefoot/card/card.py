@@ -12,6 +12,7 @@ from typing import Any
 
 from surefoot.card.claims import Judged, Status
 from surefoot.card.curves import Curve
+from surefoot.card.sheets import Sheet
 from surefoot.card.traces import Trace
 from surefoot.errors import InputError
 from surefoot.findings.calibration import Bin
@@ -89,6 +90,7 @@ class Card:
     differences: paired after − before, subject "after − before". reliability, confusion: by subject name;
     confusion[target][predicted] counts, summed over seeds. chosen: the subject selected on the choose rows.
     not_shown: what this card cannot tell. curves: what was measured along the way. traces: what models wrote.
+    sheets: tables of the road's own.
     """
 
     title: str
@@ -110,6 +112,7 @@ class Card:
     record: Record
     curves: tuple[Curve, ...] = ()
     traces: tuple[Trace, ...] = ()
+    sheets: tuple[Sheet, ...] = ()
 
     def finding(self, name: str, *, of: str | None = None, against: str | None = None, on: str = "all") -> Finding:
         """One measured number: `card.finding("worst_group_accuracy", of="dfr").value`.

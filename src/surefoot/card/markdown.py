@@ -39,6 +39,7 @@ def markdown(card: Card) -> str:
         f"**{WORDS[card.verdict]}.** {_text(card.sentence)}\n",
         "## Claims\n",
         _claims(card),
+        *(part for each in card.sheets for part in (f"## {_text(each.title)}\n", _table(each.columns, each.rows))),
         "## Before and after\n",
         _summary(card),
     ]

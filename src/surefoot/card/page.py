@@ -20,7 +20,7 @@ from surefoot.card.panels import calibration_panel, changes_panel, confusion_pan
 from surefoot.card.plots import Scale, claim_plot, symbols
 from surefoot.card.reading import MEANS, WORST, families_in_order, headline, series_of, summary, told_first
 from surefoot.card.serialise import card_digest
-from surefoot.card.tables import differences_section, findings_section, making_section
+from surefoot.card.tables import differences_section, findings_section, making_section, sheets_section
 from surefoot.card.traces import traces_panel
 from surefoot.card.tradeoff import has_costs, tradeoff_panel
 from surefoot.card.words import is_difference, show_apart, show_finding, show_subject
@@ -30,7 +30,8 @@ __all__ = ["WORDS", "document", "icon", "page"]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 WORDS: dict[Status, str] = {"passed": "Passed", "failed": "Failed", "undecided": "Undecided"}
 NAVIGATION = {
-    "claims": "Claims", "curves": "Curves", "held": "Features", "cost": "Cost", "worst": "Worst groups",
+    "claims": "Claims", "sheets": "At a glance", "curves": "Curves", "held": "Features", "cost": "Cost",
+    "worst": "Worst groups",
     "groups": "Accuracy", "changes": "Changes",
     "calibration": "Calibration", "confusion": "Confusion", "errors": "Worst errors", "traces": "Traces",
     "limits": "What it does not show",
@@ -47,6 +48,8 @@ ICONS: dict[Status, str] = {
 def page(card: Card) -> str:
     """The card as an HTML page."""
     sections = [("claims", "Claims", _claims(card))]
+    if card.sheets:
+        sections.append(("sheets", "At a glance", sheets_section(card.sheets)))
     if card.curves:
         sections.append(("curves", "Curves", curves_panel(card.curves)))
     if has_decodability(card):

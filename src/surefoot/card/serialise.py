@@ -27,7 +27,7 @@ def card_to_json(card: Card) -> dict[str, Any]:
     for judged in said["claims"]:
         if judged["claim"]["within"] is None:  # cards without budgets stay what they were
             del judged["claim"]["within"]
-    for part in ("curves", "traces"):  # nor does a card change that has none of these
+    for part in ("curves", "traces", "sheets"):  # nor does a card change that has none of these
         if not said[part]:
             del said[part]
     return {"surefoot_card": SCHEMA, **said}

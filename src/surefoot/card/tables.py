@@ -9,6 +9,8 @@ from surefoot.card.forest import tagged
 from surefoot.card.markup import Child, Markup, element, together
 from surefoot.card.panels import short_label
 from surefoot.card.reading import WORST, families_in_order, summary, worst_groups
+from surefoot.card.sheets import Sheet
+from surefoot.card.traces import readable
 from surefoot.card.words import (
     evidence,
     finding_title,
@@ -23,7 +25,7 @@ from surefoot.card.words import (
 )
 from surefoot.findings.finding import Finding
 
-__all__ = ["differences_section", "findings_section", "making_section", "table"]
+__all__ = ["differences_section", "findings_section", "making_section", "sheets_section", "table"]
 
 
 def findings_section(card: Card) -> Markup:
@@ -104,6 +106,18 @@ def making_section(card: Card) -> Markup:
     if record.settings:
         shown = element("pre", {"tabindex": 0}, json.dumps(_plain(record.settings), indent=2, ensure_ascii=False))
         parts.append(_fold("Settings", shown, opened=False))
+    return together(parts)
+
+
+def sheets_section(sheets: Sequence[Sheet]) -> Markup:
+    """Every table with its heading."""
+    parts: list[Markup] = []
+    for each in sheets:
+        rows = [[readable(cell) for cell in row] for row in each.rows]
+        parts.append(element("h3", {}, each.title))
+        if each.lead:
+            parts.append(element("p", {"class": "lead"}, each.lead))
+        parts.append(table(each.title, each.columns, rows, words=True))
     return together(parts)
 
 

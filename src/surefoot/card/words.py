@@ -41,7 +41,7 @@ TITLES = {
     "milliseconds": "Time of a pass",
     "megaflops": "Operations of an input",
     "mebibytes": "Memory of a pass",
-    "pass_at_1": "Right at temperature 1",
+    "pass_at_1": "Right in one drawn attempt",
     "accuracy_without_thought": "Accuracy, no thought allowed",
     "thinking_tokens": "Thinking",
     "answer_changes": "Thinks, and answers otherwise after a corrupted step",

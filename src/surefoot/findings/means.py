@@ -83,9 +83,10 @@ def mean_change(
     names: tuple[str, str],
     source: str,
     clusters: Int64[ndarray, "_ ways"] | None = None,
+    part: str = "all",
     confidence: float = 0.95,
 ) -> Finding:
-    """The mean of after − before, paired by row and seed. names: of before and after.
+    """The mean of after − before, paired by row and seed. names: of before and after. part: the slice.
 
     A proportion's change is what rows gained less what they lost, each between 0 and 1. Raises `InputError` where the
     two are not of the same rows and seeds, and like `mean_finding`.
@@ -119,7 +120,7 @@ def mean_change(
         count=before.shape[1],
         clusters=fewest_clusters(design, everything),
         unit=of.unit,
-        slice="all",
+        slice=part,
         direction=of.direction,
         subject=f"{names[1]} − {names[0]}",
         source=source,
