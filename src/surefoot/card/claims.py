@@ -87,6 +87,7 @@ def judge_by_level(
     measured: Callable[[float], tuple[Sequence[Finding], Sequence[Finding]]],
     *,
     labels: Mapping[str, str] | None = None,
+    doubts: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[Judged, ...]:
     """Judge every claim by intervals of its own confidence; measured: findings and differences at a confidence.
 
@@ -94,7 +95,7 @@ def judge_by_level(
     """
     levels = dict.fromkeys(claim.confidence for claim in claims)
     found = {level: tuple(each for part in measured(level) for each in part) for level in levels}
-    return tuple(judge_claims([claim], found[claim.confidence], labels=labels)[0] for claim in claims)
+    return tuple(judge_claims([claim], found[claim.confidence], labels=labels, doubts=doubts)[0] for claim in claims)
 
 
 def judge_claims(

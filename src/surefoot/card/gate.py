@@ -1,7 +1,8 @@
 """The gate: may these cards ship? It fails closed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ from surefoot.card.card import Card
 from surefoot.card.claims import Judged, Status, judge_claims, verdict_of, verdict_sentence
 from surefoot.card.ledger import LEDGER, Ledger
 from surefoot.card.serialise import PASSING
+from surefoot.card.trail import Entry, signed_by, waived, with_waivers
 from surefoot.errors import InputError
 from surefoot.files import digest_json, read_json
 from surefoot.findings.finding import Finding, Interval
 
-__all__ = ["EXIT_CODES", "gate", "refuse_changed", "reread"]
+__all__ = ["EXIT_CODES", "Signing", "gate", "refuse_changed", "reread"]
 
 EXIT_CODES: Mapping[Status, int] = {"passed": 0, "failed": 10, "undecided": 11}
 """What a command exits with for each verdict (2 is wrong input, 1 a fault of ours)."""
@@ -21,8 +23,40 @@ EXIT_CODES: Mapping[Status, int] = {"passed": 0, "failed": 10, "undecided": 11}
 ROUNDING = 1e-9
 
 
-def gate(cards: Sequence[Card]) -> Status:
+@dataclass(frozen=True)
+class Signing:
+    """What a gate knows of a card's trail. least: people who must have signed. heeded: waivers count."""
+
+    trail: Sequence[Entry]
+    least: int
+    heeded: bool
+    today: date
+
+    def of(self, card: Card, again: Card) -> Status:
+        """The status of a card; again: as it was read anew. Too few signatures leave it undecided."""
+        status = again.verdict
+        if self.heeded and status != "passed":
+            status = with_waivers(again, waived(card, self.trail, self.today))
+        return "undecided" if status == "passed" and len(signed_by(card, self.trail)) < self.least else status
+
+    def told(self, card: Card) -> tuple[str, ...]:
+        """What a reader must know of it."""
+        signed, open_ = signed_by(card, self.trail), waived(card, self.trail, self.today)
+        old = [each for each in self.trail if each.kind == "waiver" and each not in open_]
+        lines = [f"signed by {', '.join(signed)}" if signed else f"signed by nobody, and {self.least} must sign"]
+        lines = lines if signed or self.least else []
+        lines += [
+            f"claim {each.claim} was waived by {each.by} until {each.until}: {each.reason}"
+            f"{'' if self.heeded else ' (not heeded without --waivers)'}"
+            for each in open_
+        ]
+        return (*lines, *(f"a waiver of claim {each.claim} holds no longer" for each in old))
+
+
+def gate(cards: Sequence[Card], signings: Sequence[Signing] | None = None) -> Status:
     """Passed only if every card makes a claim about its chosen model and every claim of every card passes.
+
+    signings: of each card, where people must have signed or may have waived.
 
     No written verdict is taken on trust: see `reread`. A card without claims is undecided. Any failure outweighs any
     doubt. What a card alone cannot show is that a claim was taken out, or that all its numbers were changed alike:
@@ -32,7 +66,11 @@ def gate(cards: Sequence[Card]) -> Status:
     """
     if not cards:
         raise InputError("The gate was given no card; name at least one card.json or run folder.")
-    statuses = {reread(card).verdict for card in cards}
+    again = [(card, reread(card)) for card in cards]
+    if signings is None:
+        statuses = {read.verdict for _, read in again}
+    else:
+        statuses = {each.of(card, read) for each, (card, read) in zip(signings, again, strict=True)}
     return "failed" if "failed" in statuses else "undecided" if "undecided" in statuses else "passed"
 
 

@@ -79,6 +79,7 @@ app.command("view", rich_help_panel=AFTERWARDS)(view.view)
 app.command("history", rich_help_panel=AFTERWARDS)(records.history)
 app.command("diff", rich_help_panel=AFTERWARDS)(records.diff)
 app.command("gate", rich_help_panel=AFTERWARDS)(records.gate)
+app.command("sign", rich_help_panel=AFTERWARDS)(records.sign)
 app.command("doctor", rich_help_panel=AFTERWARDS)(doctor.doctor)
 
 EXAMPLES = {
@@ -99,6 +100,7 @@ EXAMPLES = {
     "rows": "data.csv",
     "run": "study.yaml",
     "sample": "runs/my-run/model data.csv",
+    "sign": "runs/my-run --as NAME",
     "teach": "data.csv --weak labels.csv",
 }
 """What stands behind a command that needs something."""

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from surefoot.card.ledger import ChoiceRow, RunRow
+    from surefoot.card.trail import Entry
 
-__all__ = ["diff", "gate", "history", "join_junit"]
+__all__ = ["diff", "gate", "history", "join_junit", "sign"]
 
 
 def diff(
@@ -46,11 +47,19 @@ def gate(
     ],
     junit: JUnitOption = None,
     pull_request: PullRequestOption = None,
+    signed: Annotated[
+        int, typer.Option("--signed", metavar="N", help="People who must have signed every card (surefoot sign).")
+    ] = 0,
+    waivers: Annotated[
+        bool, typer.Option("--waivers", help="Let claims pass that somebody waived, for a reason and until a day.")
+    ] = False,
     as_json: JSONOption = False,
     quiet: QuietOption = False,
 ) -> int:
     """Let a release through: 0 if every card passed, 10 if one failed, else 11."""
-    from surefoot.card.gate import EXIT_CODES, refuse_changed, reread
+    from datetime import UTC, datetime
+
+    from surefoot.card.gate import EXIT_CODES, Signing, refuse_changed, reread
     from surefoot.card.gate import gate as decide
     from surefoot.card.junit import junit as as_junit
     from surefoot.card.markdown import pull_request as as_comment
@@ -62,7 +71,9 @@ def gate(
     written = [read_card(path) for path in cards]
     for path in cards:
         refuse_changed(path)
-    verdict = decide(written)
+    today = datetime.now(UTC).date()
+    signings = [Signing(_trail(path), signed, waivers, today) for path in cards]
+    verdict = decide(written, signings)
     read = [reread(card) for card in written]
     if junit is not None:
         write_text(junit, join_junit([as_junit(card) for card in read]))
@@ -71,14 +82,55 @@ def gate(
     named = list(zip(cards, read, written, strict=True))
     if as_json:
         each = [
-            {"card": str(path), "verdict": card.verdict, "digest": card_digest(own), "sentence": card.sentence}
-            for path, card, own in named
+            {
+                "card": str(path),
+                "verdict": card.verdict,
+                "digest": card_digest(own),
+                "sentence": card.sentence,
+                "trail": list(signing.told(own)),
+            }
+            for (path, card, own), signing in zip(named, signings, strict=True)
         ]
         print_json({"verdict": verdict, "cards": each})
     elif not quiet:
         for path, card, _ in named:
             stdout().print(verdict_text(card.verdict, f"{path}: {card.sentence}"), soft_wrap=True)
+        for path, card, signing in zip(cards, written, signings, strict=True):
+            for line in signing.told(card):
+                stdout().print(f"{path}: {line}.", markup=False, soft_wrap=True)
     return EXIT_CODES[verdict]
+
+
+def sign(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, with its card.")],
+    by: Annotated[str, typer.Option("--as", metavar="NAME", help="Who signs.")],
+    waive: Annotated[
+        int, typer.Option("--waive", metavar="N", help="Waive claim N of the card, instead of signing it.")
+    ] = 0,
+    reason: Annotated[str, typer.Option("--reason", help="Why the risk of a waived claim is taken.")] = "",
+    until: Annotated[str, typer.Option("--until", metavar="YYYY-MM-DD", help="The last day of a waiver.")] = "",
+    quiet: QuietOption = False,
+) -> int:
+    """Sign a card, or waive one of its claims, for a reason and until a day; written down in the run’s folder."""
+    from surefoot.card.gate import refuse_changed
+    from surefoot.card.trail import add_entry
+    from surefoot.errors import InputError
+
+    if not run.is_dir():
+        raise InputError(f"{run} is no folder of a run; give one, as `surefoot history` lists them.")
+    refuse_changed(run)
+    entry = add_entry(run, by, claim=waive, reason=reason, until=until)
+    if not quiet:
+        what = f"waived claim {entry.claim} until {entry.until}" if entry.claim else "signed"
+        told = f"{entry.by} {what}. Keep the digest of this entry: {entry.digest[:16]}"
+        stdout().print(told, markup=False, soft_wrap=True)
+    return 0
+
+
+def _trail(path: Path) -> "tuple[Entry, ...]":
+    from surefoot.card.trail import read_trail
+
+    return read_trail(path if path.is_dir() else path.parent)
 
 
 def history(

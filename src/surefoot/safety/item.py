@@ -66,6 +66,6 @@ def sampled_of(item: Item, attempt: int, said: Completion) -> Sampled:
     >>> sampled_of(Item("a", "What is it?"), 0, cut).answer
     'It is'
     """
-    parted = part(said.text, ended=True)
-    answer = said.answer if said.answer is not None or said.ended else parted.answer
-    return Sampled(item, attempt, answer, said.thought, said.ended, said.tokens)
+    answer = said.answer if said.answer is not None or said.ended else part(said.text, ended=True).answer
+    blocked = not said.ended and said.tokens == 0  # a server refused the call: nothing came back
+    return Sampled(item, attempt, None if blocked else answer, said.thought, said.ended, said.tokens, blocked)

@@ -11,7 +11,7 @@ from surefoot.errors import InputError
 from surefoot.progress import Progress, silent
 from surefoot.text.completion import Completion
 
-__all__ = ["Message", "Policy", "Prompt", "Sampling", "Unaskable"]
+__all__ = ["Message", "Policy", "Prompt", "Sampling", "Unaskable", "sample_askable"]
 
 
 class Unaskable(InputError):
@@ -82,3 +82,24 @@ class Policy(Protocol):
         completions: as written, marks of thought included; the end is counted.
         """
         ...
+
+
+def sample_askable(
+    policy: Policy, prompts: Sequence[Prompt], sampling: Sampling, seed: int
+) -> list[tuple[Completion, ...]]:
+    """What a policy says of each prompt; nothing of those that it cannot be asked, whatever the others are."""
+    places = list(range(len(prompts)))
+    found: list[tuple[Completion, ...]] = [()] * len(prompts)
+    while places:
+        try:
+            drawn = policy.sample([prompts[at] for at in places], sampling, seed)
+        except Unaskable as error:
+            left = [at for number, at in enumerate(places) if number not in error.places]
+            if len(left) == len(places):
+                raise
+            places = left
+            continue
+        for at, group in zip(places, drawn, strict=True):
+            found[at] = group
+        break
+    return found

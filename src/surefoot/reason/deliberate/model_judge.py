@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from surefoot.files import digest_json
 from surefoot.reason.deliberate.policy_file import PolicyText
 from surefoot.reason.deliberate.policy_prompts import answer_question, parse_verdict, thought_question
-from surefoot.text.completion import Answered, Completion, Deliberated
-from surefoot.text.policy import Policy, Prompt, Sampling, Unaskable
+from surefoot.text.completion import Answered, Deliberated
+from surefoot.text.policy import Policy, Sampling, sample_askable
 
 __all__ = ["ModelJudge"]
 
@@ -35,7 +35,7 @@ class ModelJudge:
     ) -> list[tuple[float | None, ...]]:
         """`count` verdicts of each case, from 0 to 1; None where none could be read, or the judge cannot be asked."""
         prompts = [thought_question(self.policy, name, case) for name, case in zip(categories, cases, strict=True)]
-        drawn = self._drawn(prompts, replace(self.sampling, count=count), seed)
+        drawn = sample_askable(self.asked, prompts, replace(self.sampling, count=count), seed)
         none = (None,) * count
         return [tuple(parse_verdict(each.answer) for each in group) if group else none for group in drawn]
 
@@ -50,23 +50,5 @@ class ModelJudge:
         """The same, with what could not be read as None, to be counted."""
         prompts = [answer_question(self.policy, self.categories.get(each.prompt, ""), each) for each in answers]
         seed = int(digest_json([[each.prompt, each.answer] for each in answers])[:8], 16)
-        drawn = self._drawn(prompts, self.sampling, seed)
+        drawn = sample_askable(self.asked, prompts, self.sampling, seed)
         return [parse_verdict(group[0].answer) if group else None for group in drawn]
-
-    def _drawn(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[tuple[Completion, ...]]:
-        """What the model says of each; nothing where it cannot be asked."""
-        places = list(range(len(prompts)))
-        found: list[tuple[Completion, ...]] = [()] * len(prompts)
-        while places:
-            try:
-                drawn = self.asked.sample([prompts[at] for at in places], sampling, seed)
-            except Unaskable as error:
-                left = [at for number, at in enumerate(places) if number not in error.places]
-                if len(left) == len(places):
-                    raise
-                places = left
-                continue
-            for at, group in zip(places, drawn, strict=True):
-                found[at] = group
-            break
-        return found

@@ -1,0 +1,148 @@
+"""Who signed a card, and which of its claims somebody waived: a trail that is only ever added to.
+
+    <run>/trail.jsonl    a line an entry, each with the digest of the one before it
+
+A *sign-off* says that somebody read a card. A *waiver* says that somebody takes the risk of one claim that does not
+hold, for a reason and until a day. Both are of a card as it is: once it is made anew they hold no longer, and neither
+do waivers after their last day. A line that was changed, taken out or put between others breaks the chain and is
+refused; that the last line was changed, or the last lines were cut off, cannot be seen from the file alone: keep the
+digest that each signing prints.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast
+
+from surefoot.card.card import Card
+from surefoot.card.claims import Status, describe_claim, verdict_of
+from surefoot.card.serialise import card_digest, read_card
+from surefoot.card.words import show_subject
+from surefoot.errors import InputError
+from surefoot.files import digest_json, write_text
+
+__all__ = ["TRAIL", "Entry", "add_entry", "read_trail", "signed_by", "waived", "with_waivers"]
+
+TRAIL = "trail.jsonl"
+Kind: TypeAlias = Literal["sign-off", "waiver"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line. card: its digest. claim: number of the waived claim on the card, from 1; 0 for a sign-off.
+
+    until: the last day of a waiver, as YYYY-MM-DD. previous: digest of the line before, "" for the first.
+    """
+
+    kind: Kind
+    by: str
+    card: str
+    at: str
+    reason: str = ""
+    claim: int = 0
+    until: str = ""
+    previous: str = ""
+
+    @property
+    def digest(self) -> str:
+        return digest_json(asdict(self))
+
+
+def read_trail(run: Path) -> tuple[Entry, ...]:
+    """The entries of a run, first to last; none where nobody signed.
+
+    Raises `InputError` where a line was changed since, or is none.
+    """
+    file = run / TRAIL
+    if not file.exists():
+        return ()
+    found: list[Entry] = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            entry = Entry(**cast("dict[str, Any]", json.loads(line)))
+        except (ValueError, TypeError):
+            raise InputError(
+                f"Line {number} of {file} is no entry of a trail; bring back the file as it was."
+            ) from None
+        if entry.previous != (found[-1].digest if found else ""):
+            raise InputError(
+                f"Line {number} of {file} does not follow from the line before it: the trail was changed since; bring "
+                "back the file as it was."
+            )
+        found.append(entry)
+    return tuple(found)
+
+
+def add_entry(
+    run: Path, by: str, *, claim: int = 0, reason: str = "", until: str = "", now: datetime | None = None
+) -> Entry:
+    """Sign the card of a run, or waive one of its claims, and return what was written.
+
+    Raises `InputError` for no name, a claim that the card has not or that passes, a waiver without a reason or a day,
+    and a day that is over.
+    """
+    card = read_card(run)
+    moment = now or datetime.now(UTC)
+    if not by.strip():
+        raise InputError("A card was to be signed by nobody; give a name.")
+    if claim:
+        _check_waiver(card, claim, reason, until, moment.date())
+    elif reason or until:
+        raise InputError("A reason or a last day is for a waiver, and no claim was named; give its number on the card.")
+    earlier = read_trail(run)
+    entry = Entry(
+        "waiver" if claim else "sign-off", " ".join(by.split()), card_digest(card),
+        moment.isoformat(timespec="seconds"), " ".join(reason.split()), claim, until,
+        earlier[-1].digest if earlier else "",
+    )  # fmt: skip
+    lines = [json.dumps(asdict(each), ensure_ascii=False) for each in (*earlier, entry)]
+    write_text(run / TRAIL, "\n".join(lines) + "\n")
+    return entry
+
+
+def signed_by(card: Card, trail: Sequence[Entry]) -> tuple[str, ...]:
+    """Everybody who signed this very card, each once."""
+    own = card_digest(card)
+    return tuple(dict.fromkeys(each.by for each in trail if each.kind == "sign-off" and each.card == own))
+
+
+def waived(card: Card, trail: Sequence[Entry], today: date) -> tuple[Entry, ...]:
+    """Waivers of this very card whose last day is not over."""
+    own = card_digest(card)
+    return tuple(
+        each for each in trail if each.kind == "waiver" and each.card == own and date.fromisoformat(each.until) >= today
+    )
+
+
+def with_waivers(card: Card, waivers: Sequence[Entry]) -> Status:
+    """The verdict of a card, as the gate reads it, without the claims that are waived.
+
+    What is left of its claims decides. A card all of whose claims are waived has shown nothing, and stays as it was; so
+    does one whose verdict is another than its claims give.
+    """
+    numbers = {each.claim for each in waivers}
+    left = [each for number, each in enumerate(card.claims, 1) if number not in numbers]
+    if not left or verdict_of(card.claims, card.chosen) != card.verdict:
+        return card.verdict
+    return verdict_of(left, card.chosen)
+
+
+def _check_waiver(card: Card, claim: int, reason: str, until: str, today: date) -> None:
+    if not 1 <= claim <= len(card.claims):
+        raise InputError(f"Claim {claim} was to be waived, and the card has {len(card.claims)}; give its number.")
+    judged = card.claims[claim - 1]
+    if judged.status == "passed":
+        labels = {each.name: each.label for each in card.subjects}
+        unit = "" if judged.finding is None else judged.finding.unit
+        said = describe_claim(judged.claim, unit, show_subject(judged.claim.subject, labels))
+        raise InputError(f"Claim {claim} holds ({said}) and needs no waiver; name one that does not.")
+    if not reason.strip():
+        raise InputError(f"Claim {claim} was to be waived for no reason; say why the risk is taken.")
+    try:
+        last = date.fromisoformat(until)
+    except ValueError:
+        raise InputError(f"A waiver was to end on {until!r}; give its last day as YYYY-MM-DD.") from None
+    if last < today:
+        raise InputError(f"A waiver was to end on {until}, which is over; give a day that is still to come.")

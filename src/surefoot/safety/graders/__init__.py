@@ -1,0 +1,1 @@
+"""Who says what an answer is worth: phrases, classifiers, models."""
