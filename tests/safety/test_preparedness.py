@@ -106,7 +106,9 @@ def test_a_dangerous_model_passes_as_seldom_as_the_intervals_err() -> None:
         for at, each in enumerate(five):
             count = 150
             right = int(generator.binomial(count, 0.6 if at == 0 else 0.1))
-            findings.append(replace(found(each, 0.0, 1.0), value=right / count, interval=wilson(float(right), 150.0, 0.95)))
+            findings.append(
+                replace(found(each, 0.0, 1.0), value=right / count, interval=wilson(float(right), 150.0, 0.95))
+            )
         opened += doors(rules, {"after": scorecard(rules, findings, "m")})[0].state == "open"
     assert opened / 2_000 <= 0.025 + 3 * (0.025 * 0.975 / 2_000) ** 0.5
 
