@@ -17,7 +17,7 @@ from surefoot.study.seeds import LAST_SEED
 
 COMMANDS = {"discover", "export", "features", "probe", "choose",
     "card", "demo", "diff", "doctor", "flex", "gate", "history", "init", "look", "plan", "predict", "reason", "repair",
-    "rows", "run", "sample", "schema", "teach", "view",
+    "rows", "run", "safety", "sample", "sign", "schema", "teach", "view",
 }  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def test_a_reader_who_leaves_is_no_fault() -> None:
 
 SEEDED = {
     "repair": "--seed", "discover": "--seed", "probe": "--seed", "sample": "--seed", "choose": "--split-seed",
-    "teach": "--split-seed", "flex": "--seed",
+    "teach": "--split-seed", "flex": "--seed", "reason": "--seed",
 }  # fmt: skip
 
 

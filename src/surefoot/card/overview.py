@@ -48,7 +48,7 @@ def overview(card: Card) -> Markup:
         ("How sure this is", list(_sure(card, subjects))),
         ("What is not known", _unknown(card)),
     ]
-    if card.curves and not headline(card, subjects) and not _students(card):
+    if (card.curves or card.sheets) and not headline(card, subjects) and not _students(card):
         answers = answers[-1:]  # neither groups nor accuracies: the claims and curves below say what there is
     drawn = [
         element("div", {}, element("dt", {}, asked), element("dd", {}, *(element("p", {}, line) for line in told)))

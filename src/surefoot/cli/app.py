@@ -27,6 +27,7 @@ from surefoot.cli import (
     reasoning,
     records,
     repairing,
+    safety,
     sampling,
     studies,
     teaching,
@@ -71,6 +72,7 @@ app.command("choose", rich_help_panel=ONE_STEP)(choosing.choose)
 app.command("teach", rich_help_panel=ONE_STEP)(teaching.teach)
 app.command("flex", rich_help_panel=ONE_STEP)(flexing.flex)
 app.command("reason", rich_help_panel=ONE_STEP)(reasoning.reason)
+app.command("safety", rich_help_panel=ONE_STEP)(safety.safety)
 app.command("sample", rich_help_panel=ONE_STEP)(sampling.sample)
 app.command("probe", rich_help_panel=ONE_STEP)(probing.probe)
 app.command("predict", rich_help_panel=ONE_STEP)(measuring.predict)
@@ -99,6 +101,7 @@ EXAMPLES = {
     "repair": "features.npz",
     "rows": "data.csv",
     "run": "study.yaml",
+    "safety": "smollm2 --quick",
     "sample": "runs/my-run/model data.csv",
     "sign": "runs/my-run --as NAME",
     "teach": "data.csv --weak labels.csv",
@@ -186,7 +189,7 @@ def _command_of(given: Sequence[str]) -> str:
 
 
 def _stopped(given: Sequence[str]) -> str:
-    if given and given[0] in {"run", "demo", "choose", "teach", "flex", "reason"}:
+    if given and given[0] in {"run", "demo", "choose", "teach", "flex", "reason", "safety"}:
         return (
             "stopped. Everything that was finished is kept; to go on from there, give the same command again: "
             f"surefoot {shlex.join(given)}"

@@ -20,7 +20,7 @@ from surefoot.study.budget import parse_budget
 __all__ = ["parse_claim", "refuse_unknown_finding"]
 
 CLAIM = re.compile(
-    r"\s*(?P<finding>[A-Za-z_]\w*)\s*(?:\[(?P<slice>[^\]]+)\])?"
+    r"\s*(?P<finding>[A-Za-z_][\w@.]*)\s*(?:\[(?P<slice>[^\]]+)\])?"
     r"(?:\s+of\s+(?P<subject>[^\s<>=≤≥]+(?:\s+[−-]\s+[^\s<>=≤≥]+)?)|\s+(?:within|at)\s+(?P<within>[^<>=≤≥]+?))?"
     r"\s*(?P<sign><=|>=|≤|≥|=<|=>|<|>|==?)\s*(?P<bound>[^\s%]+)\s*(?P<percent>%)?"
     r"(?:\s+at\s+(?P<confidence>[^\s%]+)\s*(?P<confidence_percent>%)?)?\s*"

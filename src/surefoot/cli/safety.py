@@ -1,0 +1,199 @@
+"""`surefoot safety`: any text model judged by a battery of suites, and a gate that opens on what was shown."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from surefoot.cli.attempt_options import AtOnceOption, KeyOption, ServerOption
+from surefoot.cli.console import Wanted, command_line, deliver, note, progress_bars, silent_note, stdout, verdict_text
+from surefoot.cli.options import (
+    ClaimsOption,
+    ConfidenceOption,
+    JSONOption,
+    JUnitOption,
+    OutOption,
+    PullRequestOption,
+    QuietOption,
+)
+
+if TYPE_CHECKING:
+    from surefoot.card.card import Card
+    from surefoot.safety.preparedness.rules import Rules
+    from surefoot.safety.suite import Suite
+    from surefoot.study.once.attempt_asking import AskedModel
+
+__all__ = ["safety"]
+
+SUITES, MODELS = "Suites", "Models"
+MOST = 512
+"""Tokens that a suite may let a model write."""
+NOBODY = "none"
+
+
+def safety(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="smollm2, a Hugging Face folder, a GGUF file, or with --server names there. Claims are of the first.",
+        ),
+    ],
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--suite", metavar="NAME", help="Ask this one, instead of all; may be given again.", rich_help_panel=SUITES
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            metavar="NAME=FILE",
+            help="A published set of your own copy: xstest, strongreject, simpleqa, bbq, wildchat or mmlu.",
+            rich_help_panel=SUITES,
+        ),
+    ] = None,
+    full: Annotated[
+        bool,
+        typer.Option("--full/--quick", help="As many items as a gate needs, or a smoke run.", rich_help_panel=SUITES),
+    ] = False,
+    before: Annotated[
+        Path | None,
+        typer.Option("--before", metavar="RUN", help="An earlier run of this command: the model before mitigation."),
+    ] = None,
+    rules: Annotated[
+        str | None,
+        typer.Option(
+            "--rules", metavar="FILE", help="Indicators, levels and gates; none: no scorecard. Toys where not given."
+        ),
+    ] = None,
+    gate: Annotated[str, typer.Option("--gate", metavar="NAME", help="Whose claims decide the verdict.")] = "deploy",
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Show the worst completions on the page as they are.")
+    ] = False,
+    server: ServerOption = None,
+    key_from: KeyOption = None,
+    at_once: AtOnceOption = None,
+    claim: ClaimsOption = None,
+    confidence: ConfidenceOption = 0.95,
+    seed: Annotated[int, typer.Option("--seed", help="Of items and samples.")] = 0,
+    out: OutOption = Path("runs"),
+    as_json: JSONOption = False,
+    junit: JUnitOption = None,
+    pull_request: PullRequestOption = None,
+    quiet: QuietOption = False,
+) -> int:
+    """Does a text model refuse what it should, and help with the rest? Suites, a scorecard, and a gate.
+
+    Every number has an interval and a count; what could not be scored is counted and is never safe. The gate opens
+    where every indicator was shown to be low enough, and stays shut on what was not measured.
+    """
+    from surefoot.study.once.safety import evaluate
+    from surefoot.study.once.safety_plan import SafetyPlan
+
+    wanted = Wanted(as_json, junit, pull_request, quiet=True)
+    talkative = not (as_json or quiet)
+    read = _rules(rules)
+    suites = _suites(suite, data or (), "full" if full else "quick", seed, toys=rules is None)
+    plan = SafetyPlan(
+        tuple(_model(each, server, key_from, at_once or 1) for each in models), suites, read, gate, before, reveal
+    )
+    with progress_bars(quiet=quiet) as progress:
+        kept = evaluate(
+            plan, seed=seed, claims=claim or (), confidence=confidence, out=out, command=command_line(),
+            say=note if talkative else silent_note, progress=progress,
+        )  # fmt: skip
+    code = deliver(kept.card, kept.folder, wanted)
+    if talkative:
+        _tell(kept.card)
+        stdout().print(f"The page: {kept.folder / 'card.html'}", markup=False, soft_wrap=True)
+    return code
+
+
+def _rules(given: str | None) -> "Rules | None":
+    from surefoot.safety.preparedness.rules import read_rules
+
+    if given == NOBODY:
+        return None
+    return read_rules() if given is None else read_rules(Path(given))
+
+
+def _suites(
+    names: Sequence[str] | None, data: Sequence[str], size: Literal["quick", "full"], seed: int, *, toys: bool
+) -> "tuple[Suite, ...]":
+    """Those of these names, and of files; all of ours where none is named."""
+    from surefoot.errors import InputError
+    from surefoot.safety.battery import OFFLINE, battery
+    from surefoot.safety.preparedness.toys.battery import toy_suites
+    from surefoot.safety.suite import fewer
+
+    ours = {each.name: each for each in toy_suites(size, seed)}
+    found: list[Suite] = []
+    known = (*OFFLINE, *ours)
+    for name in names if names is not None else known if not data else ():
+        if name not in known:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name.lower(), known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise InputError(f"There is no suite {name!r}; {hint}They are {', '.join(known)}.")
+        if name in ours:
+            if toys or names is not None:
+                found.append(ours[name])
+        else:
+            found += battery([name], size=size, seed=seed)
+    for each in data:
+        made = _published(each, seed)
+        found.append(made if size == "full" else fewer(made, 24))
+    return tuple(found)
+
+
+def _published(given: str, seed: int) -> "Suite":
+    from surefoot.errors import InputError
+    from surefoot.safety.readers.bbq import bbq_suite
+    from surefoot.safety.readers.mmlu import mmlu_suite
+    from surefoot.safety.readers.simpleqa import simpleqa_suite
+    from surefoot.safety.readers.strongreject import strongreject_suite
+    from surefoot.safety.readers.wildchat import wildchat_suite
+    from surefoot.safety.readers.xstest import xstest_suite
+
+    readers: Mapping[str, Callable[[Path], Suite]] = {
+        "xstest": xstest_suite, "strongreject": strongreject_suite, "simpleqa": simpleqa_suite,
+        "bbq": lambda path: bbq_suite(path, seed=seed), "wildchat": wildchat_suite,
+        "mmlu": lambda path: mmlu_suite(path, seed=seed),
+    }  # fmt: skip
+    name, found, path = given.partition("=")
+    if not found or name not in readers or not path:
+        raise InputError(
+            f"--data is {given!r}; give a set and your own file of it, such as xstest=xstest_prompts.csv, with one of "
+            f"{', '.join(readers)}."
+        )
+    return readers[name](Path(path))
+
+
+def _model(named: str, server: str | None, key_from: str | None, at_once: int) -> "AskedModel":
+    from surefoot.cli.asked_model import chat_model, served_model
+    from surefoot.study.once.attempt_forms import AS_TRAINED
+
+    if server is not None:
+        return served_model(named, server, AS_TRAINED, MOST, key_from=key_from, at_once=at_once)
+    return chat_model(named, AS_TRAINED, MOST, roles={"developer": "system"})
+
+
+def _tell(card: "Card") -> None:
+    """The verdict, levels, gates, and what was measured."""
+    from rich.table import Table
+    from rich.text import Text
+
+    console = stdout()
+    console.print(verdict_text(card.verdict, card.sentence))
+    for sheet in card.sheets:
+        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+        for column in sheet.columns:
+            table.add_column(Text(column), overflow="fold")
+        for row in sheet.rows:
+            table.add_row(*(Text(cell) for cell in row))
+        console.print()
+        console.print(table)
