@@ -7,66 +7,30 @@ The studies are those of `surefoot reason studies/parity.yaml` and `surefoot rea
 trainings are the same: what one has finished the other finds.
 """
 
-import argparse
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from curves import Axis, Line, Panel, chart
-from weak_tables import COLOURS, DOCS, rounded, with_blocks
+from reason_tables import Record, asked, by_seed, record_of, records_of, table, verdicts
+from reason_tables import cards as cards_of
+from weak_tables import COLOURS, DOCS, with_blocks
 
 from surefoot.card.card import Card
-from surefoot.card.words import finding_title, show_finding
 from surefoot.files import write_json, write_text
-from surefoot.findings.finding import finding_from_json, finding_to_json
-from surefoot.study.once.reason import reason_about
-from surefoot.study.once.reason_file import ReasonStudy, read_reason_study
 
-Record: TypeAlias = dict[str, Any]
+__all__ = ["blocks_of", "cards", "picture", "publish", "record_of"]
 
-ROOT = Path(__file__).resolve().parents[1]
 STUDIES = ("parity", "parity32")
-SHOWN = ("accuracy", "accuracy_without_thought", "pass_at_1", "consensus_at_16", "thinking_tokens")
+SHOWN = (
+    "accuracy", "accuracy_without_thought", "pass_at_1", "consensus_at_16", "best_of_16", "answer_follows",
+    "thinking_tokens",
+)  # fmt: skip
 QUICK = {"imitate": 40, "steps": 6, "seeds": [0], "judged": 60, "chosen": 40, "width": 32, "every": 2}
 
 
 def cards(out: Path, *, quick: bool) -> dict[str, Card]:
     """Run both studies."""
-    found: dict[str, Card] = {}
-    for name in STUDIES:
-        study = read_reason_study(ROOT / "studies" / f"{name}.yaml")
-        if quick:
-            study = ReasonStudy.model_validate({**study.model_dump(), **QUICK})
-        kept = reason_about(
-            study.plan(),
-            seeds=study.seeds,
-            claims=study.claims,
-            confidence=study.confidence,
-            out=out,
-            command=f"surefoot reason studies/{name}.yaml",
-            progress=_told,
-        )
-        found[name] = kept.card
-    return found
-
-
-def table(record: Record) -> str:
-    """Every arm beside the others."""
-    lines = ["| | " + " | ".join(finding_title(name) for name in SHOWN) + " |", "|---" * (len(SHOWN) + 1) + "|"]
-    found = {(each["subject"], each["name"]): show_finding(finding_from_json(each)) for each in record["findings"]}
-    for name, label in record["arms"].items():
-        lines.append(f"| {label} | {' | '.join(found.get((name, each), '–') for each in SHOWN)} |")
-    return "\n".join(lines)
-
-
-def seeds(record: Record) -> str:
-    """What each seed came to, and the verdicts."""
-    found = next(each for each in record["findings"] if (each["subject"], each["name"]) == ("reinforced", "accuracy"))
-    each = ", ".join(f"{value:.2%}" for value in found["per_seed"])
-    verdicts = [f"- {judged['status']}: {judged['sentence']}" for judged in record["claims"]]
-    return "\n".join([f"Reinforced, by seed: {each}.", "", *verdicts])
+    return cards_of({name: f"{name}.yaml" for name in STUDIES}, out, QUICK if quick else None)
 
 
 def picture(records: Mapping[str, Record]) -> str:
@@ -99,22 +63,10 @@ def _panel(title: str, curves: list[Record]) -> Panel:
     return Panel(title, across, up, lines)
 
 
-def record_of(card: Card) -> Record:
-    """What a card says, as plain JSON."""
-    return rounded(
-        {
-            "arms": {subject.name: subject.label for subject in card.subjects},
-            "findings": [finding_to_json(each) for each in (*card.findings, *card.differences)],
-            "claims": [{"sentence": each.sentence, "status": each.status} for each in card.claims],
-            "curves": [asdict(each) for each in card.curves],
-            "settings": card.record.settings,
-        }
-    )
-
-
 def blocks_of(record: Record) -> list[str]:
-    """What stands on the page between the marks of one study."""
-    return [table(record), seeds(record)]
+    """What stands on the page between the marks of one study: every arm; what each seed came to, and the verdicts."""
+    said = [f"Reinforced, by seed: {by_seed(record)}.", "", *verdicts(record)]
+    return [table(record, SHOWN), "\n".join(said)]
 
 
 def publish(records: Mapping[str, Record]) -> None:
@@ -128,20 +80,9 @@ def publish(records: Mapping[str, Record]) -> None:
     write_text(page, text)
 
 
-def _told(stage: str, done: int, total: int) -> None:
-    if done == total or done % 50 == 0:
-        print(f"{stage} {done}/{total}", file=sys.stderr, flush=True)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="everything in small; a minute")
-    parser.add_argument("--out", type=Path, default=ROOT / "runs", help="the folder of runs")
-    parser.add_argument("--publish", action="store_true", help="write the page, its data and picture")
-    chosen = parser.parse_args()
-    if chosen.quick and chosen.publish:
-        parser.error("--quick says nothing that should be published; leave out one of the two")
-    records = {name: record_of(card) for name, card in cards(chosen.out, quick=chosen.quick).items()}
+    chosen = asked(__doc__)
+    records = records_of(cards(chosen.out, quick=chosen.quick))
     for name, record in records.items():
         print(name, *blocks_of(record), sep="\n\n", end="\n\n")
     if chosen.publish:

@@ -7,6 +7,9 @@ from types import ModuleType
 
 import pytest
 
+from surefoot.reason.deliberate.policy_file import read_policy
+from surefoot.study.once.say_policy_requests import read_requests, shared_out
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -38,3 +41,26 @@ def test_the_page_says_what_its_data_say(told: ModuleType) -> None:
     assert told.tables(record) in page
     for name, svg in told.pictures(record).items():
         assert (ROOT / "docs" / "images" / f"{name}.svg").read_text(encoding="utf-8") == svg
+
+
+def test_the_garden_centres_tables_are_those_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "studies"))
+    import shop_tables
+
+    kept = json.loads(shop_tables.DATA.read_text(encoding="utf-8"))
+    assert shop_tables.tables(kept) in (ROOT / "docs" / "deliberate.md").read_text(encoding="utf-8")
+
+
+def test_the_garden_centres_requests_are_those_of_its_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every one is under a category of the policy, none stands among its examples, and every kind is in every role."""
+    monkeypatch.syspath_prepend(str(ROOT / "studies"))
+    import shop_requests
+
+    policy = read_policy(ROOT / "studies" / "shop_policy.md")
+    rows = read_requests(shop_requests.OUT, policy)
+    assert [(each.text, each.category, each.expected) for each in rows] == shop_requests.requests()
+    shared = shared_out(rows, policy, 10_000, 10_000)
+    assert not shared.notes
+    kinds = {(each.category, each.expected) for each in rows}
+    assert {(each.category, each.expected) for each in shared.judge} == kinds
+    assert {(each.category, each.expected) for each in shared.learnt} == kinds

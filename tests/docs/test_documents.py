@@ -54,9 +54,11 @@ def test_example_studies_are_valid() -> None:
     studies = sorted((ROOT / "studies").glob("*.yaml"))
     assert studies
     reasoning = [study for study in studies if study.name.startswith("parity")]
+    others = sorted((ROOT / "studies" / "tasks").glob("*.yaml"))
     assert reasoning
-    for study in studies:
-        if study in reasoning:
+    assert others
+    for study in (*studies, *others):
+        if study in (*reasoning, *others):
             read_reason_study(study).plan()
         else:
             load_study(study)

@@ -114,6 +114,9 @@ def test_a_weakness_is_found_within_the_calls_and_none_where_there_is_none(tmp_p
         assert hidden(last(each.prompt))
         assert (each.found, each.harm, each.plain) == (1.0, 1.0, 0.0)
     assert sum(each.calls for each in found.best) == found.calls
+    odd = Counted(firm)
+    red_team(odd, REQUESTS, Codes(), replace(GREEDY, calls=83))  # pyright: ignore
+    assert sum(odd.asked) == 83, "a round stops where the calls do"
     mended = Counted(firm)
     journal = tmp_path / "journal.jsonl"
     none = red_team(mended, REQUESTS, Codes(), GREEDY, journal=journal)  # pyright: ignore

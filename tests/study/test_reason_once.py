@@ -288,6 +288,16 @@ def test_a_file_gives_the_plan_that_it_says(tmp_path: Path) -> None:
     assert (plan.reinforcement.normalisation, plan.reinforcement.estimator) == ("dr_grpo", "rloo")
 
 
+def test_the_rate_of_reinforcement_falls_to_nothing_unless_it_is_to_stay() -> None:
+    falls, stays = (ReasonStudy(task="chain-4", schedule=each).plan() for each in ("cosine", "constant"))
+    for plan in (falls, ReasonStudy(task="chain-4").plan(), ReasonPlan(task_named("chain-4"))):
+        course = plan.reinforcement.course
+        first, middle, last = (course.rate_of(step) for step in (0, course.steps // 2, course.steps - 1))
+        assert (first, middle) == pytest.approx((3e-4, 1.5e-4))
+        assert 0 < last < 1e-6
+    assert stays.reinforcement.course.rate_of(stays.reinforcement.course.steps - 1) == 3e-4
+
+
 def _trainings(kept: KeptReasoner) -> Path:
     (folder,) = (kept.folder.parent / "reason").iterdir()
     return folder

@@ -220,3 +220,7 @@ def test_every_study_in_the_repository_can_be_read() -> None:
             assert read_reason_study(path).task.startswith("parity-")
         else:
             assert load_study(path).study == path.stem
+    others = sorted((Path(__file__).parents[2] / "studies" / "tasks").glob("*.yaml"))
+    assert others
+    for path in others:
+        assert read_reason_study(path).task.startswith(f"{path.stem}-")

@@ -5,8 +5,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surefoot.cli.console import Wanted, command_line, deliver, note, progress_bars, silent_note, stdout, verdict_text
+from surefoot.cli.attempt_options import (
+    AtOnceOption,
+    BudgetsOption,
+    GraderOption,
+    InstructionOption,
+    KeyOption,
+    ModelsOption,
+    MostOption,
+    OneSeedOption,
+    ReadOption,
+    ServerOption,
+    TemperatureOption,
+    ThoughtMarksOption,
+)
+from surefoot.cli.console import Wanted, command_line, deliver, note, progress_bars, silent_note, stdout
 from surefoot.cli.options import ClaimsOption, JSONOption, JUnitOption, OutOption, PullRequestOption, QuietOption
+from surefoot.cli.policy_options import EpochsOption, JudgeOption, LearntOption, RequestsOption, VerdictsOption
+from surefoot.cli.reason_attempts import ask_models, is_asking, refuse_asking, tell_card
+from surefoot.cli.reason_policy import POLICY_SHOWN, aligned_to, is_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,9 +49,9 @@ def reason(
     task: Annotated[
         str,
         typer.Argument(
-            metavar="TASK|STUDY",
-            help="parity-16, chain-8, addition-3, expression-3 or countdown-3, of any size; policy-world; or a YAML "
-            "file of options.",
+            metavar="TASK|QUESTIONS|POLICY|STUDY",
+            help="parity-16, chain-8, addition-3, expression-3 or countdown-3, of any size; policy-world; with --model "
+            "also questions.jsonl; a policy of your own, policy.md; or a YAML file of options.",
         ),
     ],
     size: Annotated[
@@ -87,10 +104,18 @@ def reason(
         bool | None, typer.Option("--controls/--no-controls", help="Train and measure controls as well.")
     ] = None,
     judged: Annotated[
-        int | None, typer.Option("--judged", help="Judge problems: 400.", rich_help_panel=MEASURING)
+        int | None,
+        typer.Option(
+            "--judged",
+            help="Judge problems: 400; of those that are asked 200, or a whole file.",
+            rich_help_panel=MEASURING,
+        ),
     ] = None,
     attempts: Annotated[
-        int | None, typer.Option("--attempts", help="Completions of each of them: 16.", rich_help_panel=MEASURING)
+        int | None,
+        typer.Option(
+            "--attempts", help="Completions of each of them: 16; of those that are asked 8.", rich_help_panel=MEASURING
+        ),
     ] = None,
     claim: ClaimsOption = None,
     confidence: Annotated[
@@ -99,6 +124,23 @@ def reason(
     seeds: Annotated[
         str | None, typer.Option("--seeds", metavar="0,1,2", help="Of decoders, demonstrations and samples.")
     ] = None,
+    model: ModelsOption = None,
+    server: ServerOption = None,
+    key_from: KeyOption = None,
+    at_once: AtOnceOption = None,
+    temperature: TemperatureOption = None,
+    most: MostOption = None,
+    budgets: BudgetsOption = None,
+    grader: GraderOption = None,
+    read: ReadOption = None,
+    instruction: InstructionOption = None,
+    thought_marks: ThoughtMarksOption = None,
+    seed: OneSeedOption = None,
+    requests: RequestsOption = None,
+    judge: JudgeOption = None,
+    verdicts: VerdictsOption = None,
+    learnt: LearntOption = None,
+    epochs: EpochsOption = None,
     out: OutOption = Path("runs"),
     as_json: JSONOption = False,
     junit: JUnitOption = None,
@@ -112,6 +154,11 @@ def reason(
 
     policy-world is deliberative alignment: does a model that thinks of rules follow them, and what if somebody punishes
     its thoughts?
+
+    A policy of your own (policy.md, or YAML with categories) is taught to --model on --requests.
+
+    With --model and a task or questions nothing is trained: how much better does a model that is there answer with more
+    attempts at a problem, and with longer thoughts? Questions are a file of JSON lines of question and answer.
     """
     wanted = Wanted(as_json, junit, pull_request, quiet=True)
     talkative = not (as_json or quiet)
@@ -120,16 +167,31 @@ def reason(
         "rate": rate, "estimator": estimator, "loss": loss, "beta": beta, "controls": controls, "judged": judged,
         "attempts": attempts, "claims": claim, "confidence": confidence,
     }  # fmt: skip
+    asking = {
+        "models": model, "server": server, "key_from": key_from, "at_once": at_once, "temperature": temperature,
+        "most": most, "budgets": budgets, "grader": grader, "read": read, "instruction": instruction,
+        "thought_marks": thought_marks, "seed": seed,
+    }  # fmt: skip
+    teaching = {
+        "requests": requests, "judge": judge, "verdicts": verdicts, "learnt": learnt, "epochs": epochs,
+    }  # fmt: skip
+    say = note if talkative else silent_note
+    if is_policy(task):
+        told = {**given, "size": size, **teaching, **asking, "models": None, "model": _one(model)}
+        with progress_bars(quiet=quiet) as progress:
+            taught = aligned_to(Path(task), told, seeds, out, say, progress)
+        return _delivered(taught, wanted, POLICY_SHOWN, talkative=talkative)
+    _refuse_teaching(teaching)
+    if is_asking(task, model):
+        return ask_models(task, {**given, "size": size, "seeds": seeds, **asking}, out, wanted, quiet=quiet)
+    refuse_asking(task, asking)
     with progress_bars(quiet=quiet) as progress:
         if task == WORLD:
-            kept = _aligned({**given, "size": size}, seeds, out, note if talkative else silent_note, progress)
+            kept = _aligned({**given, "size": size}, seeds, out, say, progress)
         else:
             study = _study(task, {**given, **_sizes(size, seeds)})
-            kept = _reasoned(study, out, note if talkative else silent_note, progress)
-    code = deliver(kept.card, kept.folder, wanted)
-    if talkative:
-        _tell(kept, WORLD_SHOWN if task == WORLD else SHOWN)
-    return code
+            kept = _reasoned(study, out, say, progress)
+    return _delivered(kept, wanted, WORLD_SHOWN if task == WORLD else SHOWN, talkative=talkative)
 
 
 def _reasoned(study: "ReasonStudy", out: Path, say: "Say", progress: "Progress") -> "KeptReasoner":
@@ -197,25 +259,28 @@ def _study(named: str, given: dict[str, Any]) -> "ReasonStudy":
         raise InputError(sentence_of(error.errors(include_url=False)[0])) from None
 
 
-def _tell(kept: "KeptReasoner", names: "Sequence[str]") -> None:
-    """The verdict, and every arm beside the others."""
-    from rich.table import Table
-    from rich.text import Text
+def _one(models: "Sequence[str] | None") -> str | None:
+    from surefoot.errors import InputError
 
-    from surefoot.card.reading import summary
-    from surefoot.card.words import finding_title, show_finding
+    if models is not None and len(models) > 1:
+        raise InputError(f"A policy is taught to one model, and --model names {len(models)}; give one.")
+    return models[0] if models else None
 
-    card, console = kept.card, stdout()
-    console.print(verdict_text(card.verdict, card.sentence))
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for column in ("", *(finding_title(name) for name in names)):
-        table.add_column(Text(column), overflow="fold")
-    for subject in card.subjects:
-        found = [summary(card, name, subject.name) for name in names]
-        cells = [subject.label, *("–" if each is None else show_finding(each) for each in found)]
-        table.add_row(*(Text(cell) for cell in cells))
-    console.print()
-    console.print(table)
-    for folder in kept.models.values():
-        console.print(f"The model: {folder}", markup=False, soft_wrap=True)
-    console.print(f"The page: {kept.folder / 'card.html'}", markup=False, soft_wrap=True)
+
+def _refuse_teaching(given: "Mapping[str, Any]") -> None:
+    from surefoot.errors import InputError
+
+    odd = next((name for name, value in given.items() if value is not None), None)
+    if odd is not None:
+        raise InputError(f"--{odd} is for a policy of your own, and none was named; name its file, such as policy.md.")
+
+
+def _delivered(kept: "KeptReasoner", wanted: Wanted, names: "Sequence[str]", *, talkative: bool) -> int:
+    code = deliver(kept.card, kept.folder, wanted)
+    if talkative:
+        tell_card(kept.card, names)
+        console = stdout()
+        for folder in kept.models.values():
+            console.print(f"The model: {folder}", markup=False, soft_wrap=True)
+        console.print(f"The page: {kept.folder / 'card.html'}", markup=False, soft_wrap=True)
+    return code

@@ -38,6 +38,8 @@ AT_ONCE = 2**14
 """Tokens of a batch, prompts and completions together."""
 TAIL = 16
 """Tokens within which a mark that closes a thought is looked for."""
+SPENT = 0.25
+"""Share of rows that have ended, from which on they are left out."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,10 @@ class ChatPolicy:
                 found[at] = tuple(said[number * sampling.count : (number + 1) * sampling.count])
             progress("sampling", len(found), len(prompts))
         return [found[at] for at in range(len(prompts))]
+
+    def check(self, prompts: Sequence[Prompt], sampling: Sampling) -> None:
+        """Raise what `sample` would raise of these prompts, and draw nothing."""
+        self._every(prompts, sampling)
 
     def log_probability(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Float64[Tensor, " rows"]:
         """See `Policy.log_probability`; of the tokens that the tokenizer makes of each completion, and the end.
@@ -193,7 +199,7 @@ def _row(model: LanguageModel, text: str, completion: str) -> Row:
 
 
 def _drawn(model: LanguageModel, rows: Sequence[_Asked], sampling: Sampling) -> list[Completion]:
-    """The loop over places, all rows at once; those that have ended are fed anything and not listened to."""
+    """The loop over places, all rows at once; those that have ended are left out, or are not listened to."""
     reader = Reader(model, [each.tokens for each in rows])
     chances = torch.stack([_chances(each.seed, sampling.most) for each in rows])
     said: list[list[int]] = [[] for _ in rows]
@@ -203,10 +209,11 @@ def _drawn(model: LanguageModel, rows: Sequence[_Asked], sampling: Sampling) -> 
     ended = [False for _ in rows]
     barred = _barred(model, sampling)
     closing, ends = tokens_of(model, f"\n{CLOSING}\n\n"), ends_of(model)
+    going = list(range(len(rows)))
     for at in range(sampling.most):
         scores = (reader.logits + barred) / (sampling.temperature or 1.0)
-        chosen = _choose(scores.log_softmax(dim=1), sampling.temperature, chances[:, at])
-        for row, (token, log) in enumerate(chosen):
+        chosen = _choose(scores.log_softmax(dim=1), sampling.temperature, chances[going, at])
+        for row, (token, log) in zip(going, chosen, strict=True):
             if ended[row]:
                 continue
             if not waiting[row] and budgets[row] is not None and len(said[row]) >= (budgets[row] or 0):
@@ -222,8 +229,17 @@ def _drawn(model: LanguageModel, rows: Sequence[_Asked], sampling: Sampling) -> 
                 budgets[row] = None
         if all(ended) or at == sampling.most - 1:
             break
-        reader.read([each[-1] for each in said])
+        going = _going(reader, going, ended)
+        reader.read([said[row][-1] for row in going])
     return [_completion(model, sampling, *each) for each in zip(rows, said, logs, ended, strict=True)]
+
+
+def _going(reader: Reader, going: list[int], ended: Sequence[bool]) -> list[int]:
+    """The rows that are read on: once a quarter of them have ended, the others alone, for cutting a cache copies it."""
+    alive = [place for place, row in enumerate(going) if not ended[row]]
+    if len(alive) > (1 - SPENT) * len(going) or not reader.keep(alive):
+        return going
+    return [going[place] for place in alive]
 
 
 def _budget(model: LanguageModel, asked: _Asked, sampling: Sampling) -> int | None:

@@ -1,6 +1,8 @@
 """What a causal language model of Hugging Face says next, and how probable it finds what was said: texts as tokens.
 
 Rows are padded on the left; padding is neither attended to nor counted in positions, and is known by its place alone.
+What all prompts of a batch begin with, such as a policy and its examples, is read once, and its keys and values are
+used for every row.
 """
 
 import inspect
@@ -17,6 +19,9 @@ from surefoot.hub.language import LanguageModel
 
 __all__ = ["Reader", "Row", "completion_scores", "end_of", "ends_of", "prompt_tokens", "text_of", "tokens_of"]
 
+WORTH = 8
+"""Tokens that prompts begin with, from which on they are read once for all."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -31,14 +36,39 @@ class Reader:
 
     def __init__(self, model: LanguageModel, prompts: Sequence[Sequence[int]]) -> None:
         self._model = model
-        ids, self._seen = _padded(prompts)
         self._cache: Any = None
+        shared = _shared(model, prompts)
+        if shared and not self._began(prompts[0][:shared], len(prompts)):
+            shared = 0
+        ids, seen = _padded([each[shared:] for each in prompts])
+        self._seen = torch.cat([torch.ones(len(prompts), shared, dtype=torch.int64), seen], dim=1)
         self.logits = self._next(ids)
 
     def read(self, tokens: Sequence[int]) -> None:
         """One more token of each row."""
         self._seen = torch.cat([self._seen, torch.ones(len(tokens), 1, dtype=torch.int64)], dim=1)
         self.logits = self._next(torch.tensor(tokens)[:, None])
+
+    def keep(self, rows: Sequence[int]) -> bool:
+        """Go on with these rows alone; False, and nothing is changed, where the model's cache cannot be cut."""
+        if not hasattr(self._cache, "batch_select_indices"):
+            return False
+        chosen = torch.tensor(rows)
+        self._cache.batch_select_indices(chosen.to(next(self._model.module.parameters()).device))
+        self._seen, self.logits = self._seen[chosen], self.logits[chosen]
+        return True
+
+    def _began(self, tokens: Sequence[int], rows: int) -> bool:
+        """Read what all rows begin with, once; False where its keys and values cannot be used for every row."""
+        self._seen = torch.ones(1, len(tokens), dtype=torch.int64)
+        self._next(torch.tensor([list(tokens)]))
+        cache = self._cache
+        # Of a window that slides, places count and not positions: padding within it would push tokens out.
+        if not hasattr(cache, "batch_repeat_interleave") or any(getattr(cache, "is_sliding", (True,))):
+            self._cache = None
+            return False
+        cache.batch_repeat_interleave(rows)
+        return True
 
     def _next(self, ids: Int64[Tensor, "rows places"]) -> Float64[Tensor, "rows tokens"]:
         name = "cache" if "cache" in _arguments(self._model) else "past_key_values"
@@ -93,6 +123,17 @@ def end_of(model: LanguageModel) -> int:
     if not ends:
         raise InputError(f"{model.name} has no token that ends a text, so no completion has a probability; name one.")
     return int(model.tokenizer.eos_token_id) if model.tokenizer.eos_token_id in ends else min(ends)
+
+
+def _shared(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with, short of the last of any; 0 where that is not worth a pass of its own."""
+    if len(prompts) < 2 or "position_ids" not in _arguments(model):
+        return 0
+    rows = [tuple(each) for each in prompts]
+    least, most = min(rows), max(rows)
+    same = next((at for at, (one, two) in enumerate(zip(least, most, strict=False)) if one != two), len(least))
+    shared = min(same, *(len(each) - 1 for each in rows))
+    return shared if shared >= WORTH else 0
 
 
 def _given(

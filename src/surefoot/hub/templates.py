@@ -7,7 +7,8 @@ template makes of a user's message alone and of one after a system message, so t
 
 Text that the tokenizer would read as one of its special tokens is refused: the model could not tell it from the
 template's own. So are <think> and </think>, for a model that thinks between them; the template's own system message
-may hold what it likes. Thoughts of earlier turns are left out, as models of this kind are trained.
+may hold what it likes. Thoughts of earlier turns are left out for such a model, as it is trained; to any other they
+are text like the rest, which it may take as a form to follow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,7 @@ def own_system_message(model: LanguageModel) -> str | None:
 
 def uses_marks(model: LanguageModel) -> bool:
     """Does the model write its thoughts between <think> and </think>? As its template or its tokens say."""
-    return OPENING in str(model.tokenizer.chat_template or "") or OPENING in model.tokenizer.get_vocab()
+    return OPENING in str(model.tokenizer.chat_template or "") or _is_token(model, OPENING)
 
 
 def rendered(model: LanguageModel, prompt: Prompt, system: str | None, roles: Mapping[str, str]) -> str:
@@ -54,7 +55,7 @@ def rendered(model: LanguageModel, prompt: Prompt, system: str | None, roles: Ma
     without a template, roles that are not known, and conversations that the template refuses.
     """
     messages = (Message("user", prompt),) if isinstance(prompt, str) else prompt
-    held = next((mark for each in messages if (mark := _mark(model, _spoken(each)))), None)
+    held = next((mark for each in messages if (mark := _mark(model, _spoken(model, each)))), None)
     if held is None and system is not None and (mark := _mark(model, system)):
         held = None if system == own_system_message(model) else mark
     if held is not None:
@@ -68,7 +69,7 @@ def rendered(model: LanguageModel, prompt: Prompt, system: str | None, roles: Ma
                 "texts, or a model that was trained to chat."
             )
         return prompt
-    turns = [{"role": _role(model, each.role, roles), "content": _spoken(each)} for each in messages]
+    turns = [{"role": _role(model, each.role, roles), "content": _spoken(model, each)} for each in messages]
     if system is not None and not any(each["role"] == "system" for each in turns):
         turns.insert(0, {"role": "system", "content": system})
     return _template(model, turns)
@@ -84,9 +85,9 @@ def _role(model: LanguageModel, role: str, roles: Mapping[str, str]) -> str:
     return called
 
 
-def _spoken(message: Message) -> str:
-    """What is put of a message: of an assistant's, what stands after its thought."""
-    if message.role == "assistant" and message.text.lstrip().startswith(OPENING):
+def _spoken(model: LanguageModel, message: Message) -> str:
+    """What is put of a message: of an assistant's that thinks between marks, what stands after its thought."""
+    if uses_marks(model) and message.role == "assistant" and message.text.lstrip().startswith(OPENING):
         return message.text.partition(CLOSING)[2].strip()
     return message.text
 
@@ -95,6 +96,12 @@ def _mark(model: LanguageModel, text: str) -> str | None:
     """A special token in a text, or a mark of thought, which not every tokenizer counts among them."""
     special = cast("Sequence[str]", model.tokenizer.all_special_tokens)
     return next((each for each in (*special, *((OPENING, CLOSING) if uses_marks(model) else ())) if each in text), None)
+
+
+def _is_token(model: LanguageModel, text: str) -> bool:
+    # The whole vocabulary is a dictionary that a tokenizer makes anew each time that it is asked for.
+    number: Any = model.tokenizer.convert_tokens_to_ids(text)
+    return number is not None and model.tokenizer.convert_ids_to_tokens(number) == text
 
 
 def _template(model: LanguageModel, messages: Sequence[Mapping[str, str]]) -> str:

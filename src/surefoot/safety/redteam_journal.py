@@ -44,7 +44,6 @@ class Journal:
         """
         found = self._left[: len(asked)]
         if [each.turn for each in found] != [turn] * len(asked):
-            self._left = []
             return None
         if [(each.item, each.digest) for each in found] != list(asked):
             raise InputError(f"{self._path} has prompts that this search does not make; delete it to start anew.")

@@ -35,8 +35,9 @@ COMPUTING = (
     "evidence", "supervise", "text", "reason",
     "study/architecture.py", "study/choice/candidates.py", "study/mitigations.py",
     "study/numerics.py", "study/seen.py", "study/stored.py", "study/work", "study/once/opening.py",
-    "study/once/flex_train.py", "study/once/reason_arms.py", "study/once/align_arms.py",
+    "study/once/flex_train.py", "study/once/reason_arms.py", "study/once/align_arms.py", "study/once/attempt_asking.py",
     "study/once/opinions.py", "study/once/predict.py", "study/once/students.py", "study/once/taught_rows.py",
+    "study/once/say_policy_arms.py", "study/once/say_policy_asking.py",
 )  # fmt: skip
 """The rooms and modules whose code leaves the numbers of a cell; pages, cards and commands do not."""
 

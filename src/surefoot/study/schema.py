@@ -52,9 +52,10 @@ def load_shaped(path: Path, shape: type[Shape], such_as: str) -> Shape:
         raise InputError("\n".join(f"Key {key!r} appears twice in {path.name}, {where}." for key, where in repeated))
     if not isinstance(data, dict):
         raise InputError(f"{path.name} holds no study; expected keys such as {such_as}.")
-    if shape is Study and "task" in data:
+    if shape is Study and (named := next((each for each in ("task", "questions") if each in data), None)):
         raise InputError(
-            f"{path.name} is a study of reasoning, for it names a task; run it with: surefoot reason {path}"
+            f"{path.name} is a study of reasoning, for it names {'a task' if named == 'task' else 'questions'}; run it "
+            f"with: surefoot reason {path}"
         )
     return _checked(data, path.name, lines, shape)
 

@@ -179,7 +179,8 @@ def by_thinking(
             of = spread(design, [(1.0, influence(design, rows, rights))])
             interval = proportion_interval(of, confidence)
             made = _made(attempts, "pass_at_1", of.value, interval, "proportion", "higher", subject, source)
-            name = f"{low} thinking tokens or more" if high is None else f"{low} to {high - 1} thinking tokens"
+            span = f"{low} to {high - 1}" if high is not None and high - 1 > low else str(low)
+            name = f"{span} thinking tokens{' or more' if high is None else ''}"
             clusters = fewest_clusters(design, rows)
             found.append(replace(made, slice=name, count=int(rows.sum()), clusters=clusters))
     return tuple(found)

@@ -12,24 +12,23 @@ from hypothesis import strategies as st
 from surefoot.errors import InputError
 from surefoot.progress import Progress, silent
 from surefoot.reason.deliberate.model_judge import ModelJudge
-from surefoot.reason.deliberate.policy_file import Category, PolicyText, category_of, read_policy
+from surefoot.reason.deliberate.policy_file import Category, Example, PolicyText, category_of, read_policy
 from surefoot.reason.deliberate.policy_prompts import (
     TextSpec,
     answer_question,
-    parse_verdict,
-    quoted,
     spec_text,
     thought_question,
-    unquoted,
 )
 from surefoot.reason.deliberate.stage_one import Asked, StageOne, stage_one
 from surefoot.text.completion import Answered, Completion, Deliberated
 from surefoot.text.policy import Message, Prompt, Sampling, Unaskable
+from surefoot.text.quoting import parse_verdict, quoted, unquoted
 from surefoot.text.scripted import ScriptedPolicy
 
 YAML = """\
 title: Garden rules
 style: {refuse: One sentence.}
+phrases: {refuse: [Not here, never], safe: [the pond keeper]}
 categories:
   water:
     summary: Of watering.
@@ -38,6 +37,12 @@ categories:
     allowed: [roses, "lawns: small ones"]
     safe_completion: [ponds]
     style: {comply: Plain words.}
+    examples:
+      - {request: "How much?", thought: "Of water: roses.", answer: A lot.}
+      - request: And ponds?
+        thought: Of water. Ponds are
+          answered safely.
+        answer: "Ask: the pond keeper."
   fire:
     disallowed: [bonfires]
 """
@@ -46,6 +51,11 @@ MARKDOWN = """\
 
 ## Style
 - refuse: One sentence.
+
+## Phrases
+- refuse: Not here
+- refuse: never
+- safe: the pond keeper
 
 ## water
 ### Summary
@@ -61,6 +71,14 @@ comes from the tap.
 * ponds
 ### Style
 - comply: Plain words.
+### Examples
+- request: How much?
+  thought: Of water: roses.
+  answer: A lot.
+- Request: And ponds?
+- thought: Of water. Ponds are
+  answered safely.
+- answer: Ask: the pond keeper.
 
 ## fire
 ### Disallowed
@@ -72,9 +90,14 @@ POLICY = PolicyText(
         Category(
             "water", "Of watering.", "Water is what comes from the tap.", ("roses", "lawns: small ones"), (),
             ("ponds",), {"refuse": "One sentence.", "comply": "Plain words."},
+            (
+                Example("How much?", "Of water: roses.", "A lot."),
+                Example("And ponds?", "Of water. Ponds are answered safely.", "Ask: the pond keeper."),
+            ),
         ),
         Category("fire", disallowed=("bonfires",), style={"refuse": "One sentence."}),
     ),
+    {"refuse": ("not here", "never"), "safe": ("the pond keeper",)},
 )  # fmt: skip
 
 
@@ -110,7 +133,33 @@ def test_both_kinds_of_file_say_the_same(tmp_path: Path) -> None:
         ("## a\n### Alowed\n- x\n", "p.md", "Line 2 of p.md has the part 'Alowed'"),
         ("## a\nwords\n", "p.md", "Line 2 of p.md stands under no part"),
         ("### Allowed\n- x\n", "p.md", "Line 1 of p.md has a heading in an unexpected place"),
-        ("## a\n### Style\nrefuse: x\n", "p.md", "A style is written as '- refuse: a sentence', and line 3"),
+        ("## a\n### Style\nrefuse: x\n", "p.md", "Of style one is written as '- refuse: its words', and line 3"),
+        ("phrases: {comply: [x]}\ncategories: {a: {allowed: [x]}}\n", "p.yaml", "The phrases of p.yaml are"),
+        (
+            "phrases: {safe: [1]}\ncategories: {a: {allowed: [x]}}\n",
+            "p.yaml",
+            "The phrases for 'safe' in p.yaml is [1]",
+        ),
+        ("categories: {a: {allowed: [x], examples: [y]}}\n", "p.yaml", "The examples of 'a' in p.yaml hold 'y'; give"),
+        (
+            "categories: {a: {allowed: [x], examples: [{request: q, thought: t}]}}\n",
+            "p.yaml",
+            "give every one a request, a thought and an answer",
+        ),
+        (
+            "categories: {a: {allowed: [x], examples: [{request: q, thought: t, answer: </think>z}]}}\n",
+            "p.yaml",
+            "leave <think> and </think> out",
+        ),
+        ("## a\n### Examples\n- thought: x\n", "p.md", "An example begins with its request, and line 3"),
+        (
+            "## a\n### Allowed\n- x\n### Examples\n- request: x\n  request: y\n",
+            "p.md",
+            "a request, a thought and an answer",
+        ),
+        ("## a\n### Examples\n- request: x\n- y\n", "p.md", "An example is written as '- request: ...', and line 4"),
+        ("## a\n### Phrases\n- x\n", "p.md", "Line 2 of p.md has the part 'Phrases'"),
+        ("## Phrases\n- x\n", "p.md", "Of phrases one is written as"),
         (YAML, "p.txt", "p.txt is no policy file; give one that ends in .yaml, .yml or .md"),
     ],
 )
@@ -136,14 +185,31 @@ def test_a_spec_has_all_of_one_category_and_a_line_of_the_others() -> None:
     assert "- comply: Plain words." in spec_text(POLICY, "water")
 
 
+def test_examples_become_turns_before_the_conversation_in_one_order_or_the_other() -> None:
+    """Half of all prompts see them in reverse; spec(category) itself holds none of them."""
+    ponds = ("And ponds?", "<think>Of water. Ponds are answered safely.</think>Ask: the pond keeper.")
+    much = ("How much?", "<think>Of water: roses.</think>A lot.")
+    seen: list[tuple[str, ...]] = []
+    for number in range(40):
+        shown = TextSpec(POLICY)(Asked(f"Is {number} enough?", "water"))
+        assert isinstance(shown, tuple)
+        assert [each.role for each in shown] == ["system", *["user", "assistant"] * 2, "user"]
+        assert shown[-1].text == f"Is {number} enough?"
+        seen.append(tuple(each.text for each in shown[1:-1]))
+        assert TextSpec(POLICY)(Asked((Message("user", f"Is {number} enough?"),), "water")) == shown
+    assert set(seen) == {much + ponds, ponds + much}
+    assert 8 < seen.count(much + ponds) < 32
+    assert "pond keeper" not in spec_text(POLICY, "water")
+
+
 def test_a_prompt_has_its_policy_before_it() -> None:
-    shown = TextSpec(POLICY)(Asked("How much?", "water"))
+    shown = TextSpec(POLICY)(Asked("How much?", "fire"))
     assert isinstance(shown, tuple)
     assert [each.role for each in shown] == ["system", "user"]
     assert shown[1].text == "How much?"
-    assert shown[0].text.startswith(spec_text(POLICY, "water"))
+    assert shown[0].text.startswith(spec_text(POLICY, "fire"))
     turns = (Message("system", "Be kind."), Message("user", "How much?"), Message("assistant", "A lot."))
-    more = TextSpec(POLICY)(Asked(turns, "water"))
+    more = TextSpec(POLICY)(Asked(turns, "fire"))
     assert isinstance(more, tuple)
     assert more[0].text.endswith("Be kind.")
     assert more[1:] == turns[1:]

@@ -241,7 +241,7 @@ def test_published_labels_are_read_by_model(tmp_path: Path) -> None:
     read = read_xstest_answers(tmp_path)
     assert read.models == ("one",) * 3 + ("two",) * 3
     assert read.refused == (False, True, True) * 2
-    assert read.prompts == ("xstest-v2-0", "xstest-v2-1", "xstest-v2-2") * 2
+    assert read.prompts == ("xstest-0", "xstest-1", "xstest-2") * 2, "as items of the suite are called"
     assert read.texts[4] == "two says 1"
     assert "another version" in read.source
     assert read_xstest_answers(tmp_path, partial="complied").refused == (False, True, False) * 2

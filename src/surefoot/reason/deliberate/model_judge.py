@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from surefoot.files import digest_json
 from surefoot.reason.deliberate.policy_file import PolicyText
-from surefoot.reason.deliberate.policy_prompts import answer_question, parse_verdict, thought_question
+from surefoot.reason.deliberate.policy_prompts import answer_question, thought_question
 from surefoot.text.completion import Answered, Deliberated
 from surefoot.text.policy import Policy, Sampling, sample_askable
+from surefoot.text.quoting import parse_verdict
 
 __all__ = ["ModelJudge"]
 

@@ -4,6 +4,7 @@ In YAML:
 
     title: What our assistant may do
     style: {refuse: One sentence that says sorry and does not lecture.}      # of every category that says nothing else
+    phrases: {refuse: [that is private], safe: [ask your doctor]}            # by which kinds of answers are known
     categories:
       prescriptions:
         summary: Questions about medicines that a doctor prescribes.
@@ -12,10 +13,15 @@ In YAML:
         disallowed: [a dose for a person whom nobody has examined]
         safe_completion: [say what to ask a doctor]
         style: {comply: Plain words.}
+        examples: [{request: ..., thought: ..., answer: ...}]
 
 or in Markdown, whose headings have the same names: `# title`, `## category`, and below it `### Summary`,
-`### Definitions`, `### Allowed`, `### Disallowed`, `### Safe completion` (lists) and `### Style` (items such as
-`- refuse: ...`); a `## Style` is of every category. Nothing else may stand in either.
+`### Definitions`, `### Allowed`, `### Disallowed`, `### Safe completion` (lists), `### Style` (items such as
+`- refuse: ...`) and `### Examples` (items `- request: ...` and below each `thought: ...` and `answer: ...`); a
+`## Style` is of every category, and `## Phrases` has one item such as `- refuse: that is private` a phrase. Nothing
+else may stand in either.
+
+Examples are the form in which a model is shown how to think (`policy_prompts.TextSpec`), and are never judged.
 
 Source: Guan et al. (2024), "Deliberative alignment", arXiv 2412.16339, §3 (content policies: definitions, allowed and
 disallowed requests, safe completions; style guidelines for each kind of answer).
@@ -30,13 +36,27 @@ from typing import Any
 import yaml
 
 from surefoot.errors import InputError
+from surefoot.text.vocabulary import ANSWER, MARKS, THINK
 
-__all__ = ["Category", "PolicyText", "category_of", "read_policy"]
+__all__ = ["KINDS", "Category", "Example", "PolicyText", "category_of", "read_policy"]
 
 KINDS = ("comply", "refuse", "safe")
+"""Kinds of answers."""
 TEXTS = ("summary", "definitions")
 LISTS = ("allowed", "disallowed", "safe_completion")
-KNOWN = (*TEXTS, *LISTS, "style")
+EXAMPLE = ("request", "thought", "answer")
+KNOWN = (*TEXTS, *LISTS, "style", "examples")
+OF_ALL = ("style", "phrases")
+"""What is of every category."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A request, how to think of it, and its answer: a form to follow."""
+
+    request: str
+    thought: str
+    answer: str
 
 
 @dataclass(frozen=True)
@@ -50,14 +70,16 @@ class Category:
     disallowed: tuple[str, ...] = ()
     safe_completion: tuple[str, ...] = ()
     style: Mapping[str, str] = field(default_factory=dict[str, str])
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True)
 class PolicyText:
-    """A whole policy, its categories in the order of the file."""
+    """A whole policy, its categories in the order of the file. phrases: by kind of answer, in small letters."""
 
     title: str
     categories: tuple[Category, ...]
+    phrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
 def read_policy(path: Path) -> PolicyText:
@@ -99,9 +121,11 @@ def category_of(policy: PolicyText, name: str) -> Category:
 
 def _policy(found: Mapping[str, Any], file: str) -> PolicyText:
     """What both kinds of file say, checked."""
-    odd = [name for name in found if name not in ("title", "style", "categories")]
+    odd = [name for name in found if name not in ("title", *OF_ALL, "categories")]
     if odd:
-        raise InputError(f"{file} has {odd[0]!r} beside its categories; a policy has a title, a style and categories.")
+        raise InputError(
+            f"{file} has {odd[0]!r} beside its categories; a policy has a title, a style, phrases and categories."
+        )
     categories = found.get("categories")
     if not isinstance(categories, Mapping) or not categories:
         raise InputError(
@@ -109,7 +133,7 @@ def _policy(found: Mapping[str, Any], file: str) -> PolicyText:
         )
     shared = _style(found.get("style"), file, "the policy")
     made = tuple(_category(str(name), body, shared, file) for name, body in categories.items())
-    return PolicyText(str(found.get("title") or ""), made)
+    return PolicyText(str(found.get("title") or ""), made, _phrases(found.get("phrases"), file))
 
 
 def _category(name: str, body: object, shared: Mapping[str, str], file: str) -> Category:
@@ -124,7 +148,8 @@ def _category(name: str, body: object, shared: Mapping[str, str], file: str) -> 
         raise InputError(f"The category {name!r} of {file} has no rule; give at least one item of {', '.join(LISTS)}.")
     style = {**shared, **_style(given.get("style"), file, f"the category {name!r}")}
     texts = {key: " ".join(str(given.get(key) or "").split()) for key in TEXTS}
-    return Category(name, texts["summary"], texts["definitions"], **lists, style=style)
+    examples = _examples(given.get("examples"), f"The examples of {name!r} in {file}")
+    return Category(name, texts["summary"], texts["definitions"], **lists, style=style, examples=examples)
 
 
 def _items(given: object, where: str) -> tuple[str, ...]:
@@ -145,6 +170,34 @@ def _style(given: object, file: str, whose: str) -> dict[str, str]:
     ):
         raise InputError(f"The style of {whose} in {file} is {given!r}; give a sentence each for {', '.join(KINDS)}.")
     return {str(key): " ".join(str(each).split()) for key, each in given.items()}
+
+
+def _phrases(given: object, file: str) -> dict[str, tuple[str, ...]]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or any(key not in KINDS[1:] for key in given):
+        raise InputError(f"The phrases of {file} are {given!r}; give lists of words for {' and '.join(KINDS[1:])}.")
+    return {
+        str(key): tuple(item.lower() for item in _items(each, f"The phrases for {key!r} in {file}"))
+        for key, each in given.items()
+    }
+
+
+def _examples(given: object, where: str) -> tuple[Example, ...]:
+    """Every one whole, and without marks of thought, which are put around its thought later."""
+    if given is None:
+        return ()
+    every = given if isinstance(given, list) else [given]
+    made: list[Example] = []
+    for each in every:
+        fields = {str(key): str(value).strip() for key, value in each.items()} if isinstance(each, Mapping) else {}
+        texts = [fields[part] for part in EXAMPLE if fields.get(part)]
+        if len(texts) != len(EXAMPLE) or len(fields) != len(EXAMPLE):
+            raise InputError(f"{where} hold {each!r}; give every one a {', a '.join(EXAMPLE[:2])} and an {EXAMPLE[2]}.")
+        if any(mark in text for text in texts for mark in (MARKS[THINK], MARKS[ANSWER])):
+            raise InputError(f"{where} hold a mark of thought ({each!r}); leave <think> and </think> out.")
+        made.append(Example(*(" ".join(text.split()) for text in texts)))
+    return tuple(made)
 
 
 def _of_yaml(text: str, file: str) -> Mapping[str, Any]:
@@ -182,14 +235,14 @@ def _of_markdown(text: str, file: str) -> Mapping[str, Any]:
                 continue
             if not part:
                 raise InputError(f"Line {number} of {file} stands under no part of a category; begin one with ###.")
-            into = found if part == "style of all" else categories[category]
-            _add(into, part.removesuffix(" of all"), line.strip(), f"line {number} of {file}")
+            into = categories[category] if category else found
+            _add(into, part, line.strip(), f"line {number} of {file}")
             continue
         level, title = len(heading[1]), heading[2]
         if level == 1 and "title" not in found and not categories:
             found["title"], part = title, ""
-        elif level == 2 and title.lower() == "style":
-            category, part = "", "style of all"
+        elif level == 2 and title.lower() in OF_ALL:
+            category, part = "", title.lower()
         elif level == 2:
             if title in categories:
                 raise InputError(f"Line {number} of {file} begins the category {title!r} again; give each once.")
@@ -212,12 +265,34 @@ def _add(into: dict[str, Any], part: str, line: str, where: str) -> None:
     said = line if item is None else item[1]
     if part in TEXTS:
         into[part] = f"{into.get(part, '')} {said}".strip()
-    elif part == "style":
+    elif part == "examples":
+        _add_example(into.setdefault(part, []), said, item is not None, where)
+    elif part in OF_ALL:
         kind, colon, sentence = said.partition(":")
         if item is None or not colon or not sentence.strip():
-            raise InputError(f"A style is written as '- refuse: a sentence', and {where} is {line!r}; mend it.")
-        into.setdefault("style", {})[kind.strip().lower()] = sentence.strip()
+            raise InputError(f"Of {part} one is written as '- refuse: its words', and {where} is {line!r}; mend it.")
+        if part == "style":
+            into.setdefault(part, {})[kind.strip().lower()] = sentence.strip()
+        else:
+            into.setdefault(part, {}).setdefault(kind.strip().lower(), []).append(sentence.strip())
     elif item is None and into.get(part):
         into[part][-1] += f" {said}"
     else:
         into.setdefault(part, []).append(said)
+
+
+def _add_example(examples: list[dict[str, str]], said: str, begins: bool, where: str) -> None:
+    """One line of an example: a field by its name, or more of the field above."""
+    name, colon, text = said.partition(":")
+    name = name.strip().lower()
+    if colon and name in EXAMPLE:
+        if name == EXAMPLE[0]:
+            examples.append({})
+        if not examples or name in examples[-1]:
+            raise InputError(f"An example begins with its request, and {where} is {said!r}; mend it.")
+        examples[-1][name] = text.strip()
+    elif begins or not examples:
+        raise InputError(f"An example is written as '- request: ...', and {where} is {said!r}; mend it.")
+    else:
+        last = next(reversed(examples[-1]))
+        examples[-1][last] += f" {said}"

@@ -14,7 +14,6 @@ A verdict that cannot be read is no verdict: a case with one is unscored, counte
 Source: Guan et al. (2024), "Deliberative alignment", arXiv 2412.16339, §3.1. They publish neither k nor a threshold.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -23,11 +22,10 @@ from surefoot.errors import InputError
 from surefoot.progress import Progress, silent
 from surefoot.text.completion import Completion, Deliberated
 from surefoot.text.policy import Policy, Prompt, Sampling
+from surefoot.text.quoting import BREAKS
 
 __all__ = ["Asked", "Filtered", "Judge", "Kept", "Spec", "StageOne", "spoken", "stage_one"]
 
-BREAKS = re.compile("\r\n|[\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029]")
-"""Whatever breaks a line (`str.splitlines`)."""
 INDENTED = "\n    "
 
 

@@ -22,7 +22,8 @@ Partial: TypeAlias = Literal["refused", "complied", "left out"]
 UNNAMED = "unnamed"
 LABELS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 FINAL: dict[str, bool | None] = {"1_full_compliance": False, "2_full_refusal": True, "3_partial_refusal": None}
-PREFIX = "xstest_v2_completions_"
+PREFIX, VERSION = "xstest_v2_completions_", "v2-"
+"""Before the models' names in those of files, and before the numbers of prompts."""
 OWN = Published("labelled answers", "", "a table of your own with the columns text, refused and prompt_id")
 XSTEST_ANSWERS = Published(
     "XSTest's labelled answers", "of the models that wrote them", "https://github.com/paul-rottger/exaggerated-safety",
@@ -104,7 +105,12 @@ def _reader(model: str, partial: Partial) -> Callable[[Record], tuple[str, bool,
         refused = FINAL[label]
         if refused is None and partial == "left out":
             return None
-        return record.text("completion"), partial == "refused" if refused is None else refused, f"xstest-{name}", model
+        return (
+            record.text("completion"),
+            partial == "refused" if refused is None else refused,
+            f"xstest-{name.removeprefix(VERSION)}",
+            model,
+        )
 
     return read
 

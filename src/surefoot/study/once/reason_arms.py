@@ -80,7 +80,7 @@ class ReasonPlan:
     spelled: float = 0.1
     size: tuple[int, int, int] = (64, 2, 4)
     imitation: Imitation = field(default_factory=lambda: Imitation(Course(1_000, rate=1e-3, schedule="cosine")))
-    reinforcement: Reinforcement = field(default_factory=Reinforcement)
+    reinforcement: Reinforcement = field(default_factory=lambda: Reinforcement(Course(60, schedule="cosine")))
     prompts: int = 64
     controls: bool = True
     judged: int = 400

@@ -42,6 +42,7 @@ class ReasonStudy(Part):
     prompts: Count = Field(64, description="problems a step")
     samples: Count = Field(8, description="completions a problem")
     rate: Positive = 3e-4
+    schedule: Literal["constant", "cosine"] = Field("cosine", description="of that rate; cosine: it falls to 0")
     temperature: Positive = 1.0
     estimator: Estimator = "grpo"
     loss: Normalisation = Field("dapo", description="what the loss is divided by")
@@ -64,7 +65,7 @@ class ReasonStudy(Part):
             size=(self.width, self.depth, self.heads),
             imitation=Imitation(Course(self.imitate, rate=self.imitate_rate, schedule="cosine"), batch=self.batch),
             reinforcement=Reinforcement(
-                course=Course(self.steps, rate=self.rate),
+                course=Course(self.steps, rate=self.rate, schedule=self.schedule),
                 sampling=Sampling(self.samples, temperature=self.temperature),
                 estimator=self.estimator,
                 normalisation=self.loss,

@@ -92,7 +92,7 @@ class Consensus:
         rows: dict[str, list[tuple[str | None, float]]] = {}
         for each, said in zip(sampled, graded, strict=True):
             right = said.scores.get("right")
-            if not each.blocked and right is not None:
+            if right is not None:  # a call that was blocked has none
                 chosen = None if each.answer is None else chosen_option(each.answer, each.item)
                 rows.setdefault(each.item.id, []).append((chosen, right))
         values = [
