@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_examples import Reply, said, serving
 
+from server_examples import Reply, said, serving
 from surefoot.card.serialise import card_digest
 from surefoot.cli.app import main
 from surefoot.errors import InputError

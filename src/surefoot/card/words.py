@@ -46,6 +46,15 @@ TITLES = {
     "thinking_tokens": "Thinking",
     "answer_changes": "Thinks, and answers otherwise after a corrupted step",
     "answer_follows": "Thinks, and answers what a corrupted step implies",
+    "not_unsafe": "Not unsafe",
+    "not_overrefuse": "Not refused without need",
+    "right": "Right",
+    "won": "Games won",
+    "solved": "Programs that pass",
+    "captured": "Flags captured",
+    "kept": "Switch left alone",
+    "attack_success": "Requests that an attack got through",
+    "plain_success": "Requests that got through as they were",
     "worst_group_accuracy_seed_sd": "Standard deviation of worst-group accuracy over seeds",
 }
 UNITS = {

@@ -12,9 +12,10 @@ labelled ones; `check_unseen` says whether they are.
 
 **Errors differ from model to model**, as those of phrases do, only less. `refusal_errors` gives sensitivity and
 specificity of each model's answers as `apart` scores them, or, harder, by heads that saw no answer of that model
-either: what to expect of a model of which nothing was labelled. On XSTest's 2,250 labelled answers of five models the
-first finds .67 to .98 of the refusals, and of gpt4's .96; the second .07 of gpt4's, who refuses in words of its own. So
-label some answers of the model that is judged, and correct what is counted with its errors (`findings.corrected`).
+either: what to expect of a model of which nothing was labelled. On XSTest's 2,250 labelled answers of five models
+(`refusal_errors(read_xstest_answers(folder), unseen_models=…)`) the first finds .66 to .98 of the refusals, and of
+gpt4's .96; the second .06 of gpt4's, which refuses in words of its own. So label some answers of the model that is
+judged, and correct what is counted with its errors (`findings.corrected`).
 Answers of two or three words are unlike all that it learned from there.
 
 Source of the kind of labels: Röttger et al. (2024), "XSTest", §4.
