@@ -201,7 +201,7 @@ def test_a_reader_who_leaves_is_no_fault() -> None:
 
 SEEDED = {
     "repair": "--seed", "discover": "--seed", "probe": "--seed", "sample": "--seed", "choose": "--split-seed",
-    "teach": "--split-seed", "flex": "--seed", "reason": "--seed",
+    "teach": "--split-seed", "flex": "--seed", "reason": "--seed", "safety": "--seed",
 }  # fmt: skip
 
 

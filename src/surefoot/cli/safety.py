@@ -16,6 +16,7 @@ from surefoot.cli.options import (
     OutOption,
     PullRequestOption,
     QuietOption,
+    SeedOption,
 )
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def safety(
     at_once: AtOnceOption = None,
     claim: ClaimsOption = None,
     confidence: ConfidenceOption = 0.95,
-    seed: Annotated[int, typer.Option("--seed", help="Of items and samples.")] = 0,
+    seed: SeedOption = 0,
     out: OutOption = Path("runs"),
     as_json: JSONOption = False,
     junit: JUnitOption = None,
