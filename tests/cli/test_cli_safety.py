@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_examples import Reply, said, serving
 
+from server_examples import Reply, said, serving
 from surefoot.cli.app import main
 
 

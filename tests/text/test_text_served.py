@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_examples import Asked, Reply, said, serving
 
+from server_examples import Asked, Reply, said, serving
 from surefoot.errors import InputError
 from surefoot.inference.checkpoint import identity
 from surefoot.text.asking import Patience, Refused, post_json
