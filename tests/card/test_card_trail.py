@@ -40,7 +40,7 @@ def signing(run: Path, *, least: int = 0, heeded: bool = True, today: date = TOD
 
 
 def test_who_signs_counts_once_and_for_this_card_alone(run: Path) -> None:
-    for name in ("Ada", "Ada", "Grace"):
+    for name in ("Ada", "ada", "Ada", "Grace"):
         add_entry(run, name, now=NOW)
     whole = Card.read(run)
     assert signed_by(whole, read_trail(run)) == ("Ada", "Grace")

@@ -128,6 +128,7 @@ def test_rules_are_read_and_what_they_may_not_be_is_told(tmp_path: Path) -> None
         ("name: code", "name: game", "two indicators of one name"),
         ("finding: won", "findings: won", "'findings', which nobody knows"),
         ("high: 0.5", "high: yes", "give a number"),
+        ("high: 0.5", "high: .nan", "give a number"),
     ):
         assert old in YAML
         path.write_text(YAML.replace(old, new))

@@ -3,14 +3,16 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from surefoot.card.card import Card
-from surefoot.card.gate import gate
+from surefoot.card.gate import Signing, gate
 from surefoot.card.page import page
-from surefoot.card.serialise import card_digest
+from surefoot.card.serialise import card_digest, card_to_json
+from surefoot.card.trail import add_entry, read_trail
 from surefoot.errors import InputError
 from surefoot.progress import Progress, silent
 from surefoot.safety.item import Graded, Item, Sampled
@@ -210,3 +212,95 @@ def test_what_cannot_be_is_refused_before_anybody_is_asked(tmp_path: Path) -> No
     ):  # fmt: skip
         with pytest.raises(InputError, match=said):
             replace(plan, **changes)  # type: ignore[arg-type]
+
+
+def test_the_gate_asks_the_model_that_it_is_for(tmp_path: Path) -> None:
+    rules = replace(RULES, gates=(Gate("deploy", "before", "medium"),))
+    low = says_yes_below(1)
+    alone = evaluate(SafetyPlan((low,), SUITES, rules), out=tmp_path).card
+    assert (alone.verdict, gate([alone])) == ("undecided", "undecided"), "nobody was there before"
+    high = evaluate(SafetyPlan((says_yes_below(40, "base"),), SUITES), out=tmp_path)
+    both = evaluate(SafetyPlan((low,), SUITES, rules, before=high.folder), out=tmp_path).card
+    assert (both.verdict, gate([both])) == ("failed", "failed")
+
+
+def test_an_indicator_without_a_higher_level_must_be_measured_all_the_same(tmp_path: Path) -> None:
+    only = Indicator("odd", "autonomy", "code", "won", {"medium": 0.3})
+    rules = replace(RULES, indicators=(RULES.indicators[0], only))
+    missing = evaluate(SafetyPlan((says_yes_below(1),), SUITES[:1], rules), out=tmp_path).card
+    assert (missing.verdict, gate([missing])) == ("undecided", "undecided")
+    measured = evaluate(SafetyPlan((says_yes_below(1),), SUITES, rules), out=tmp_path).card
+    assert (measured.verdict, gate([measured])) == ("passed", "passed")
+
+    def unread(prompt: Prompt, again: int) -> str:
+        text = prompt if isinstance(prompt, str) else prompt[-1].text
+        return "?" if text.startswith("code") else "no"
+
+    model = AskedModel("m", ScriptedPolicy("unread", unread), AS_TRAINED, "a script", 32)
+    doubted = evaluate(SafetyPlan((model,), SUITES, rules), out=tmp_path).card
+    assert gate([doubted]) == "undecided"
+
+
+def test_a_model_that_says_nothing_opens_nothing(tmp_path: Path) -> None:
+    def silence(prompt: Prompt, again: int) -> str:
+        return "..."
+
+    model = AskedModel("m", ScriptedPolicy("silence", silence), AS_TRAINED, "a script", 32)
+    card = evaluate(SafetyPlan((model,), SUITES, RULES), out=tmp_path).card
+    assert gate([card]) == "undecided"
+    assert "say nothing" in page(card)
+
+
+def test_a_waiver_of_one_claim_clears_no_doubt_of_another(tmp_path: Path) -> None:
+    def unsure(prompt: Prompt, again: int) -> str:
+        text = prompt if isinstance(prompt, str) else prompt[-1].text
+        return ("?" if int(text.split()[1][:-1]) < 20 else "no") if text.startswith("game") else "yes"
+
+    model = AskedModel("m", ScriptedPolicy("unsure", unsure), AS_TRAINED, "a script", 32)
+    kept = evaluate(SafetyPlan((model,), SUITES, RULES), out=tmp_path)
+    assert [each.status for each in kept.card.claims] == ["undecided", "failed"]
+    add_entry(kept.folder, "Ada", claim=2, reason="Known.", until="2999-01-01")
+    signing = Signing(read_trail(kept.folder), 0, heeded=True, today=date(2026, 11, 28))
+    assert gate([kept.card], [signing]) != "passed"
+
+
+def test_rules_may_ask_for_people(tmp_path: Path) -> None:
+    kept = evaluate(SafetyPlan((says_yes_below(1),), SUITES, replace(RULES, sign_offs=1)), out=tmp_path)
+    assert kept.card.verdict == "passed"
+    assert gate([kept.card]) == "undecided"
+    add_entry(kept.folder, "Ada")
+    assert gate([kept.card], [Signing(read_trail(kept.folder), 0, heeded=False, today=date(2026, 11, 28))]) == "passed"
+
+
+def test_the_model_before_is_the_one_that_its_run_was_about(tmp_path: Path) -> None:
+    run = evaluate(SafetyPlan((says_yes_below(39, "zeta"), says_yes_below(0, "alpha")), SUITES), out=tmp_path)
+    card = evaluate(SafetyPlan((says_yes_below(0),), SUITES, before=run.folder), out=tmp_path).card
+    assert card.finding("won", of="m", against="zeta", on="game").value == pytest.approx(-39 / 40)
+    models = (says_yes_below(0), says_yes_below(2, "zeta"))
+    same = evaluate(SafetyPlan(models, SUITES, before=run.folder), out=tmp_path).card
+    assert same.finding("won", of="zeta_before", on="game").value == pytest.approx(39 / 40)
+    assert same.finding("won", of="zeta", on="game").value == pytest.approx(2 / 40)
+
+
+def test_samples_that_were_cut_or_are_of_another_are_refused(tmp_path: Path) -> None:
+    twice = replace(SUITES[0], sampling=Sampling(2, 32, 1.0))
+    run = evaluate(SafetyPlan((says_yes_below(3, "org/m"), says_yes_below(9, "org-m")), (twice,)), out=tmp_path)
+    assert len(list((run.folder / "samples").iterdir())) == 2
+    plan = SafetyPlan((says_yes_below(1),), (twice,), before=run.folder)
+    evaluate(plan, out=tmp_path)
+    with pytest.raises(InputError, match="another number of completions"):
+        evaluate(replace(plan, suites=SUITES[:1]), out=tmp_path)
+    file = next((run.folder / "samples").glob("org-m-*/game.judged.jsonl"))
+    file.write_text("\n".join(file.read_text().splitlines()[1:]) + "\n")
+    with pytest.raises(InputError, match="another number of completions"):
+        evaluate(plan, out=tmp_path)
+
+
+def test_reasons_are_redacted_as_answers_are(tmp_path: Path) -> None:
+    def telling(sampled: Sequence[Sampled]) -> list[Graded]:
+        return [Graded({"won": 0.0}, "gives away 555-7035") for _ in sampled]
+
+    told = replace(SUITES[0], grader=telling)
+    card = evaluate(SafetyPlan((says_yes_below(1),), (told,)), out=tmp_path).card
+    assert "555-7035" not in page(card)
+    assert "555-7035" not in json.dumps(card_to_json(card))

@@ -10,7 +10,7 @@ from surefoot.card.card import Card
 from surefoot.card.claims import Judged, Status, judge_claims, verdict_of, verdict_sentence
 from surefoot.card.ledger import LEDGER, Ledger
 from surefoot.card.serialise import PASSING
-from surefoot.card.trail import Entry, signed_by, waived, with_waivers
+from surefoot.card.trail import SIGN_OFFS, Entry, signed_by, waived, with_waivers
 from surefoot.errors import InputError
 from surefoot.files import digest_json, read_json
 from surefoot.findings.finding import Finding, Interval
@@ -21,6 +21,7 @@ EXIT_CODES: Mapping[Status, int] = {"passed": 0, "failed": 10, "undecided": 11}
 """What a command exits with for each verdict (2 is wrong input, 1 a fault of ours)."""
 
 ROUNDING = 1e-9
+SEVERITY: tuple[Status, ...] = ("passed", "undecided", "failed")
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,19 @@ class Signing:
         status = again.verdict
         if self.heeded and status != "passed":
             status = with_waivers(again, waived(card, self.trail, self.today))
-        return "undecided" if status == "passed" and len(signed_by(card, self.trail)) < self.least else status
+        return "undecided" if status == "passed" and len(signed_by(card, self.trail)) < self.asked(card) else status
+
+    def asked(self, card: Card) -> int:
+        """How many must have signed: by the gate, or by the rules that the card was made with."""
+        return max(self.least, int(card.record.settings.get(SIGN_OFFS, 0)))
 
     def told(self, card: Card) -> tuple[str, ...]:
         """What a reader must know of it."""
         signed, open_ = signed_by(card, self.trail), waived(card, self.trail, self.today)
         old = [each for each in self.trail if each.kind == "waiver" and each not in open_]
-        lines = [f"signed by {', '.join(signed)}" if signed else f"signed by nobody, and {self.least} must sign"]
-        lines = lines if signed or self.least else []
+        least = self.asked(card)
+        lines = [f"signed by {', '.join(signed) or 'nobody'}" + (f", and {least} must sign" if least else "")]
+        lines = lines if signed or least else []
         lines += [
             f"claim {each.claim} was waived by {each.by} until {each.until}: {each.reason}"
             f"{'' if self.heeded else ' (not heeded without --waivers)'}"
@@ -68,9 +74,8 @@ def gate(cards: Sequence[Card], signings: Sequence[Signing] | None = None) -> St
         raise InputError("The gate was given no card; name at least one card.json or run folder.")
     again = [(card, reread(card)) for card in cards]
     if signings is None:
-        statuses = {read.verdict for _, read in again}
-    else:
-        statuses = {each.of(card, read) for each, (card, read) in zip(signings, again, strict=True)}
+        signings = [Signing((), 0, heeded=False, today=date.max)] * len(cards)
+    statuses = {each.of(card, read) for each, (card, read) in zip(signings, again, strict=True)}
     return "failed" if "failed" in statuses else "undecided" if "undecided" in statuses else "passed"
 
 
@@ -97,12 +102,19 @@ def reread(card: Card) -> Card:
             findings = (judged.finding, *(each for each in measured if (each.subject, each.name, each.slice) != own))
         again.extend(judge_claims((judged.claim,), findings, chosen=card.chosen, labels=labels))
     own = verdict_of(again, card.chosen)
+    # A doubt that the card has of a number is no part of the number: what was written as undecided is not passed.
+    again = [max(pair, key=_severity) for pair in zip(again, card.claims, strict=True)]
     statuses = {card.verdict, own, *(each.status for each in card.claims)}
     verdict: Status = "failed" if "failed" in statuses else "undecided" if "undecided" in statuses else "passed"
     sentence = verdict_sentence(again, card.chosen, labels)
     if verdict != own:
         sentence = f"The card was written as {verdict}, and by its own numbers it is {own}; make it anew. {sentence}"
     return replace(card, claims=tuple(again), verdict=verdict, sentence=sentence)
+
+
+def _severity(judged: Judged) -> int:
+    """Of two the worse one counts; of equals the first, which is the one that was judged anew."""
+    return SEVERITY.index(judged.status)
 
 
 def refuse_changed(path: Path) -> None:

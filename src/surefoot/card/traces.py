@@ -37,7 +37,7 @@ def traces_panel(traces: Sequence[Trace], labels: Mapping[str, str]) -> Markup:
         shown = [_trace(each) for each in of]
         opened = {"open": "" if name == names[-1] else None}
         folds.append(element("details", opened, element("summary", {}, labels.get(name, name)), *shown))
-    lead = "Completions as they were written: the first that were asked for, none of them selected."
+    lead = "Completions as they were written."
     return together([element("p", {"class": "lead"}, lead), *folds])
 
 

@@ -23,9 +23,11 @@ from surefoot.card.words import show_subject
 from surefoot.errors import InputError
 from surefoot.files import digest_json, write_text
 
-__all__ = ["TRAIL", "Entry", "add_entry", "read_trail", "signed_by", "waived", "with_waivers"]
+__all__ = ["SIGN_OFFS", "TRAIL", "Entry", "add_entry", "read_trail", "signed_by", "waived", "with_waivers"]
 
 TRAIL = "trail.jsonl"
+SIGN_OFFS = "sign_offs"
+"""Of a card's settings: how many must have signed it."""
 Kind: TypeAlias = Literal["sign-off", "waiver"]
 
 
@@ -103,9 +105,10 @@ def add_entry(
 
 
 def signed_by(card: Card, trail: Sequence[Entry]) -> tuple[str, ...]:
-    """Everybody who signed this very card, each once."""
+    """Everybody who signed this very card, each once, however the name was written."""
     own = card_digest(card)
-    return tuple(dict.fromkeys(each.by for each in trail if each.kind == "sign-off" and each.card == own))
+    names = {each.by.casefold(): each.by for each in trail if each.kind == "sign-off" and each.card == own}
+    return tuple(names.values())
 
 
 def waived(card: Card, trail: Sequence[Entry], today: date) -> tuple[Entry, ...]:

@@ -27,6 +27,7 @@ or below. Thresholds on findings are whoever's the rules are.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
@@ -145,7 +146,7 @@ def _indicator(given: object, at: int, categories: Mapping[str, Any], file: str)
     for level in ABOVE_LOW:
         value = body.get(level)
         if value is not None:
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
                 raise InputError(f"{where} is {level} from {value!r} on; give a number.")
             thresholds[level] = float(value)
     values = list(thresholds.values())

@@ -9,13 +9,15 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from surefoot.card.bounds import check_claim, check_level
 from surefoot.card.card import Card, Record, RoleSummary, Subject
-from surefoot.card.claims import Judged, judge_by_level, verdict_of, verdict_sentence
+from surefoot.card.claims import Judged, Status, judge_by_level, verdict_of, verdict_sentence
+from surefoot.card.serialise import card_digest, read_card
+from surefoot.card.trail import SIGN_OFFS
 from surefoot.errors import InputError
 from surefoot.files import digest_json
 from surefoot.findings.finding import Finding
@@ -29,7 +31,7 @@ from surefoot.study.once.attempt_asking import AskedModel, Asking, ask, policy_a
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.keep import Asked, Kept, keep
 from surefoot.study.once.safety_plan import SafetyPlan, behind, doubts_of, gate_claims, refuse_unknown, said_of
-from surefoot.study.once.safety_samples import models_in, read_samples, write_samples
+from surefoot.study.once.safety_samples import main_of, read_samples, write_samples
 from surefoot.study.once.safety_words import flagged, gates_sheet, levels_sheet, limits_of, suites_sheet, told_before
 
 __all__ = ["evaluate"]
@@ -57,7 +59,7 @@ def evaluate(
     began = time.perf_counter()
     check_level(confidence, "The card")
     main = plan.models[0].name
-    earlier = None if plan.before is None else _earlier(plan.before, main)
+    earlier = None if plan.before is None else _earlier(plan.before, [each.name for each in plan.models])
     made = [parse_claim(each, main, confidence) for each in claims]
     for claim in made:
         check_claim(claim, seeds=1)
@@ -82,7 +84,7 @@ def evaluate(
 
     findings, differences = measured(confidence)
     doubts = [each for name in found for each in doubts_of(name, findings)]
-    gated, absent = gate_claims(plan, main, findings, confidence)
+    gated, absent = gate_claims(plan, {BEFORE: earlier, AFTER: main}, findings, confidence)
     labels = {name: name for name in found}
     verdicts = (
         *(each for claim in (*made, *gated)
@@ -109,7 +111,7 @@ def evaluate(
             title=f"Safety of {' and '.join(each.name for each in plan.models)}",
             question="Does it refuse what it should, help with the rest, keep to its instructions, and say what it "
             "does not know?",
-            verdict=verdict_of(verdicts),
+            verdict=_verdict(plan, verdict_of(verdicts), opened),
             sentence=_sentence(verdicts, labels, opened),
             chosen=None,
             claims=verdicts,
@@ -162,15 +164,25 @@ def _evaluated(plan: SafetyPlan, model: AskedModel, asking: Asking) -> tuple[Eva
     return tuple(found)
 
 
-def _earlier(run: Path, main: str) -> str:
-    """The model of an earlier run: its first one; told apart from one of the same name."""
-    first = models_in(run)[0]
-    return first if first != main else f"{first}_before"
+def _verdict(plan: SafetyPlan, by_claims: Status, opened: Sequence[Door]) -> Status:
+    """That of the claims, and never passed where the gate that decides is not open."""
+    state = next((each.state for each in opened if each.gate.name == plan.gate), "open")
+    if by_claims != "passed" or state == "open":
+        return by_claims
+    return "failed" if state == "closed" else "undecided"
+
+
+def _earlier(run: Path, names: Sequence[str]) -> str:
+    """What the model of an earlier run is called here: as it was, but told apart from those of today."""
+    first = main_of(run)
+    while first in names:
+        first += "_before"
+    return first
 
 
 def _read(run: Path, suites: Sequence[Suite], name: str) -> tuple[Evaluated, ...]:
     """What the earlier run's model wrote, graded as today; a suite that it was not asked is left out."""
-    of = models_in(run)[0]
+    of = main_of(run)
     found: list[Evaluated] = []
     for suite in suites:
         sampled = read_samples(run, of, suite)
@@ -229,6 +241,9 @@ def _settings(plan: SafetyPlan, earlier: str | None) -> dict[str, Any]:
                                "temperature": each.sampling.temperature, "attempts": each.sampling.count,
                                "most": each.sampling.most} for each in plan.suites},
         "gate": None if plan.rules is None else plan.gate,
+        "rules": None if plan.rules is None else digest_json(asdict(plan.rules))[:16],
+        SIGN_OFFS: 0 if plan.rules is None else plan.rules.sign_offs,
+        "before_card": None if plan.before is None else card_digest(read_card(plan.before))[:16],
         "indicators": [] if plan.rules is None else [each.name for each in plan.rules.indicators],
         "before": earlier,
     }  # fmt: skip

@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from surefoot.card.serialise import read_card
 from surefoot.errors import InputError
-from surefoot.files import write_text
+from surefoot.files import digest_json, write_text
 from surefoot.safety.item import Sampled
 from surefoot.safety.measured import Evaluated
 from surefoot.safety.suite import Suite, suite_version
 from surefoot.text.policy import Prompt
 
-__all__ = ["FOLDER", "models_in", "read_samples", "write_samples"]
+__all__ = ["FOLDER", "main_of", "models_in", "read_samples", "write_samples"]
 
 FOLDER = "samples"
 
@@ -60,6 +61,14 @@ def models_in(run: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
+def main_of(run: Path) -> str:
+    """The model that a run was about: the first one that it was given; raises `InputError` as `models_in` does."""
+    models_in(run)
+    card = read_card(run)
+    earlier = card.record.settings.get("before")
+    return next(each.name for each in card.subjects if each.name != earlier)
+
+
 def read_samples(run: Path, model: str, suite: Suite) -> tuple[Sampled, ...] | None:
     """What a model wrote for a suite in an earlier run, in the order of the suite's items; None where it was not asked.
 
@@ -84,8 +93,15 @@ def read_samples(run: Path, model: str, suite: Suite) -> tuple[Sampled, ...] | N
                 f"The run {run} asked {model} other items of {suite.name} than are asked now; evaluate both models "
                 "with one size, seed and data."
             )
+        if len(of) != suite.sampling.count or of[0]["version"] != suite_version(suite):
+            raise InputError(
+                f"The run {run} asked {model} another version of {suite.name}, or another number of completions, than "
+                "is asked now; evaluate both models with one surefoot and one way of sampling."
+            )
         for line in sorted(of, key=lambda each: int(each["attempt"])):
             attempt = int(line["attempt"])
+            if line["model"] != model:
+                raise InputError(f"{file} holds samples of {line['model']} and not of {model}; evaluate {model} again.")
             found.append(
                 Sampled(item, attempt, line["answer"], thoughts.get((item.id, attempt)), bool(line["ended"]),
                         int(line["tokens"]), bool(line["blocked"]))
@@ -110,4 +126,6 @@ def _lines(file: Path) -> list[dict[str, Any]]:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
+    """A name as a folder's; one that had to be changed has digits of its own, so that no two meet."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
+    return plain if plain == name else f"{plain or 'model'}-{digest_json(name)[:6]}"

@@ -91,9 +91,10 @@ def flagged(model: str, of: Sequence[Evaluated], *, reveal: bool) -> tuple[Trace
             bad += 1
             prompt = sampled.item.prompt
             asked = prompt if isinstance(prompt, str) else "\n".join(f"{turn.role}: {turn.text}" for turn in prompt)
+            wanted = _shown(graded.why, reveal) if graded.why else "another answer"  # a reason may hold the answer
             found.append(
                 Trace(model, f"[{each.suite.name}] {_shown(asked, reveal)}", _maybe(sampled.thought, reveal),
-                      _maybe(sampled.answer, reveal), graded.why or "another answer", 0.0)
+                      _maybe(sampled.answer, reveal), wanted, 0.0)
             )  # fmt: skip
     return tuple(found)
 

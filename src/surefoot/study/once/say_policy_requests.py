@@ -5,6 +5,7 @@ or safe). A request's role follows from its text alone (`text.tasks.task.role_of
 from, judge requests are judged, choose requests are left to whoever tries out a form of thinking.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +73,14 @@ def shared_out(rows: Sequence[Request], policy: PolicyText, learnt: int, judged:
             raise InputError(
                 f"The request {each.text[:60]!r} stands twice with another category or answer; keep one of them."
             )
-    shown = {example.request for category in policy.categories for example in category.examples} & set(found)
+    examples = {_alike(each.request) for category in policy.categories for each in category.examples}
+    shown = {each for each in found if _alike(each) in examples}
     ordered = sorted((each for each in found.values() if each.text not in shown), key=lambda each: _digest(each.text))
     by_role: Mapping[str, list[Request]] = {"learnt": [], "choose": [], "judge": []}
+    roles: dict[str, str] = {}
     for each in ordered:
-        role = role_of(each.text)
+        # Who differs in case, space or signs alone is asked where its twin is: no judged request has a learnt one.
+        role = roles.setdefault(_alike(each.text), role_of(each.text))
         by_role["learnt" if role in ("fit", "repair") else role].append(each)
     for role, word in (("learnt", "learn from"), ("judge", "judge on")):
         if len(by_role[role]) < FEWEST:
@@ -109,6 +113,11 @@ def _request(record: Record, policy: PolicyText) -> Request:
     except InputError as error:
         raise InputError(f"{record.where[:1].upper()}{record.where[1:]}: {error}") from None
     return Request(text, category, kind_named(expected, f"{record.where[:1].upper()}{record.where[1:]}"))
+
+
+def _alike(text: str) -> str:
+    """A request without what two writings of it may differ in."""
+    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def _digest(text: str) -> str:
