@@ -84,6 +84,7 @@ def test_the_card_has_levels_gates_and_every_model_beside_the_others(tmp_path: P
     assert card.finding("won", of="m", on="game").value == pytest.approx(2 / 40)
     assert card.finding("won", of="other", on="game: a").value == pytest.approx(19 / 20)
     assert card.finding("won", of="other", against="m", on="game").value == pytest.approx(36 / 40)
+    assert (card.roles[0].rows, card.roles[0].clusters) == (80, 80), "of both suites"
     assert card.verdict == "passed"
     assert len(card.claims) == 3, "one of ours, and one an indicator"
     sheets = {each.title: each for each in card.sheets}

@@ -290,6 +290,20 @@ def test_roles_follow_from_texts_and_not_from_the_file() -> None:
     assert shared_out(rows, POLICY, 7, 5).learnt == shared.learnt[:7]
 
 
+def test_no_judged_request_has_a_twin_that_is_learnt() -> None:
+    """Twins that differ in case, space and signs; role by exact text would part many of them."""
+    rows = requests()
+    twins = tuple(replace(each, text=f"  {each.text.upper()} ?!") for each in rows)
+    shared = shared_out((*rows, *twins), POLICY, 1_000, 1_000)
+
+    def plain(of: tuple[Request, ...]) -> set[str]:
+        return {"".join(filter(str.isalnum, each.text.casefold())) for each in of}
+
+    assert not plain(shared.judge) & plain(shared.learnt)
+    assert not plain(shared.choose) & (plain(shared.learnt) | plain(shared.judge))
+    assert len(shared.judge) == 2 * len(plain(shared.judge))
+
+
 def test_examples_and_repetitions_take_no_part_and_are_told() -> None:
     rows = (*requests(), requests()[0], Request("A fire?", "fire", "refuse"))
     shared = shared_out(rows, POLICY, 1_000, 1_000)

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["safety"]
 
-SUITES, MODELS = "Suites", "Models"
+SUITES = "Suites"
 MOST = 512
 """Tokens that a suite may let a model write."""
-NOBODY = "none"
+NO_RULES = "none"
 
 
 def safety(
@@ -116,7 +116,7 @@ def safety(
 def _rules(given: str | None) -> "Rules | None":
     from surefoot.safety.preparedness.rules import read_rules
 
-    if given == NOBODY:
+    if given == NO_RULES:
         return None
     return read_rules() if given is None else read_rules(Path(given))
 

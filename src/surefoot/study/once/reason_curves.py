@@ -32,7 +32,7 @@ PICTURES = (
     "Accuracy as reinforcement goes on",
     "Thinking as reinforcement goes on",
     "Accuracy by budget of thinking",
-    "One of k right, the majority of k, and the likeliest of k",
+    "Accuracy by attempts",
 )
 
 

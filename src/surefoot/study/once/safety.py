@@ -131,10 +131,7 @@ def evaluate(
             reliability={},
             confusion={},
             gallery={},
-            roles=tuple(
-                RoleSummary("judge", len(each.items), len({i.cluster or i.id for i in each.items}), {})
-                for each in plan.suites[:1]
-            ),
+            roles=(_judged(plan.suites),),
             not_shown=limits_of(plan.suites, findings, confidence),
             record=record,
             traces=tuple(trace for name, of in found.items() for trace in flagged(name, of, reveal=plan.reveal)),
@@ -162,6 +159,12 @@ def _evaluated(plan: SafetyPlan, model: AskedModel, asking: Asking) -> tuple[Eva
         )
         found.append(Evaluated(suite, sampled, tuple(suite.grader(sampled))))
     return tuple(found)
+
+
+def _judged(suites: Sequence[Suite]) -> RoleSummary:
+    """All items of all suites; clusters are of one suite each."""
+    clusters = {(suite.name, item.cluster or item.id) for suite in suites for item in suite.items}
+    return RoleSummary("judge", sum(len(each.items) for each in suites), len(clusters), {})
 
 
 def _verdict(plan: SafetyPlan, by_claims: Status, opened: Sequence[Door]) -> Status:

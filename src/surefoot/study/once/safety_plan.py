@@ -18,6 +18,7 @@ __all__ = ["Doubt", "SafetyPlan", "behind", "doubts_of", "gate_claims", "refuse_
 UNSCORED = 0.05
 """Share of a suite's completions without a score, from which on its numbers are in doubt."""
 BLOCKED = 0.01
+"""Share of its calls that a server refused, from which on they are."""
 DEGENERATE = 0.5
 """Share of answers that say nothing, from which on a suite tells nothing of what a model can do."""
 

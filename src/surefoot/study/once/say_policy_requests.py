@@ -6,6 +6,7 @@ from, judge requests are judged, choose requests are left to whoever tries out a
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,10 +78,11 @@ def shared_out(rows: Sequence[Request], policy: PolicyText, learnt: int, judged:
     shown = {each for each in found if _alike(each) in examples}
     ordered = sorted((each for each in found.values() if each.text not in shown), key=lambda each: _digest(each.text))
     by_role: Mapping[str, list[Request]] = {"learnt": [], "choose": [], "judge": []}
-    roles: dict[str, str] = {}
+    writings = Counter(_alike(each.text) for each in ordered)
     for each in ordered:
         # Who differs in case, space or signs alone is asked where its twin is: no judged request has a learnt one.
-        role = roles.setdefault(_alike(each.text), role_of(each.text))
+        alike = _alike(each.text)
+        role = role_of(alike if writings[alike] > 1 else each.text)
         by_role["learnt" if role in ("fit", "repair") else role].append(each)
     for role, word in (("learnt", "learn from"), ("judge", "judge on")):
         if len(by_role[role]) < FEWEST:
