@@ -11,12 +11,15 @@ import torch
 from surefoot.errors import InputError
 from surefoot.robust.head import LinearHead, Repaired, fold_scaler
 from surefoot.robust.method import Method
-from surefoot.robust.protocol import check_head, class_groups, material, material_of, selection_groups
+from surefoot.robust.protocol import Material, check_head, class_groups, material, material_of, selection_groups
 from surefoot.robust.retrain import RetrainSettings, retrain
 from surefoot.robust.scaler import fit_scaler
 from surefoot.robust.softmax.convex import fit_softmax, weighted_mean
+from surefoot.robust.softmax.fit import converge
+from surefoot.robust.softmax.slopes import Block, fold, measure_scaling
 from surefoot.rows.roles import Roles
 from surefoot.rows.rows import Rows
+from surefoot.rows.streamed import FileFeatures
 
 __all__ = ["METHODS", "BalancedSettings", "class_balanced", "erm_head"]
 
@@ -56,6 +59,8 @@ def erm_head(features: Rows, *, strength: float = 1.0, tolerance: float = 1e-6) 
     """
     rows = material_of(features, "fit", "the plain head")
     class_groups(rows, "the plain head")
+    if isinstance(rows.inputs, FileFeatures):
+        return _streamed_head(rows, rows.inputs, strength, tolerance)
     scaler = fit_scaler(rows.features)
     weights = features.weights.to(torch.float64)
     penalty = 1 / (strength * float(weights.sum()))
@@ -67,6 +72,15 @@ def erm_head(features: Rows, *, strength: float = 1.0, tolerance: float = 1e-6) 
     head = fold_scaler(fitted, scaler.mean, scaler.scale)
     precision = rows.features.dtype
     return LinearHead(head.weight.to(precision), head.bias.to(precision))
+
+
+def _streamed_head(rows: Material, inputs: FileFeatures, strength: float, tolerance: float) -> LinearHead:
+    """The same optimum by passes over features that stay in their file."""
+    block, scaling = Block(inputs, rows.targets, rows.rows.weights), measure_scaling(inputs)
+    decay = 1 / strength  # J of `converge` is the objective divided by C Σ r
+    fitted = converge(block, scaling, len(rows.rows.classes), (decay,), decay_bias=False, tolerance=tolerance)
+    head = fold(fitted.weight[0], fitted.bias[0], scaling)
+    return LinearHead(head.weight.float(), head.bias.float())
 
 
 METHODS = (

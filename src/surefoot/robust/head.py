@@ -2,11 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["LinearHead", "Repaired", "Trial", "fold_scaler"]
+from surefoot.rows.rows import Inputs
+from surefoot.rows.streamed import FileFeatures, blocks_in
+
+__all__ = ["LinearHead", "Matrix", "Repaired", "Trial", "fold_scaler", "logits_of"]
+
+
+Matrix: TypeAlias = Float[Tensor, "rows features"] | FileFeatures
+"""Features in memory, or left in their file."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,16 @@ class LinearHead:
     def probabilities(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, "rows classes"]:
         """Class probabilities."""
         return self.logits(features).softmax(dim=1)
+
+
+def logits_of(head: LinearHead, inputs: Inputs) -> Float[Tensor, "rows classes"]:
+    """`head.logits` of inputs of any kind; of those that stay in their file block by block."""
+    if not isinstance(inputs, FileFeatures):
+        return head.logits(inputs[:])
+    found = torch.empty(len(inputs), len(head.bias), dtype=head.weight.dtype)
+    for start, block in blocks_in(inputs):
+        found[start : start + len(block)] = head.logits(block)
+    return found
 
 
 @dataclass(frozen=True)
@@ -52,7 +71,6 @@ class Repaired:
 def fold_scaler(head: LinearHead, mean: Float[Tensor, "features"], scale: Float[Tensor, "features"]) -> LinearHead:
     """The head on raw features equal to `head` on standardised ones: W' = W/σ, b' = b − W·(m/σ).
 
-    >>> import torch
     >>> head = LinearHead(torch.tensor([[2.0], [0.0]]), torch.tensor([0.0, 1.0]))
     >>> folded = fold_scaler(head, torch.tensor([3.0]), torch.tensor([2.0]))
     >>> folded.logits(torch.tensor([[5.0]])).tolist()

@@ -6,6 +6,7 @@ mapping that holds `judge` rows is refused outright, so no repair can look at th
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -13,9 +14,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.robust.head import LinearHead, Trial
+from surefoot.robust.head import LinearHead, Matrix, Trial, logits_of
 from surefoot.rows.roles import Role, Roles
 from surefoot.rows.rows import Groups, Rows
+from surefoot.rows.streamed import FileFeatures
 
 __all__ = [
     "Material",
@@ -37,12 +39,25 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Material:
-    """The checked rows of one role: finite features, hard labels."""
+    """The checked rows of one role: finite features, hard labels.
+
+    inputs: the features, in memory or in their file. A method that reads `features` needs all of them at once.
+    """
 
     role: Role
     rows: Rows
-    features: Float[Tensor, "rows features"]
+    inputs: Matrix
     targets: Int[Tensor, "rows"]
+
+    @cached_property
+    def features(self) -> Float[Tensor, "rows features"]:
+        """In memory, whatever they were before."""
+        return self.inputs if isinstance(self.inputs, Tensor) else self.inputs[:]
+
+    @property
+    def width(self) -> int:
+        """How many features a row has."""
+        return self.inputs.shape[1]
 
 
 def refuse_judge(features: Roles, method: str) -> None:
@@ -66,6 +81,9 @@ def material_of(rows: Rows, role: Role, method: str) -> Material:
     """Rows whose inputs are finite float features and whose targets are hard labels within the classes."""
     if not len(rows):
         raise InputError(f"{method} needs {role} rows, but there are none; give it some.")
+    if isinstance(rows.inputs, FileFeatures):  # finite, or they could not have been read
+        _refuse_labels(rows, role, method)
+        return Material(role, rows, rows.inputs, rows.targets)
     inputs = rows.inputs[:]
     if inputs.ndim != 2 or not inputs.dtype.is_floating_point:
         raise InputError(
@@ -79,6 +97,11 @@ def material_of(rows: Rows, role: Role, method: str) -> Material:
             f"{len(bad)} of {len(rows)} {role} rows have features that are NaN or infinite (first: {names}); "
             "mend the backbone or leave these rows out."
         )
+    _refuse_labels(rows, role, method)
+    return Material(role, rows, inputs, rows.targets)
+
+
+def _refuse_labels(rows: Rows, role: Role, method: str) -> None:
     if rows.targets.ndim != 1 or rows.targets.dtype.is_floating_point:
         raise InputError(
             f"{method} needs hard labels, but the {role} rows have class probabilities; give class numbers."
@@ -90,12 +113,11 @@ def material_of(rows: Rows, role: Role, method: str) -> Material:
             f"The label {int(rows.targets[first])} of {role} row {rows.ids[first]} is outside the "
             f"{len(rows.classes)} classes; labels are 0 to {len(rows.classes) - 1}."
         )
-    return Material(role, rows, inputs, rows.targets)
 
 
 def check_same_features(first: Material, second: Material, method: str) -> None:
     """Raise `InputError` when two roles disagree on the number of features or on the classes."""
-    widths = first.features.shape[1], second.features.shape[1]
+    widths = first.width, second.width
     if widths[0] != widths[1] or first.rows.classes != second.rows.classes:
         raise InputError(
             f"{method} got {first.role} rows with {widths[0]} features and classes {first.rows.classes}, but "
@@ -105,7 +127,7 @@ def check_same_features(first: Material, second: Material, method: str) -> None:
 
 def check_head(head: LinearHead, rows: Material, method: str) -> None:
     """Raise `InputError` when a head does not fit the features or the classes."""
-    wanted = (len(rows.rows.classes), rows.features.shape[1])
+    wanted = (len(rows.rows.classes), rows.width)
     if tuple(head.weight.shape) != wanted:
         raise InputError(
             f"{method} was given a head of shape {tuple(head.weight.shape)}, but the {rows.role} rows have "
@@ -160,7 +182,7 @@ def score(head: LinearHead, rows: Rows, setting: Mapping[str, float] | None = No
     """
     checked = material_of(rows, role, "score")
     check_head(head, checked, "score")
-    correct = head.logits(checked.features).argmax(dim=1) == checked.targets
+    correct = logits_of(head, checked.inputs).argmax(dim=1) == checked.targets
     return trial_of(setting or {}, correct, selection_groups(checked, "score"))
 
 

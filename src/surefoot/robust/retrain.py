@@ -21,7 +21,7 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.robust.balance import balanced_draw, tuning_halves
 from surefoot.robust.fit_heads import fit_heads
-from surefoot.robust.head import LinearHead, Repaired, Trial, fold_scaler
+from surefoot.robust.head import LinearHead, Matrix, Repaired, Trial, fold_scaler
 from surefoot.robust.method import Sizes
 from surefoot.robust.protocol import (
     Material,
@@ -36,6 +36,7 @@ from surefoot.robust.scaler import Scaler, fit_scaler
 from surefoot.robust.sparse.solve import Intercept
 from surefoot.rows.roles import Role, Roles
 from surefoot.rows.rows import Groups, Rows
+from surefoot.rows.streamed import blocks_in
 
 __all__ = ["GroupsOf", "RetrainSettings", "retrain"]
 
@@ -146,7 +147,7 @@ def retrain(
     groups, judged = balance(pool, method), select(choose, method)
     generator = torch.Generator().manual_seed(seed)
     grid = _grid(settings, pool.rows.classes)
-    whole = fit_scaler(scaling.features)
+    whole = fit_scaler(scaling.inputs)
     notes: list[str] = []
 
     scores: list[list[Trial]] = []
@@ -160,15 +161,12 @@ def retrain(
         draw = _draw(pool, groups, fitted, generator, method)
         tuned_on += len(draw)
         own_scaler = settings.learn == "choose" and settings.scaler != "pool"
-        scaler = fit_scaler(pool.features[draw]) if own_scaler else whole
+        scaler = fit_scaler(pool.inputs[draw]) if own_scaler else whole
         heads = _fit(pool, scaler, [draw] * len(grid), grid, settings)
-        seen = scaler.apply(choose.features[scored])
+        said = _classes_said(heads, scaler, choose.inputs, scored)
         targets, members = choose.targets[scored], judged.take(scored)
         scores.append(
-            [
-                trial_of(setting.name, head.logits(seen).argmax(dim=1) == targets, members)
-                for setting, head in zip(grid, heads, strict=True)
-            ]
+            [trial_of(setting.name, each == targets, members) for setting, each in zip(grid, said, strict=True)]
         )
     trials = [_average_trial(repeats) for repeats in zip(*scores, strict=True)]
     won = choose_best(trials)
@@ -183,7 +181,7 @@ def retrain(
         final = _Setting(strength, best.weights, best.name)
     averaged = _average_head(_fit(pool, whole, draws, [final] * retrains, settings, heads[won]))
     folded = fold_scaler(averaged, whole.mean, whole.scale)
-    precision = pool.features.dtype
+    precision = pool.inputs[:1].dtype
     if settings.learn != "choose":
         notes += _unscored(judged)
     notes += _notes(pool, groups, averaged, final, len(draws[0]), settings)
@@ -243,16 +241,39 @@ def _fit(
     settings: RetrainSettings,
     start: LinearHead | None = None,
 ) -> list[LinearHead]:
-    """One head, on standardised features, per draw and setting; a row drawn twice counts twice."""
+    """One head, on standardised features, per draw and setting; a row drawn twice counts twice.
+
+    Of features that stay in their file one draw is read at a time, and nothing else.
+    """
+    if not isinstance(pool.inputs, Tensor) and any(draw is not draws[0] for draw in draws):
+        each = zip(draws, grid, strict=True)
+        return [_fit(pool, scaler, [draw], [setting], settings, start)[0] for draw, setting in each]
     weights = torch.zeros(len(draws), len(pool.rows), dtype=torch.float64)
     for fit, (draw, setting) in enumerate(zip(draws, grid, strict=True)):
         weights[fit].index_add_(0, draw, torch.tensor(setting.weights, dtype=torch.float64)[pool.targets[draw]])
     strengths = torch.tensor([setting.strength for setting in grid], dtype=torch.float64)
+    features, targets = pool.inputs, pool.targets
+    if not isinstance(features, Tensor):
+        drawn = (weights > 0).any(dim=0).nonzero().squeeze(1)
+        features, targets, weights = features[drawn], targets[drawn], weights[:, drawn]
     return fit_heads(
-        pool.features, pool.targets, weights, strengths, len(pool.rows.classes),
+        features, targets, weights, strengths, len(pool.rows.classes),
         scaler=scaler, multiclass=settings.multiclass, intercept=settings.intercept, l1_ratio=settings.l1_ratio,
         start=start,
     )  # fmt: skip
+
+
+def _classes_said(heads: Sequence[LinearHead], scaler: Scaler, inputs: Matrix, index: Tensor) -> list[Tensor]:
+    """The class that each head on standardised features gives each of the rows at `index`."""
+    if isinstance(inputs, Tensor):
+        seen = scaler.apply(inputs[index])
+        return [head.logits(seen).argmax(dim=1) for head in heads]
+    found = torch.empty(len(heads), len(index), dtype=torch.int64)
+    for start, block in blocks_in(inputs.pick(index)):
+        seen = scaler.apply(block)
+        for number, head in enumerate(heads):
+            found[number, start : start + len(block)] = head.logits(seen).argmax(dim=1)
+    return list(found)
 
 
 def _without(rows: Rows, role: str, names: tuple[str, ...], method: str) -> Rows:

@@ -6,6 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from surefoot.robust.head import Matrix
+from surefoot.robust.softmax.slopes import measure_scaling
+from surefoot.rows.streamed import FileFeatures
+
 __all__ = ["Scaler", "fit_scaler"]
 
 
@@ -27,13 +31,19 @@ class Scaler:
         return self.scale.masked_fill(self.constant, torch.inf)
 
 
-def fit_scaler(features: Float[Tensor, "rows features"]) -> Scaler:
+def fit_scaler(features: Matrix) -> Scaler:
     """Mean and standard deviation (divisor n) over the rows; constant features are marked, their scale is 1.
+
+    Of features in their file in one pass over blocks (`measure_scaling`), which differs in the last bits.
 
     >>> scaler = fit_scaler(torch.tensor([[1.0, 0.1], [3.0, 0.1]]))
     >>> scaler.apply(torch.tensor([[5.0, 9.0]])).tolist()
     [[3.0, 0.0]]
     """
+    if isinstance(features, FileFeatures):
+        measured = measure_scaling(features)
+        never = torch.isinf(measured.scale)
+        return Scaler(measured.mean, measured.scale.masked_fill(never, 1.0), never)
     wide = features.to(torch.float64)
     constant = wide.amax(dim=0) == wide.amin(dim=0)
     return Scaler(wide.mean(dim=0), wide.std(dim=0, correction=0).masked_fill(constant, 1.0), constant)

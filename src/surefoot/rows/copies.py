@@ -18,6 +18,7 @@ from torch import Tensor
 
 from surefoot.rows.digest import input_digests
 from surefoot.rows.rows import Inputs, LazyInputs, Rows
+from surefoot.rows.streamed import FileFeatures
 
 __all__ = ["MANY", "NEARLY_ALL", "about_repeats", "content_numbers", "telling", "with_copies"]
 
@@ -38,7 +39,7 @@ def telling(inputs: Inputs) -> bool:
     >>> telling(people), telling(torch.randn(32, 2).repeat(2, 1)), telling(torch.zeros(4, 1, 8, 8))
     (False, True, True)
     """
-    if isinstance(inputs, LazyInputs) or inputs[:1].ndim > 2:
+    if _seen_not_counted(inputs) or inputs[:1].ndim > 2:
         return True
     return _telling(inputs, content_numbers(inputs))
 
@@ -60,7 +61,7 @@ def with_copies(rows: Rows) -> Rows:
     3
     """
     content = content_numbers(rows.inputs)
-    if not _apart(rows, content) or not (isinstance(rows.inputs, LazyInputs) or _telling(rows.inputs, content)):
+    if not _apart(rows, content) or not (_seen_not_counted(rows.inputs) or _telling(rows.inputs, content)):
         return rows
     return replace(rows, clusters=torch.cat([rows.clusters, torch.from_numpy(content)[:, None]], dim=1))
 
@@ -75,6 +76,11 @@ def about_repeats(rows: Rows) -> tuple[str, ...]:
         f"{count:,} of {len(content):,} judge rows repeat another's inputs exactly; intervals count them as "
         "independent unless a source or cluster column says otherwise.",
     )
+
+
+def _seen_not_counted(inputs: Inputs) -> bool:
+    """Pictures and texts, which are read when asked for; features that stay in their file are numbers like others."""
+    return isinstance(inputs, LazyInputs) and not isinstance(inputs, FileFeatures)
 
 
 def _apart(rows: Rows, content: Int[NDArray[np.int64], "rows"]) -> bool:

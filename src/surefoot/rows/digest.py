@@ -1,6 +1,7 @@
 """Content addresses: of whole rows (which cell of a study is this?) and of single inputs (is this a duplicate?)."""
 
 import hashlib
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch import Tensor
 from surefoot.files import digest_json, digest_tensor
 from surefoot.rows.rows import Inputs, LazyInputs, Names, Rows
 
-__all__ = ["identity_digest", "input_digests", "rows_digest"]
+__all__ = ["block_digests", "identity_digest", "input_digests", "rows_digest"]
 
 BLOCK = 1024
 """Rows that are read at a time when inputs are not a tensor in memory."""
@@ -58,10 +59,15 @@ def input_digests(inputs: Inputs) -> list[str]:
         return inputs.digests()
     found: list[str] = []
     for start in range(0, len(inputs), BLOCK):
-        block = inputs[start : start + BLOCK].detach().cpu().contiguous()
-        shape = hashlib.blake2b(f"{block.dtype}{tuple(block.shape[1:])}".encode(), digest_size=16)
-        for content in block.reshape(len(block), -1).view(torch.uint8).numpy():
-            row = shape.copy()
-            row.update(content.data)
-            found.append(row.hexdigest())
+        found += [each.hex() for each in block_digests(inputs[start : start + BLOCK])]
     return found
+
+
+def block_digests(block: Tensor) -> Iterator[bytes]:
+    """The digest of every row of a tensor, with what its numbers are and their shape: 16 bytes each."""
+    block = block.detach().cpu().contiguous()
+    shape = hashlib.blake2b(f"{block.dtype}{tuple(block.shape[1:])}".encode(), digest_size=16)
+    for content in block.reshape(len(block), -1).view(torch.uint8).numpy():
+        row = shape.copy()
+        row.update(content.data)
+        yield row.digest()

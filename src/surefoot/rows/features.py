@@ -10,7 +10,7 @@ import math
 import pickle
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +29,11 @@ INPUT_NAMES = ("inputs", "x", "X", "embeddings", "embedding", "features")
 LISTS = ("classes", "group_names", "metadata_fields")
 """Entries that are lists of names, not one value per row."""
 SPLITS = ("train", "val", "test")
+LARGE = 512 * 2**20
+"""Bytes from which on a matrix in a safetensors file is not read at once."""
+HEADER = 100 * 2**20
+"""Bytes of the largest header that the format allows."""
+MAPPED = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 AFR_NAMES = {"e": "embeddings", "y": "y", "g": "g"}
 """What the arrays of AFR's caches are called here; what it has beside them says nothing of a row that is used."""
 
@@ -38,6 +43,7 @@ def read_features(path: Path) -> Table:
 
     A `.pt` file is a dictionary of tensors. In AFR's caches e is the features, and `val_…` and `test_…` are the other
     splits; the head in them (w0, b0) is left out.
+    A large matrix of a safetensors file is mapped, not read.
     In safetensors, strings (`ids`, `split`, `classes`, `group_names`) stand in the metadata as JSON lists.
     Raises `InputError` when the file is missing, damaged, holds Python objects, or would not fit into memory.
     """
@@ -87,11 +93,14 @@ def _announced(path: Path, members: zipfile.ZipFile, name: str) -> int:
 
 
 def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
-    require_memory(2 * path.stat().st_size, f"Reading {path}")
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any]] = dict(_large(path))
+    left = path.stat().st_size - sum(values.nbytes for values in arrays.values())
+    require_memory(2 * left, f"Reading {path}")
     try:
         with safe_open(path, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118 (not a mapping)
+                if name in arrays:
+                    continue
                 tensor = opened.get_tensor(name)
                 arrays[name] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
             metadata = opened.metadata() or {}
@@ -106,6 +115,23 @@ def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
                     f"The metadata entry {name!r} of {path} is not a JSON list; write it as one."
                 ) from None
     return arrays
+
+
+def _large(path: Path) -> Iterator[tuple[str, np.memmap[Any, Any]]]:
+    """Matrices of a safetensors file that are too large to be read at once, mapped: see `surefoot.rows.streamed`."""
+    if path.stat().st_size < LARGE:
+        return
+    try:
+        with path.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            header: Any = json.loads(opened.read(length)) if length < HEADER else {}
+        for name, entry in header.items():
+            first, last = entry.get("data_offsets", (0, 0))
+            if len(entry.get("shape", ())) == 2 and entry["dtype"] in MAPPED and last - first >= LARGE:
+                start = 8 + length + first
+                yield name, np.memmap(path, MAPPED[entry["dtype"]], "r", start, tuple(entry["shape"]))
+    except (ValueError, TypeError, AttributeError, KeyError, OSError):
+        return  # whoever reads the file in full says what is wrong with it
 
 
 def _read_pt(path: Path) -> dict[str, NDArray[Any]]:

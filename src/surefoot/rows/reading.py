@@ -27,6 +27,7 @@ from surefoot.rows.grouping import Grouping, attribute_texts, columns_behind, fi
 from surefoot.rows.images import find_images
 from surefoot.rows.roles import Role
 from surefoot.rows.rows import Groups, Inputs, Rows
+from surefoot.rows.streamed import FileFeatures
 from surefoot.rows.tables import Frame, Table, column, is_numeric, numbers, read_table, table_from_frame, texts, width
 from surefoot.rows.texts import Texts
 
@@ -303,6 +304,9 @@ def _matrix(table: Table, names: Sequence[str]) -> tuple[Inputs, tuple[str, ...]
             raise InputError(f"The column {name!r} of {table.name} holds no real numbers; features must be numbers.")
     count = len(columns[names[0]])
     _same_length(table, names, count, names[0])
+    if len(columns) == 1 and isinstance(mapped := columns[names[0]], np.memmap):
+        features = _streamed(mapped)
+        return features, tuple(f"{names[0]}[{place}]" for place in range(features.width))
     require_memory(4 * sum(values.size for values in columns.values()), f"The features of {table.name}")
     if len(columns) == 1 and columns[names[0]].ndim > 1:
         inputs = torch.from_numpy(columns[names[0]].astype(np.float32))
@@ -314,6 +318,13 @@ def _matrix(table: Table, names: Sequence[str]) -> tuple[Inputs, tuple[str, ...]
         for place in range(width(values))
     ]
     return torch.from_numpy(np.concatenate(flat, axis=1)), tuple(labels)
+
+
+def _streamed(mapped: "np.memmap[Any, Any]") -> FileFeatures:
+    """A matrix that was mapped because it is large, as inputs that are read block by block."""
+    rows, features = mapped.shape
+    kind = torch.from_numpy(np.empty(0, dtype=mapped.dtype)).dtype
+    return FileFeatures.of(Path(str(mapped.filename)), mapped.offset, kind, rows, features)
 
 
 def _labels(table: Table, name: str, partly: bool) -> Sequence[str] | NDArray[Any]:

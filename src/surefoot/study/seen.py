@@ -31,6 +31,7 @@ from surefoot.rows.digest import input_digests
 from surefoot.rows.images import ImageFiles
 from surefoot.rows.roles import refuse_seen
 from surefoot.rows.rows import Inputs, LazyInputs, Names, Rows, rooted
+from surefoot.rows.streamed import FileFeatures
 
 __all__ = ["Seen", "SeenInputs", "inputs_of", "load_seen_inputs", "seen_of_model", "write_seen_inputs"]
 
@@ -206,6 +207,8 @@ def _kind_of(inputs: Inputs) -> str:
     """What one input is, as far as inputs of two files must agree in it to be comparable."""
     if isinstance(inputs, ImageFiles):
         return f"{inputs.colour} images of {inputs.size[0]}×{inputs.size[1]} pixels"
+    if isinstance(inputs, FileFeatures):
+        return f"{inputs.width:,} numbers"
     if isinstance(inputs, LazyInputs):
         return type(inputs).__name__.lower()
     width = int(inputs[:1].numel()) if len(inputs) else 0

@@ -74,7 +74,7 @@ def descend(
     """
     count = total_weight(rows)
     check_shrinkage(decays, rate, count)
-    precision = working_precision(rows.features)
+    precision = working_precision(rows.features[:1])
     work = Workspace.of(scaling, len(decays), classes, precision)
     size = len(work.features)
     weight, bias = start_of(start, len(decays), classes, len(scaling.mean), precision, generator)

@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.robust.head import LinearHead
+from surefoot.robust.head import LinearHead, Matrix
 
 __all__ = ["Block", "Scaling", "Slopes", "Workspace", "blocks_of", "fold", "measure_scaling", "slopes"]
 
@@ -49,7 +49,7 @@ class Scaling:
 class Block(NamedTuple):
     """Some rows: features as they are stored, class numbers, and weights (None: all one)."""
 
-    features: Float[Tensor, "rows features"]
+    features: Matrix
     targets: Int[Tensor, "rows"]
     weights: Float[Tensor, "rows"] | None = None
 
@@ -103,7 +103,7 @@ def blocks_of(block: Block, rows: int) -> Iterator[Block]:
         yield Block(block.features[start:stop], block.targets[start:stop], weights)
 
 
-def measure_scaling(features: Float[Tensor, "rows features"]) -> Scaling:
+def measure_scaling(features: Matrix) -> Scaling:
     """Mean and standard deviation in float64, in one pass over blocks that are merged pairwise (Chan et al., 1979).
 
     Raises `InputError` when a feature is NaN or infinite.
@@ -154,7 +154,7 @@ def slopes(
     total, loss = torch.zeros_like(shift), torch.zeros(heads, dtype=torch.float64)
     work.slope.zero_()
     for block in blocks:
-        features = _in_precision(block.features, work)
+        features = _in_precision(block.features[:], work)
         logits = work.logits[: len(features)]
         torch.addmm(shift, features, work.folded.T, out=logits)
         loss += _to_residuals(logits.view(-1, heads, classes), block.targets, block.weights)

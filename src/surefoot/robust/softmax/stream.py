@@ -152,7 +152,7 @@ def stream_accuracy(head: LinearHead, features: Float[Tensor, "rows features"], 
     """The share of rows whose largest logit (the first of equals) is the target's, a block at a time."""
     right = 0
     for block in blocks_of(Block(features, targets), block_rows(features.shape[1], head.weight.dtype)):
-        right += int((head.logits(block.features).argmax(dim=1) == block.targets).sum())
+        right += int((head.logits(block.features[:]).argmax(dim=1) == block.targets).sum())
     return right / len(targets)
 
 

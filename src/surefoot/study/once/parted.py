@@ -10,6 +10,7 @@ from surefoot.rows.assign import check_roles, roles_from_split
 from surefoot.rows.parting import draw_roles
 from surefoot.rows.reading import SPLIT_MEANING, Reading
 from surefoot.rows.roles import ROLES, Role, Roles
+from surefoot.rows.streamed import FileFeatures
 
 __all__ = ["SHARES", "Parted", "give_roles", "on_features", "refuse_unlearnable"]
 
@@ -54,8 +55,13 @@ def give_roles(reading: Reading, seed: int) -> Parted:
 
 
 def on_features(reading: Reading, path: Path, *, own_head: bool) -> Reading:
-    inputs = reading.rows.inputs[:]
-    if reading.coded is None and (inputs.ndim != 2 or not inputs.dtype.is_floating_point):
+    inputs = reading.rows.inputs
+    inputs = inputs if isinstance(inputs, FileFeatures) else inputs[:]
+    if (
+        not isinstance(inputs, FileFeatures)
+        and reading.coded is None
+        and (inputs.ndim != 2 or not inputs.dtype.is_floating_point)
+    ):
         raise InputError(
             f"{path} holds inputs of shape {tuple(inputs.shape)}; repair works on features, one vector of numbers per "
             "row: name the model that makes them with --model, or write a study with `surefoot init`."
@@ -72,7 +78,9 @@ def on_features(reading: Reading, path: Path, *, own_head: bool) -> Reading:
                 f"No row of {path} is of class {absent[0]}, and its classes are {', '.join(reading.rows.classes[:10])} "
                 "(whole numbers from 0 are class numbers); number the labels without a gap, or give them as words."
             )
-    return reading if reading.coded is not None else replace(reading, rows=reading.rows.with_inputs(inputs.float()))
+    if reading.coded is not None or isinstance(inputs, FileFeatures):
+        return reading
+    return replace(reading, rows=reading.rows.with_inputs(inputs.float()))
 
 
 def refuse_unlearnable(roles: Roles) -> None:

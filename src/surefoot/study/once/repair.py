@@ -17,15 +17,16 @@ import torch
 from surefoot.card.assemble import assemble_card
 from surefoot.card.card import Card, Record, Subject
 from surefoot.errors import InputError
-from surefoot.files import digest_file, digest_tensor
+from surefoot.files import digest_file, digest_json, digest_tensor
 from surefoot.findings.predictions import predictions_for
+from surefoot.memory import human_bytes
 from surefoot.networks.network import head_of
 from surefoot.networks.weights import ModelRecord, open_model, save_model
 from surefoot.progress import Progress, silent
 from surefoot.robust.balanced import erm_head
 from surefoot.robust.class_order import doubt_order
 from surefoot.robust.contest import group_shares
-from surefoot.robust.head import LinearHead, Repaired
+from surefoot.robust.head import LinearHead, Repaired, logits_of
 from surefoot.robust.method import Method, learn_role
 from surefoot.robust.methods import method_of
 from surefoot.robust.protocol import score
@@ -36,6 +37,7 @@ from surefoot.rows.parting import encode_roles
 from surefoot.rows.reading import Reading
 from surefoot.rows.roles import ROLES, Role, Roles
 from surefoot.rows.rows import Rows
+from surefoot.rows.streamed import FileFeatures
 from surefoot.study.numerics import one_thread
 from surefoot.study.once.behind import Behind
 from surefoot.study.once.claim_text import parse_claim
@@ -44,6 +46,7 @@ from surefoot.study.once.keep import Asked, keep
 from surefoot.study.once.marks import marks_of_rows
 from surefoot.study.once.measure import summary_of_role
 from surefoot.study.once.parted import give_roles, on_features, refuse_unlearnable
+from surefoot.study.once.posteriors import digests_of
 from surefoot.study.once.predict import encoder_of
 from surefoot.study.seen import Seen, inputs_of, seen_of_model
 from surefoot.study.stored import COLUMNS, GROUPS, save_seen
@@ -58,6 +61,8 @@ UNKNOWN_NETWORK = (
 
 USUAL_METHODS = ("class_balanced", "afr", "dfr", "dfr_choose")
 """The repairs that are tried where none are named; without groups, those of them that need none."""
+STREAMED = ("dfr", "dfr_choose")
+"""Of them, those that need only what they draw in memory; the others need all of a role."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ def repair_features(
     warnings = (*_doubts(roles, base, head), *(() if behind is None else behind.warnings))
     origins = (
         parted.origin, base_origin, *(() if behind is None else behind.notes), *_about_groups(roles),
-        *_about_columns(reading, encoder, columns), *alike,
+        *_about_streaming(roles, methods), *_about_columns(reading, encoder, columns), *alike,
     )  # fmt: skip
     repairs = _repairs(roles, base, wanted, seed, progress)
     chosen = _choice(roles["choose"], base, repairs)
@@ -157,6 +162,7 @@ def repair_features(
         settings={
             "features": digest_file(path),
             "head": [digest_tensor(base.weight), digest_tensor(base.bias)],
+            "left": digest_json(digests_of(_tensors(heads[chosen]))),
             "claims": list(claims),
             "confidence": confidence,
             "origins": list(origins),
@@ -174,7 +180,8 @@ def repair_features(
             title=f"Repair of {path.stem if behind is None else behind.title}",
             question="Does a retrained last layer lift the worst group?",
             predictions={
-                name: predictions_for(judge, each.probabilities(judge.inputs[:])[None]) for name, each in heads.items()
+                name: predictions_for(judge, logits_of(each, judge.inputs).softmax(dim=1)[None])
+                for name, each in heads.items()
             },
             subjects=subjects,
             claims=claims_made,
@@ -215,12 +222,17 @@ def _single(head: LinearHead) -> LinearHead:
     return LinearHead(head.weight.float(), head.bias.float())
 
 
+def _tensors(head: LinearHead) -> dict[str, torch.Tensor]:
+    """Of the model that is left behind, by their names in its file."""
+    return {f"{HEAD}.weight": head.weight, f"{HEAD}.bias": head.bias}
+
+
 def _doubts(roles: Roles, base: LinearHead, head: str | None) -> tuple[str, ...]:
     """Whether a head that was given speaks of the classes in another order; no judge row is asked."""
     asked: list[Role] = [role for role in ROLES if role != "judge" and role in roles]
     if head is None or any(roles[role].targets.ndim > 1 for role in asked):
         return ()
-    logits = torch.cat([base.logits(roles[role].inputs[:]) for role in asked])
+    logits = torch.cat([logits_of(base, roles[role].inputs) for role in asked])
     targets = torch.cat([roles[role].targets for role in asked])
     told = doubt_order(logits, targets, f"{', '.join(asked[:-1])} and {asked[-1]} rows")
     return () if told is None else (told,)
@@ -239,6 +251,20 @@ def _base_head(roles: Roles, head: str | None, behind: Behind | None) -> _Base:
         checked, told = "its record says that it has not seen the judge rows", seen.told(roles["judge"])
     words = f"Base head: {f'the last layer of {head}' if behind is None else OWN_LAYER}; {checked}."
     return _Base(LinearHead(own.weight, own.bias), words, seen or Seen(frozenset()), told)
+
+
+def _about_streaming(roles: Roles, methods: Sequence[str] | None) -> tuple[str, ...]:
+    """That features stayed in their file, and what was not tried for it."""
+    inputs = roles["repair"].inputs
+    if not isinstance(inputs, FileFeatures):
+        return ()
+    told = "The features are many and were read block by block."
+    if methods is None and roles["choose"].groups.names:
+        needed = human_bytes(8 * len(inputs) * inputs.width)
+        told += (
+            f" AFR and class balancing need {needed} for the repair rows at once, and were not tried; --methods can."
+        )
+    return (told,)
 
 
 def _about_groups(roles: Roles) -> tuple[str, ...]:
@@ -264,7 +290,8 @@ def _wanted(names: Sequence[str] | None, roles: Roles) -> list[Method[Any]]:
     """The repairs to try; raises `InputError` for a name that is none, and for one that needs groups there are not."""
     grouped = bool(roles["choose"].groups.names)
     if names is None:
-        return [method for method in map(method_of, USUAL_METHODS) if grouped or not method.needs_groups]
+        usual = STREAMED if grouped and isinstance(roles["repair"].inputs, FileFeatures) else USUAL_METHODS
+        return [method for method in map(method_of, usual) if grouped or not method.needs_groups]
     refuse_unknown_methods(names)
     wanted = [method_of(name) for name in names]
     for method in wanted:
@@ -323,7 +350,7 @@ def _leave_model(
     if encoder is not None:
         provenance[COLUMNS] = encoder.to_json()
     record = ModelRecord(spec, HEAD, classes, (width,), provenance)
-    save_model(folder, {f"{HEAD}.weight": head.weight, f"{HEAD}.bias": head.bias}, record)
+    save_model(folder, _tensors(head), record)
     save_seen(seen.names, folder, seen.inputs)
 
 
