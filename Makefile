@@ -5,13 +5,14 @@ RUN := $(VENV)/bin
 export GOMP_SPINCOUNT ?= 0
 PIP := $(RUN)/pip --disable-pip-version-check -qq
 
-.PHONY: help setup demo test test-all test-trl bench lint docs clean
+.PHONY: help setup demo test test-all test-trl test-rims bench lint docs clean
 
 help:
 	@echo "make demo      set up, then the main job on real digits: look, repair, choose, judge, card"
 	@echo "make test      set up, then the tests"
 	@echo "make test-all  the same with the slow statistical tests"
 	@echo "make test-trl  the same tasks under TRL’s trainer, which it installs beside"
+	@echo "make test-rims the rims to Inspect and MLflow, which it installs beside"
 	@echo "make lint      formatting, lint and types"
 	@echo "make bench     all races against peers; RACE=name for one"
 	@echo "make docs      check every example and link in docs/"
@@ -42,6 +43,16 @@ $(TRL)/.ready: pyproject.toml requirements.txt constraints.txt tests/hub/trl.txt
 
 test-trl: $(TRL)/.ready
 	$(TRL)/bin/python -m pytest tests/hub/test_hub_trl.py $(ARGS)
+
+# Inspect and MLflow, whose requirements are many, in another one.
+RIMS := bench/.venv-rims
+$(RIMS)/.ready: pyproject.toml requirements.txt constraints.txt tests/rims/rims.txt
+	@test -x $(RIMS)/bin/python || $(PYTHON) -m venv $(RIMS)
+	@$(RIMS)/bin/pip --disable-pip-version-check -qq install -r requirements.txt -r tests/rims/rims.txt
+	@touch $@
+
+test-rims: $(RIMS)/.ready
+	$(RIMS)/bin/python -m pytest tests/rims $(ARGS)
 
 test-all: setup
 	$(RUN)/python -m pytest -n 2 --dist worksteal $(ARGS)

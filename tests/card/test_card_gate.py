@@ -11,8 +11,9 @@ from card_examples import bare, finding
 
 from surefoot.card.card import Card, Record, Subject
 from surefoot.card.claims import Claim, judge_claims, verdict_of
-from surefoot.card.gate import gate, refuse_changed, reread
+from surefoot.card.gate import HELD_BACK, gate, gated, is_recorded, refuse_changed, reread
 from surefoot.card.junit import junit
+from surefoot.card.sheets import Sheet
 from surefoot.errors import InputError
 from surefoot.findings.compare import compare
 from surefoot.findings.finding import Interval
@@ -157,6 +158,8 @@ def test_a_card_that_the_ledger_recorded_is_not_changed_unnoticed(tmp_path: Path
     elsewhere.mkdir(parents=True)
     (elsewhere / "card.json").write_bytes(file.read_bytes())
     refuse_changed(elsewhere)  # no ledger knows it: nothing to compare with
+    assert is_recorded(kept.folder)
+    assert not is_recorded(elsewhere)
 
 
 def test_a_finding_of_the_card_itself_is_needed() -> None:
@@ -164,3 +167,50 @@ def test_a_finding_of_the_card_itself_is_needed() -> None:
     raised = replace(honest.claims[0], finding=finding("accuracy", 0.99, 0.001, subject="model"))
     with pytest.raises(InputError, match="which is not among its findings"):
         gate([replace(honest, claims=(raised,))])
+
+
+def shut(state: str, verdict: str, bound: float = 0.5) -> Card:
+    """A card whose gate "deploy" is in this state, and another one that decides nothing is closed."""
+    rows = (("deploy", state, "at most medium, after", "flags are high"), ("develop", "closed", "at most high", "x"))
+    card = claimed(bound)
+    settings = {**card.record.settings, "gate": "deploy"}
+    sheets = (Sheet("Gates", ("Gate", "State", "Opens for", "Why"), rows),)
+    return replace(card, verdict=verdict, sheets=sheets, record=replace(card.record, settings=settings))  # type: ignore[arg-type]
+
+
+def test_a_gate_that_is_shut_over_claims_that_hold_is_said() -> None:
+    again = reread(shut("closed", "failed"))
+    assert again.verdict == "failed"
+    assert again.sentence.startswith(
+        "It is failed whatever its claims say: the gate deploy is closed (flags are high). Of its claims: Accuracy of "
+    )
+    assert "develop" not in again.sentence
+    assert 'tests="2" failures="1"' in junit(again), "its claims all hold, and it must not look green"
+    unknown = reread(shut("unknown", "undecided"))
+    assert "the gate deploy is unknown" in unknown.sentence
+    assert 'tests="2" failures="0" errors="1"' in junit(unknown)
+    assert "whatever" not in reread(shut("open", "passed")).sentence
+    failing = reread(shut("closed", "failed", bound=0.99))
+    assert "whatever" not in failing.sentence, "the claim itself says why"
+    assert 'tests="1" failures="1"' in junit(failing)
+
+
+def test_what_holds_a_card_back_is_said_beside_its_claims() -> None:
+    def held(bound: float, verdict: str) -> Card:
+        card = claimed(bound)
+        settings = {**card.record.settings, HELD_BACK: ["the part b is missing"]}
+        return reread(replace(card, verdict=verdict, record=replace(card.record, settings=settings)))  # type: ignore[arg-type]
+
+    assert held(0.5, "undecided").sentence.startswith("It is undecided whatever its claims say: the part b is missing.")
+    failed = held(0.99, "failed")
+    assert failed.verdict == "failed"
+    assert failed.sentence.endswith("Besides, the part b is missing.")
+
+
+def test_a_card_that_must_be_evaluated_again_is_not_passed() -> None:
+    again = gated(claimed(0.5), again=["The suite x is another version now: evaluate again."])
+    assert again.card.verdict == "undecided"
+    assert again.card.sentence.startswith("The suite x is another version now: evaluate again. Of what was judged: ")
+    assert 'errors="1"' in junit(again.card)
+    assert gated(claimed(0.99), again=["Evaluate again."]).card.verdict == "failed"
+    assert gated(claimed(0.5)).card.verdict == "passed"

@@ -48,7 +48,7 @@ def test_a_claim_on_a_difference_is_told_with_the_labels_of_both_models() -> Non
     claim = Claim("worst_group_accuracy", pair, at_least=0.05)
     claims = judge_claims([claim], card.differences, labels=labels)
     assert claims[0].sentence.startswith(f"Worst-group accuracy of “{words}” is ")
-    card = replace(card, claims=claims, sentence=claims[0].sentence)
+    card = replace(card, claims=claims, verdict=claims[0].status, sentence=claims[0].sentence)
     assert f"Worst-group accuracy of “{words}” is at least" in markdown(card)
     assert f"Worst-group accuracy of “{words}” is at least" in pull_request(card)
     assert f'<p class="whom">{words}</p>' in page(card)

@@ -1,16 +1,20 @@
 """Sign-offs and waivers: of one card as it is, until a day, in a chain that shows what was changed in it."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from card_examples import usual
 
 from surefoot.card.card import Card
 from surefoot.card.claims import Claim, judge_claims, verdict_of
-from surefoot.card.gate import Signing, gate
+from surefoot.card.gate import Signing, gate, gated
+from surefoot.card.junit import junit
 from surefoot.card.trail import TRAIL, add_entry, read_trail, signed_by, waived
 from surefoot.cli.app import main
 from surefoot.errors import InputError
@@ -117,6 +121,55 @@ def test_bad_waivers_are_refused_and_write_nothing(run: Path) -> None:
     assert not (run / TRAIL).exists()
 
 
+def test_a_gate_that_passes_by_a_waiver_says_so(run: Path) -> None:
+    add_entry(run, "Ada", claim=2, reason="Known.", until="2026-12-31", now=NOW)
+    said = gated(Card.read(run), signing(run))
+    assert said.card.verdict == "passed"
+    assert said.card.sentence.startswith("Passed with claim 2 waived by Ada until 2026-12-31. Of the others: ")
+    assert [each.claim for each in said.waivers] == [2]
+    document = ElementTree.fromstring(junit(said.card, said.waivers))
+    assert (document.get("tests"), document.get("failures"), document.get("errors")) == ("2", "0", "0")
+    waived_case = list(document.iter("testcase"))[1]
+    assert waived_case.get("name", "").endswith("(waived by Ada until 2026-12-31)")
+    assert "Claim 2 was waived by Ada" in (waived_case.findtext("system-out") or "")
+    assert "Passed with claim 2 waived" in (document.findtext("testsuite/system-out") or "")
+    unsigned = gated(Card.read(run), signing(run, least=1))
+    assert unsigned.card.verdict == "undecided"
+    assert unsigned.card.sentence.startswith(
+        "It is undecided until it is signed: 1 must sign it, and 0 did. Passed with"
+    )
+    assert 'errors="1"' in junit(unsigned.card, unsigned.waivers)
+    unheeded = gated(Card.read(run), signing(run, heeded=False))
+    assert (unheeded.card.verdict, unheeded.waivers) == ("failed", ())
+    again = gated(Card.read(run), signing(run), again=["Another model: evaluate again."])
+    assert again.card.verdict == "undecided", "whoever waived what"
+
+
+SIGN = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from surefoot.card.trail import add_entry
+for number in range(20):
+    add_entry(Path(sys.argv[1]), f"{sys.argv[2]} {number}", now=datetime(2026, 11, 28, tzinfo=UTC))
+"""
+
+
+def test_of_two_who_sign_at_once_no_entry_is_lost(run: Path) -> None:
+    processes = [subprocess.Popen([sys.executable, "-c", SIGN, str(run), name]) for name in ("Ada", "Grace")]
+    assert [each.wait(timeout=120) for each in processes] == [0, 0]
+    trail = read_trail(run)  # which refuses a chain that is broken
+    assert sorted(each.by for each in trail) == sorted(f"{name} {at}" for name in ("Ada", "Grace") for at in range(20))
+    assert [each.name for each in run.iterdir() if each.name.startswith(".")] == [], "no lock is left behind"
+
+
+def test_an_entry_that_is_none_is_told(run: Path) -> None:
+    entry = {**vars(add_entry(run, "Ada", claim=2, reason="Known.", until="2026-12-31", now=NOW)), "until": "soon"}
+    (run / TRAIL).write_text(json.dumps(entry) + "\n")
+    with pytest.raises(InputError, match="Line 1"):
+        read_trail(run)
+
+
 def test_signing_and_the_gate_from_the_command(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gate", str(run)]) == 10
     assert main(["gate", str(run), "--waivers"]) == 10
@@ -128,5 +181,6 @@ def test_signing_and_the_gate_from_the_command(run: Path, capsys: pytest.Capture
     said = capsys.readouterr().out
     assert "waived by Ada until 2999-01-01: Known." in said
     assert "signed by Grace" in said
+    assert "Passed with claim 2 waived by Ada until 2999-01-01." in " ".join(said.split())
     assert main(["gate", str(run), "--waivers", "--signed", "2"]) == 11
     assert main(["sign", str(run / "card.json"), "--as", "Ada"]) == 2

@@ -16,8 +16,9 @@ from surefoot.study.engine.tasks import StudyFault
 from surefoot.study.seeds import LAST_SEED
 
 COMMANDS = {"discover", "export", "features", "probe", "choose",
-    "card", "demo", "diff", "doctor", "flex", "gate", "history", "init", "look", "plan", "predict", "reason", "repair",
-    "rows", "run", "safety", "sample", "sign", "schema", "teach", "view",
+    "card", "demo", "diff", "doctor", "flex", "gate", "history", "init", "inspect", "log", "look", "monitor", "plan",
+    "predict", "reason", "redteam", "release", "repair", "rows", "run", "safety", "sample", "sign", "schema", "store",
+    "teach", "view",
 }  # fmt: skip
 
 
@@ -202,6 +203,7 @@ def test_a_reader_who_leaves_is_no_fault() -> None:
 SEEDED = {
     "repair": "--seed", "discover": "--seed", "probe": "--seed", "sample": "--seed", "choose": "--split-seed",
     "teach": "--split-seed", "flex": "--seed", "reason": "--seed", "safety": "--seed",
+    "redteam": "--seed", "monitor": "--seed",
 }  # fmt: skip
 
 

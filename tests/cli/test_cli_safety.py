@@ -32,7 +32,7 @@ def test_a_model_that_refuses_everything_is_safe_and_of_no_use(capsys: pytest.Ca
         assert (code, told["verdict"]) == (0, "passed")
         count = len(asked.bodies)
         roles = {message["role"] for body in asked.bodies for message in body["messages"]}
-        assert roles == {"system", "user"}
+        assert "developer" not in roles
         assert main(["safety", "tiny", "--server", url, "--suite", "refusal", "--suite", "codeword"]) == 11
         assert len(asked.bodies) == count, "what came back is kept"
     shown = capsys.readouterr().out
@@ -55,6 +55,63 @@ def test_a_server_that_fails_midway_is_gone_on_with(capsys: pytest.CaptureFixtur
     assert list(Path("runs/attempts").glob("*/served.jsonl"))
 
 
+def by_the_request(number: int, body: Any) -> Reply:
+    """One of four replies, by the length of what is asked."""
+    asked = body["messages"][-1]["content"]
+    told = ("I'm sorry, I can't help with that.", "Ask at the desk on Monday.", "Gladly: blue.", "Gladly: red.")
+    return said(told[len(asked) % 4], usage={"prompt_tokens": len(asked), "completion_tokens": 9})
+
+
+def last_run() -> Path:
+    return max(Path("runs").glob("safety-*"), key=lambda each: each.stat().st_mtime_ns)
+
+
+def test_a_plan_asks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(by_the_request) as (url, asked):
+        command = ["safety", "tiny", "--server", url, "--suite", "refusal", "--plan", "--price", "1,10"]
+        assert main(command) == 0
+        assert not asked.bodies
+        told = capsys.readouterr().out
+        assert "tiny: refusal" in told
+        assert "24" in told
+        cost = float(told.split("It may cost about ")[1].split()[0])
+        assert 24 * 48 * 10 / 1e6 < cost < 24 * 48 * 10 / 1e6 + 0.01, "and what prompts cost"
+        assert main([*command, "--json"]) == 0
+        (model,) = json.loads(capsys.readouterr().out)["models"]
+        assert (model["left"], model["seconds"], model["suites"][0]["tokens"]) == (24, None, 24 * 48)
+    assert not Path("runs").exists()
+
+
+def test_labels_costs_and_a_kill_end_in_one_card(capsys: pytest.CaptureFixture[str]) -> None:
+    down = [True]
+
+    def failing(number: int, body: Any) -> Reply:
+        return Reply("down", 400) if down[0] and number >= 10 else by_the_request(number, body)
+
+    with serving(failing) as (url, _):
+        base = ["safety", "tiny", "--server", url, "--suite", "refusal", "--rules", "none", "--price", "1,10"]
+        assert main([*base, "--quiet"]) == 2
+        down[0] = False
+        main([*base, "--json"])
+        resumed = json.loads(capsys.readouterr().out)
+        main([*base, "--json", "--out", "whole"])
+        whole = json.loads(capsys.readouterr().out)
+        assert resumed["digest"] == whole["digest"], "what it took is on the card, and is the same"
+        rows = [json.loads(each) for each in
+                (Path(resumed["run"]) / "samples/tiny/refusal.judged.jsonl").read_text().splitlines()]  # fmt: skip
+        lines = [{**row, "label": "complied" if row["answer"].startswith("Gladly") else "refused"} for row in rows]
+        Path("labels.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+        main([*base, "--labels", "labels.jsonl", "--claim", "not_unsafe_corrected[refusal] >= 0.01", "--holm"])
+        shown = capsys.readouterr().out
+        for each in ("Claims of the gate", "Judge errors", "Elicitation", "Compute and cost", "phrases"):
+            assert each in shown
+        card = json.loads((last_run() / "card.json").read_text())
+        cost = next(sheet for sheet in card["sheets"] if sheet["title"] == "Compute and cost")
+        prompts = sum(len(row["prompt"][-1][1]) for row in rows)
+        assert ["cost at 1 and 10 a million", f"{(prompts + 10 * 9 * 24) / 1e6:,.4f}"] in cost["rows"]
+        assert card["record"]["settings"]["size"] == "quick"
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -66,6 +123,16 @@ def test_a_server_that_fails_midway_is_gone_on_with(capsys: pytest.CaptureFixtur
         (["tiny", "--before", "nowhere", "--server", "http://127.0.0.1:9/v1"], "no samples"),
         (["no/such/folder"], "no/such/folder"),
         (["tiny", "--claim", "accuracy >= 0.5", "--server", "http://127.0.0.1:9/v1"], "suite 'all'"),
+        (["tiny", "--labels", "none.jsonl", "--server", "http://127.0.0.1:9/v1"], "no file of labels none.jsonl"),
+        (["tiny", "--classifier", "--server", "http://127.0.0.1:9/v1"], "learns from labelled answers"),
+        (["tiny", "--options", "likelihood", "--server", "http://127.0.0.1:9/v1"], "the server of tiny does not tell"),
+        (["tiny", "--price", "cheap", "--server", "http://127.0.0.1:9/v1"], "such as 0.5,2"),
+        (["tiny", "--price", "1,nan", "--server", "http://127.0.0.1:9/v1"], "such as 0.5,2"),
+        (["tiny", "--holm", "--claim", "won[codeword] <= 0.9 at 99%", "--server", "http://127.0.0.1:9/v1"], "together"),
+        (
+            ["tiny", "--claim", "not_unsafe_corrected[refusal] >= 0.5", "--server", "http://127.0.0.1:9/v1"],
+            "no completions are labelled",
+        ),
     ],
 )
 def test_bad_input_is_told_in_one_sentence(given: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from surefoot.hub import chat
 from surefoot.hub.chat import ChatPolicy, chat_policy
 from surefoot.hub.templates import own_system_message, rendered, uses_marks
 from surefoot.inference.checkpoint import identity
+from surefoot.text.images import Image
 from surefoot.text.policy import Message, Policy, Prompt, Sampling, Unaskable
 
 PROMPTS: tuple[Prompt, ...] = (
@@ -240,6 +241,15 @@ def test_texts_that_would_be_read_as_marks_are_refused() -> None:
             rendered(model, prompt, None, {})
     with pytest.raises(InputError, match="reads as a mark of its own"):
         rendered(model, "a", "<|im_end|>", {})
+
+
+@pytest.mark.parametrize("template", [PLAIN, None])
+def test_prompts_with_images_are_refused_and_named(template: str | None) -> None:
+    policy = chat_policy(chat_model(template=template))
+    shown: Prompt = (Message("user", "a", (Image("image/png", b"..."),)),)
+    with pytest.raises(Unaskable, match=r"shows an image, and .* reads texts alone") as caught:
+        policy.check(["a", shown, "b", shown], Sampling(most=2))
+    assert caught.value.places == (1, 3)
 
 
 @pytest.mark.parametrize("template", [PLAIN, OPENS, None])

@@ -37,6 +37,8 @@ FLOORS: dict[str, float] = {
     "export": 8.2,
     "sklearn": 8.5,
     "hub": 8.6,
+    "inspect": 8.7,
+    "mlflow": 8.8,
     "cli": 9,
     "__main__": 10,
 }

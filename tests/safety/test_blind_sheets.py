@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from surefoot.errors import InputError
-from surefoot.safety.blind_sheets import Pair, Sheets, read_sheet, write_sheets
+from surefoot.safety.blind_sheets import Pair, Sheets, as_cell, read_sheet, same_text, text_digest, write_sheets
 
 PAIRS = tuple(Pair(f"talk-{at}", f"Question {at}?", f"first says {at}", f"second says {at}") for at in range(12))
 NAMES = ("alpha-model", "beta-model")
 
 
-def written(folder: Path, pairs: tuple[Pair, ...] = PAIRS, seed: int = 0, raters: tuple[str, ...] = ("ann",)) -> Sheets:
-    return write_sheets(folder / "sheets", pairs, names=NAMES, raters=raters, key=folder / "key.json", seed=seed)
+def written(folder: Path, pairs: tuple[Pair, ...] = PAIRS, seed: int = 0, count: int = 1) -> Sheets:
+    return write_sheets(folder / "sheet.csv", pairs, names=NAMES, key=folder / "sheet.key.json", seed=seed, count=count)
 
 
 def rows_of(sheet: Path) -> list[dict[str, str]]:
@@ -22,60 +22,83 @@ def rows_of(sheet: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def answer(sheet: Path, rows: list[dict[str, str]], **how: str) -> None:
+def answer(sheet: Path, rows: list[dict[str, str]], delimiter: str = ",") -> None:
     with sheet.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), delimiter=how.get("delimiter", ","))
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), delimiter=delimiter)
         writer.writeheader()
         writer.writerows(rows)
 
 
 def test_what_is_written_is_read_as_it_was_meant(tmp_path: Path) -> None:
-    """The rater always takes the first model's answer, but for a tie, a loss and two left open."""
+    """The rater always takes the first model's answer, but for a tie and a loss; two are left open."""
     sheets = written(tmp_path)
-    rows = rows_of(sheets.sheets[0])
+    sheet = sheets.sheets[0][0]
+    rows = rows_of(sheet)
     for row in rows:
         row["safer"] = "left" if row["left"].startswith("first") else "RIGHT "
     by_prompt = {row["prompt"]: row for row in rows}
     by_prompt["Question 3?"]["safer"] = "tie"
     lost = by_prompt["Question 4?"]
     lost["safer"] = "left" if lost["left"].startswith("second") else "right"
+    lefts = sum(row["safer"] == "left" for row in rows if row["prompt"] not in ("Question 5?", "Question 6?"))
     by_prompt["Question 5?"]["safer"] = by_prompt["Question 6?"]["safer"] = ""
-    for delimiter in (",", ";"):
-        answer(sheets.sheets[0], rows[::-1], delimiter=delimiter)
-        read = read_sheet(sheets.sheets[0], sheets.key, "ann")
+    for delimiter in ",;\t":
+        answer(sheet, rows[::-1], delimiter)
+        with pytest.raises(InputError, match=r"2 rows of .* have no answer \(the first is row"):
+            read_sheet(sheet, sheets.key)
+        (read,) = read_sheet(sheet, sheets.key, partial=True)
         outcomes = {each.conversation: each.outcome for each in read.judgements}
-        assert (read.rater, read.open, len(outcomes)) == ("ann", 2, 10)
+        assert (read.rater, read.open, len(outcomes)) == ("sheet", 2, 10)
         assert outcomes.pop("talk-3") == "tie"
         assert outcomes.pop("talk-4") == "loss"
         assert set(outcomes.values()) == {"win"}
+        assert sum(each.left is True for each in read.judgements) == lefts
+        assert sum(each.left is None for each in read.judgements) == 1
+
+
+def test_a_column_of_raters_tells_them_apart(tmp_path: Path) -> None:
+    sheets = written(tmp_path, PAIRS[:3])
+    sheet = sheets.sheets[0][0]
+    rows = [{**row, "safer": said, "rater": who} for who, said in (("ann", "left"), ("bob", "tie"))
+            for row in rows_of(sheet)]  # fmt: skip
+    answer(sheet, rows)
+    read = read_sheet(sheet, sheets.key)
+    assert [(each.rater, len(each.judgements)) for each in read] == [("ann", 3), ("bob", 3)]
+    answer(sheet, [*rows, rows[0]])
+    with pytest.raises(InputError, match=r"is in .* twice for ann \(rows 2 and 8\)"):
+        read_sheet(sheet, sheets.key)
 
 
 def test_a_sheet_says_nothing_of_models_and_conversations(tmp_path: Path) -> None:
-    sheets = written(tmp_path, raters=("ann", "bob"))
-    for path in sheets.sheets:
+    sheets = written(tmp_path, count=2)
+    assert [path.name for path, _ in sheets.sheets] == ["sheet_1.csv", "sheet_2.csv"]
+    for path, shown in sheets.sheets:
         text = path.read_text(encoding="utf-8-sig")
         assert not any(name in text for name in NAMES)
         assert "talk-" not in text
-        assert "ann" not in path.name
         rows = rows_of(path)
         assert [row["prompt"] for row in rows] != [each.prompt for each in PAIRS]
         assert sorted(row["prompt"] for row in rows) == sorted(each.prompt for each in PAIRS)
         assert all(row["pair"].isalpha() and row["safer"] == "" for row in rows)
+        assert [tuple(each) for each in shown] == [tuple(row.values())[:4] for row in rows]
     assert sheets.named == ()
-    one, two = (rows_of(path) for path in sheets.sheets)
+    one, two = (rows_of(path) for path, _ in sheets.sheets)
     assert not {row["pair"] for row in one} & {row["pair"] for row in two}
     assert [row["prompt"] for row in one] != [row["prompt"] for row in two]
+    assert [row["left"] for row in sorted(one, key=lambda row: row["prompt"])] != [
+        row["left"] for row in sorted(two, key=lambda row: row["prompt"])
+    ]
+    assert not any(each.prompt in sheets.key.read_text() for each in PAIRS), "the key repeats no text"
 
 
 def test_sides_are_a_fair_coin_and_follow_from_the_seed(tmp_path: Path) -> None:
     """400 pairs: 200 ± 50 at one in a million."""
     many = tuple(Pair(str(at), f"{at}?", "first", "second") for at in range(400))
-    left = [row["left"] for row in rows_of(written(tmp_path / "a", many).sheets[0])]
-    assert abs(left.count("first") - 200) < 50
-    again = written(tmp_path / "b", many)
-    assert (tmp_path / "a/sheets/sheet_1.csv").read_bytes() == again.sheets[0].read_bytes()
-    other = written(tmp_path / "c", many, seed=1)
-    assert again.sheets[0].read_bytes() != other.sheets[0].read_bytes()
+    first = written(tmp_path / "a", many).sheets[0][0]
+    assert abs([row["left"] for row in rows_of(first)].count("first") - 200) < 50
+    again = written(tmp_path / "b", many).sheets[0][0]
+    assert first.read_bytes() == again.read_bytes()
+    assert again.read_bytes() != written(tmp_path / "c", many, seed=1).sheets[0][0].read_bytes()
 
 
 def test_a_text_that_names_its_model_is_told(tmp_path: Path) -> None:
@@ -83,58 +106,85 @@ def test_a_text_that_names_its_model_is_told(tmp_path: Path) -> None:
     assert written(tmp_path, telling).named == ("talk-x",)
 
 
-def test_no_cell_is_a_formula_and_texts_survive(tmp_path: Path) -> None:
-    nasty = (
-        Pair("1", "=1+1", '+HYPERLINK("http://x")', "-2"),
-        Pair("2", "@sum", ' =cmd|"/C calc"!A0', 'a "quoted", text;\nof two lines, ünïcode'),
-    )
-    cells = {cell for row in rows_of(written(tmp_path, nasty).sheets[0]) for cell in row.values()}
-    assert not any(cell.lstrip(" ").startswith(("=", "+", "-", "@")) for cell in cells)
-    assert 'a "quoted", text;\nof two lines, ünïcode' in cells
-    assert "'=1+1" in cells
+NASTY = (
+    "=1+1", '+HYPERLINK("http://x")', "-2", "@sum", ' =cmd|"/C calc"!A0', "\t=1", "\r=1", "\n=1", "\uff1d1+1",
+    "'=1", "''", "'", "a 'quoted' word", 'a "quoted", text;\nof two lines, ünïcode', "<script>alert(1)</script>",
+    "", "left", "a\r\nb",
+)  # fmt: skip
 
 
-def test_sheets_that_would_not_be_blind_or_be_lost_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="another folder"):
-        write_sheets(tmp_path, PAIRS, names=NAMES, raters=["ann"], key=tmp_path / "key.json", seed=0)
+def test_no_cell_is_a_formula_and_every_text_is_read_back(tmp_path: Path) -> None:
+    pairs = tuple(Pair(str(at), text, f"{text}", f"{text} ") for at, text in enumerate(NASTY))
+    sheets = written(tmp_path, pairs)
+    sheet = sheets.sheets[0][0]
+    rows = rows_of(sheet)
+    for row in rows:
+        for cell in row.values():
+            assert not cell.lstrip().startswith(("=", "+", "-", "@", "\uff1d")), cell
+            assert not cell.startswith(("\t", "\r", "\n"))
+    for text in NASTY:
+        cell = as_cell(text)
+        assert (cell[1:] if cell.startswith("'") else cell) == text, "nothing is lost"
+        assert same_text(cell, text_digest(text))
+
+    # A spreadsheet saves the file again: other line breaks, and apostrophes gone.
+    def kept(cell: str) -> str:
+        return cell
+
+    def saved(cell: str) -> str:
+        return cell.replace("\r\n", "\n").removeprefix("'")
+
+    for change in (kept, saved):
+        answer(sheet, [{key: change(cell) for key, cell in row.items()} | {"safer": "tie"} for row in rows])
+        (read,) = read_sheet(sheet, sheets.key)
+        assert len(read.judgements) == len(NASTY)
+
+
+def test_sheets_that_would_be_lost_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'talk-1' is given twice"):
         written(tmp_path, (*PAIRS, PAIRS[1]))
-    with pytest.raises(InputError, match="'ann' is given twice"):
-        written(tmp_path, raters=("ann", "ann"))
     with pytest.raises(InputError, match="0 pairs"):
         written(tmp_path, ())
+    with pytest.raises(InputError, match="'m' is given twice"):
+        write_sheets(tmp_path / "a.csv", PAIRS, names=("m", "m"), key=tmp_path / "k", seed=0)
+    assert not list(tmp_path.iterdir())
     written(tmp_path)
     with pytest.raises(InputError, match="answers may be on it"):
         written(tmp_path)
 
 
 def test_answers_that_cannot_be_right_are_refused(tmp_path: Path) -> None:
-    sheets = written(tmp_path, raters=("ann", "bob"))
-    sheet, key = sheets.sheets[0], sheets.key
-    rows = rows_of(sheet)
-    rows[0]["safer"] = "left"
+    sheets = written(tmp_path)
+    sheet, key = sheets.sheets[0][0], sheets.key
+    rows = [{**row, "safer": "left"} for row in rows_of(sheet)]
 
-    def refused(changed: list[dict[str, str]], match: str, rater: str = "ann") -> None:
+    def refused(changed: list[dict[str, str]], match: str, with_key: Path = key) -> None:
         answer(sheet, changed)
-        with pytest.raises(InputError, match=match):
-            read_sheet(sheet, key, rater)
+        with pytest.raises(InputError, match=match) as told:
+            read_sheet(sheet, with_key)
+        assert "\n" not in str(told.value)
 
     refused([*rows, rows[0]], "is in .* twice")
-    refused([*rows, {**rows[0], "pair": "zzz"}], "'zzz', which is not on ann's sheet")
-    refused(rows, "which is not on bob's sheet", "bob")
-    refused([{**rows[0], "safer": "both"}], "'both'; write left, right or tie")
+    refused([*rows, {**rows[0], "pair": "zzz"}], "Row 14 of .* is of the pair 'zzz', which is not in the key")
+    refused([{**rows[0], "safer": "both"}, *rows[1:]], "Row 2 of .* has the answer 'both'; write left, right or tie")
     refused([{**row, "safer": ""} for row in rows], "has no answer")
-    refused([{"pair": rows[0]["pair"], "choice": "left"}], "no column safer")
-    refused(rows, r"^The key .* has no rater 'eve'; it has ann, bob\.$", "eve")
+    refused(rows[:-2], r"0 rows of .* have no answer, and 2 rows are gone")
+    for column in ("prompt", "left", "right"):
+        refused([{**rows[0], column: "other"}, *rows[1:]], rf"Row 2 of .* was changed: its {column} is not")
+    swapped = {**rows[0], "left": rows[0]["right"], "right": rows[0]["left"]}
+    refused([swapped, *rows[1:]], "was changed: its left")
+    refused([{"pair": rows[0]["pair"], "choice": "left"}], "no column prompt or left or right or safer")
+    other = written(tmp_path / "other", seed=5)
+    refused(rows, "is of other sheets: none of its 12 pairs", other.key)
     sheet.write_text("pair,prompt,left,right,safer\r\n", encoding="utf-8")
     with pytest.raises(InputError, match="has no answer"):
-        read_sheet(sheet, key, "ann")
+        read_sheet(sheet, key)
     sheet.write_text("", encoding="utf-8")
-    with pytest.raises(InputError, match="no column pair or safer"):
-        read_sheet(sheet, key, "ann")
+    with pytest.raises(InputError, match="no column pair or"):
+        read_sheet(sheet, key)
     with pytest.raises(InputError, match="There is no file"):
-        read_sheet(tmp_path / "none.csv", key, "ann")
-    for wrong in ([1], {"kind": "other"}, {**json.loads(key.read_text()), "raters": {"ann": 3}}):
+        read_sheet(tmp_path / "none.csv", key)
+    for wrong in ([1], {"kind": "other"}, {**json.loads(key.read_text()), "sheets": [{"pairs": 3}]}):
         (tmp_path / "bad.json").write_text(json.dumps(wrong))
         with pytest.raises(InputError, match="is not a key"):
-            read_sheet(sheet, tmp_path / "bad.json", "ann")
+            read_sheet(sheet, tmp_path / "bad.json")

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from surefoot.errors import InputError
+from surefoot.findings.finding import Finding
 from surefoot.progress import Progress, silent
 from surefoot.safety.item import Graded, Item, Sampled
 from surefoot.safety.redteam import RedTeamed, Search, red_team, unsafe
 from surefoot.safety.redteam_edits import EDITS, Edit
 from surefoot.safety.redteam_journal import open_journal
+from surefoot.safety.redteam_measured import red_team_findings
 from surefoot.safety.suites.refusal import RefusalGrader, forbidden_items
 from surefoot.text.completion import Completion
 from surefoot.text.policy import Message, Prompt, Sampling, Unaskable
@@ -98,8 +100,12 @@ class Counted:
         raise NotImplementedError
 
 
+def findings(found: RedTeamed, search: Search = GREEDY) -> tuple[Finding, ...]:
+    return red_team_findings(found, search, subject="p")
+
+
 def success(found: RedTeamed, name: str = "attack_success") -> float:
-    return next(each.value for each in found.findings if each.name == name)
+    return next(each.value for each in findings(found) if (each.name, each.slice) == (name, "all"))
 
 
 def test_a_weakness_is_found_within_the_calls_and_none_where_there_is_none(tmp_path: Path) -> None:
@@ -125,10 +131,10 @@ def test_a_weakness_is_found_within_the_calls_and_none_where_there_is_none(tmp_p
     lines = [json.loads(each) for each in journal.read_text().splitlines()[1:]]
     searched = [(each["item"], each["digest"]) for each in lines if each["turn"] >= 0]
     assert len(set(searched)) == len(searched) == GREEDY.calls - 8, "nothing is asked twice but the best"
-    finding = none.findings[0]
+    finding = findings(none)[0]
     assert finding.interval is not None
     assert finding.interval.high > 0.25
-    assert (finding.direction, finding.slice, finding.count) == ("lower", "red team", 8)
+    assert (finding.name, finding.direction, finding.slice, finding.count) == ("broken", "lower", "all", 8)
     assert "lower bound" in none.about
 
 
@@ -228,6 +234,7 @@ def test_the_answer_that_a_prompt_was_chosen_for_does_not_count() -> None:
     assert sum(each.found == 1.0 for each in found.best) > 50
     # 60 coins of 0.2: 12 ± 3.1, beyond four of those once in 16,000 times.
     assert abs(success(found) - 0.2) < 4 * 0.0517
+    assert success(found, "broken") > 50 / 60, "some answer of many was"
     assert found.calls <= search.calls
 
 
@@ -236,11 +243,14 @@ def test_what_cannot_be_scored_is_told_and_is_no_failure_of_the_attack() -> None
         return [Graded({"not_unsafe": None if each.item.id == "r0" else 1.0}) for each in sampled]
 
     found = red_team(ScriptedPolicy("p", firm), REQUESTS, mute, replace(GREEDY, calls=48))
-    assert [each.count for each in found.findings] == [7, 7]
+    whole = [each for each in findings(found) if each.slice == "all"]
+    assert [each.count for each in whole[:5]] == [7] * 5
+    assert whole[-1].count == 8
+    assert next(each.value for each in findings(found) if each.name == "unscored") == pytest.approx(1 / 8)
     assert (found.best[0].harm, found.best[0].found) == (None, None)
     assert "1 requests could not be scored" in found.about
     every = red_team(ScriptedPolicy("p", firm), REQUESTS, lambda sampled: [Graded({})] * len(sampled), GREEDY)
-    assert every.findings == ()
+    assert [each.name for each in findings(every)] == ["unscored", "blocked", "silent"]
     with pytest.raises(InputError, match="The grader gave 0 results for 8 answers"):
         red_team(ScriptedPolicy("p", firm), REQUESTS, lambda _: [], GREEDY)
 

@@ -322,3 +322,31 @@ def test_more_than_any_completion_is_not_read_to_its_end(monkeypatch: pytest.Mon
         post_json(url, {}, None, Patience(tries=2, sleep=Waits()), told.append)
     assert told == ["ValueError: more than 1000 bytes came back"] * 2
     assert issubclass(Refused, InputError)
+
+
+def test_what_the_server_counts_is_kept_with_the_reply(tmp_path: Path) -> None:
+    tried: dict[str, int] = {}
+
+    def counting(number: int, body: Any) -> Reply:
+        asked = body["messages"][-1]["content"]
+        tried[asked] = tried.get(asked, 0) + 1
+        if asked == "b" and tried[asked] < 3:
+            return Reply("later", 503)
+        return said("yes", usage=None if asked == "c" else {"prompt_tokens": 7, "completion_tokens": 2})
+
+    with serving(counting) as (url, asked):
+        first = policy(url, finished=tmp_path / "served.jsonl")
+        first.sample(["a", "b", "c"], Sampling(), seed=0)
+        again = policy(url, finished=tmp_path / "served.jsonl")
+        again.sample(["a", "b", "c"], Sampling(), seed=0)
+        assert len(asked.bodies) == 5, "nothing is asked twice"
+    for each in (first.calls, again.calls):
+        assert (each.prompt_tokens, each.completion_tokens, each.uncounted, each.again) == (14, 4, 1, 2)
+    assert (first.calls.failed, again.calls.failed, again.calls.kept) == (2, 0, 3)
+    lines = [json.loads(each) for each in (tmp_path / "served.jsonl").read_text().splitlines()]
+    for each in lines:
+        del each["used"]
+    (tmp_path / "old.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    old = policy(url, finished=tmp_path / "old.jsonl")
+    old.sample(["a", "b", "c"], Sampling(), seed=0)
+    assert (old.calls.kept, old.calls.prompt_tokens, old.calls.uncounted) == (3, 0, 3), "of before they were counted"

@@ -1,6 +1,6 @@
 """The gate: may these cards ship? It fails closed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -8,20 +8,36 @@ from typing import Any
 
 from surefoot.card.card import Card
 from surefoot.card.claims import Judged, Status, judge_claims, verdict_of, verdict_sentence
-from surefoot.card.ledger import LEDGER, Ledger
+from surefoot.card.ledger import LEDGER, Ledger, ledger_of
 from surefoot.card.serialise import PASSING
 from surefoot.card.trail import SIGN_OFFS, Entry, signed_by, waived, with_waivers
 from surefoot.errors import InputError
 from surefoot.files import digest_json, read_json
 from surefoot.findings.finding import Finding, Interval
 
-__all__ = ["EXIT_CODES", "Signing", "gate", "refuse_changed", "reread"]
+__all__ = [
+    "EXIT_CODES",
+    "HELD_BACK",
+    "Gated",
+    "Signing",
+    "gate",
+    "gated",
+    "hold_back",
+    "is_recorded",
+    "refuse_changed",
+    "reread",
+    "worst",
+]
 
 EXIT_CODES: Mapping[Status, int] = {"passed": 0, "failed": 10, "undecided": 11}
 """What a command exits with for each verdict (2 is wrong input, 1 a fault of ours)."""
 
 ROUNDING = 1e-9
 SEVERITY: tuple[Status, ...] = ("passed", "undecided", "failed")
+HELD_BACK = "held_back"
+"""Of a card's settings: clauses on what keeps it from passing whatever its claims say, and whoever waives them."""
+GATES = "Gates"
+"""The table of a card whose rows are gates: name, state, for whom, why. The settings name the one that decides."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +48,6 @@ class Signing:
     least: int
     heeded: bool
     today: date
-
-    def of(self, card: Card, again: Card) -> Status:
-        """The status of a card; again: as it was read anew. Too few signatures leave it undecided."""
-        status = again.verdict
-        if self.heeded and status != "passed":
-            status = with_waivers(again, waived(card, self.trail, self.today))
-        return "undecided" if status == "passed" and len(signed_by(card, self.trail)) < self.asked(card) else status
 
     def asked(self, card: Card) -> int:
         """How many must have signed: by the gate, or by the rules that the card was made with."""
@@ -59,6 +68,20 @@ class Signing:
         return (*lines, *(f"a waiver of claim {each.claim} holds no longer" for each in old))
 
 
+UNSIGNED = Signing((), 0, heeded=False, today=date.max)
+
+
+@dataclass(frozen=True)
+class Gated:
+    """What the gate says of one card. card: as it was read anew, its verdict and its sentence those of the gate.
+
+    waivers: those without which it would not have passed.
+    """
+
+    card: Card
+    waivers: tuple[Entry, ...] = ()
+
+
 def gate(cards: Sequence[Card], signings: Sequence[Signing] | None = None) -> Status:
     """Passed only if every card makes a claim about its chosen model and every claim of every card passes.
 
@@ -72,11 +95,39 @@ def gate(cards: Sequence[Card], signings: Sequence[Signing] | None = None) -> St
     """
     if not cards:
         raise InputError("The gate was given no card; name at least one card.json or run folder.")
-    again = [(card, reread(card)) for card in cards]
     if signings is None:
-        signings = [Signing((), 0, heeded=False, today=date.max)] * len(cards)
-    statuses = {each.of(card, read) for each, (card, read) in zip(signings, again, strict=True)}
-    return "failed" if "failed" in statuses else "undecided" if "undecided" in statuses else "passed"
+        signings = [UNSIGNED] * len(cards)
+    return worst(gated(card, each).card.verdict for card, each in zip(cards, signings, strict=True))
+
+
+def gated(card: Card, signing: Signing = UNSIGNED, again: Sequence[str] = ()) -> Gated:
+    """What the gate says of a card, and why, in its sentence.
+
+    again: why it must be evaluated again (another model, suite or part than was judged), each a sentence; it is then
+    not passed, whoever waived what. Raises `InputError` as `reread` does.
+    """
+    read = reread(card)
+    status, sentence, used = read.verdict, read.sentence, tuple[Entry, ...]()
+    if signing.heeded and status != "passed" and not card.record.settings.get(HELD_BACK):
+        open_ = waived(card, signing.trail, signing.today)
+        status = with_waivers(read, open_)
+        if status != read.verdict:
+            used = tuple(each for each in open_ if read.claims[each.claim - 1].status != "passed")
+            sentence = _by_waiver(read, used, status)
+    signed = len(signed_by(card, signing.trail))
+    if status == "passed" and signed < signing.asked(card):
+        status = "undecided"
+        missing = f"{signing.asked(card)} must sign it, and {signed} did"
+        sentence = f"It is undecided until it is signed: {missing}. {sentence}"
+    if again:
+        status = worst([status, "undecided"])
+        sentence = f"{' '.join(again)} {'Of what was judged: ' if status == 'undecided' else ''}{sentence}"
+    return Gated(replace(read, verdict=status, sentence=sentence), used)
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """Failed if any is, else undecided if any is, else passed."""
+    return max(statuses, key=SEVERITY.index)
 
 
 def reread(card: Card) -> Card:
@@ -104,12 +155,47 @@ def reread(card: Card) -> Card:
     own = verdict_of(again, card.chosen)
     # A doubt that the card has of a number is no part of the number: what was written as undecided is not passed.
     again = [max(pair, key=_severity) for pair in zip(again, card.claims, strict=True)]
-    statuses = {card.verdict, own, *(each.status for each in card.claims)}
-    verdict: Status = "failed" if "failed" in statuses else "undecided" if "undecided" in statuses else "passed"
+    verdict = worst([card.verdict, own, *(each.status for each in card.claims)])
     sentence = verdict_sentence(again, card.chosen, labels)
-    if verdict != own:
+    if why := _beside_claims(card):
+        sentence = hold_back(sentence, own, verdict, why)
+    elif verdict != own:
         sentence = f"The card was written as {verdict}, and by its own numbers it is {own}; make it anew. {sentence}"
     return replace(card, claims=tuple(again), verdict=verdict, sentence=sentence)
+
+
+def hold_back(sentence: str, by_claims: Status, verdict: Status, why: Sequence[str]) -> str:
+    """A sentence on claims, with what keeps their card from passing whatever they say. why: clauses.
+
+    >>> hold_back("All 2 claims hold.", "passed", "undecided", ["the gate deploy is closed"])
+    'It is undecided whatever its claims say: the gate deploy is closed. Of its claims: All 2 claims hold.'
+    """
+    if not why:
+        return sentence
+    told = "; ".join(why)
+    if by_claims == verdict:
+        return f"{sentence} Besides, {told}."
+    return f"It is {verdict} whatever its claims say: {told}. Of its claims: {sentence}"
+
+
+def _beside_claims(card: Card) -> tuple[str, ...]:
+    """What keeps a card from passing beside its claims: parts of a release, and a gate that is shut over claims that
+    hold."""
+    held = tuple(str(each) for each in card.record.settings.get(HELD_BACK, ()))
+    deciding = card.record.settings.get("gate")
+    doors = [row for sheet in card.sheets if sheet.title == GATES for row in sheet.rows if row[0] == deciding]
+    if card.verdict == "passed" or verdict_of(card.claims, card.chosen) != "passed":
+        doors = []
+    return (*held, *(f"the gate {row[0]} is {row[1]} ({row[-1]})" for row in doors if row[1] != "open"))
+
+
+def _by_waiver(read: Card, used: Sequence[Entry], status: Status) -> str:
+    """What the gate says of a card of which somebody waived claims."""
+    told: dict[int, str] = {each.claim: f"claim {each.claim} waived by {each.by} until {each.until}" for each in used}
+    left = [each for number, each in enumerate(read.claims, 1) if number not in told]
+    labels = {subject.name: subject.label for subject in read.subjects}
+    waiver = " and ".join(told.values())
+    return f"{status.capitalize()} with {waiver}. Of the others: {verdict_sentence(left, read.chosen, labels)}"
 
 
 def _severity(judged: Judged) -> int:
@@ -124,15 +210,30 @@ def refuse_changed(path: Path) -> None:
     study's runs one above it. A card that was copied away from its ledger, or whose folder was renamed, cannot be
     checked, and neither can one whose ledger was changed too.
     """
-    file = path / "card.json" if path.is_dir() else path
-    folder = file.resolve().parent
-    for place, run in ((folder.parent, folder.name), (folder.parent.parent, f"{folder.parent.name}-{folder.name}")):
-        recorded = Ledger(place / LEDGER).run(run)
-        if recorded is not None and recorded.card_digest != (found := _digest(file)):
+    for place, run, recorded, found in _recorded(path):
+        if recorded != found:
             raise InputError(
-                f"{file} is not the card that the ledger {place / LEDGER} recorded for the run {run} (digest "
-                f"{found[:12]}, recorded {recorded.card_digest[:12]}): it was changed since; make the card anew."
+                f"{_file(path)} is not the card that the ledger {place} recorded for the run {run} (digest "
+                f"{found[:12]}, recorded {recorded[:12]}): it was changed since; make the card anew."
             )
+
+
+def is_recorded(path: Path) -> bool:
+    """Whether a ledger beside the run knows its card: where none does, `refuse_changed` can see nothing."""
+    return bool(_recorded(path))
+
+
+def _recorded(path: Path) -> list[tuple[str, str, str, str]]:
+    """By the ledgers that know a run: ledger, run, the digest that was recorded, and that of the card as it is."""
+    folder = _file(path).resolve().parent
+    places = ((folder.parent, folder.name), (folder.parent.parent, f"{folder.parent.name}-{folder.name}"))
+    known = {(each, run): None for place, run in places for each in (ledger_of(place), Ledger(place / LEDGER))}
+    rows = [(ledger.name, run, ledger.run(run)) for ledger, run in known]
+    return [(ledger, run, row.card_digest, _digest(_file(path))) for ledger, run, row in rows if row is not None]
+
+
+def _file(path: Path) -> Path:
+    return path / "card.json" if path.is_dir() else path
 
 
 def _digest(file: Path) -> str:

@@ -116,6 +116,8 @@ def _done(card: Card) -> list[str]:
     chosen = next((subject for subject in card.subjects if subject.name == card.chosen), None)
     scored: Mapping[str, object] = card.record.settings.get(SCORES, {})
     rivals = len(scored) or len(card.subjects)  # a ceiling is measured, and is no rival
+    if "ships" in card.record.settings:
+        rivals = 1  # a release says what ships, and chooses nothing
     among = f", chosen among {show_count(rivals, 'model')}" if rivals > 1 else ""
     if not repairs:
         several = [f"{chosen.label}{among}."] if chosen is not None and among else []

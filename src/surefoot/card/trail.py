@@ -6,11 +6,14 @@ A *sign-off* says that somebody read a card. A *waiver* says that somebody takes
 hold, for a reason and until a day. Both are of a card as it is: once it is made anew they hold no longer, and neither
 do waivers after their last day. A line that was changed, taken out or put between others breaks the chain and is
 refused; that the last line was changed, or the last lines were cut off, cannot be seen from the file alone: keep the
-digest that each signing prints.
+digest that each signing prints. Of several who sign at once each waits for the others, and no entry is lost.
 """
 
 import json
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -64,6 +67,8 @@ def read_trail(run: Path) -> tuple[Entry, ...]:
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         try:
             entry = Entry(**cast("dict[str, Any]", json.loads(line)))
+            if entry.kind == "waiver":
+                date.fromisoformat(entry.until)
         except (ValueError, TypeError):
             raise InputError(
                 f"Line {number} of {file} is no entry of a trail; bring back the file as it was."
@@ -85,23 +90,51 @@ def add_entry(
     Raises `InputError` for no name, a claim that the card has not or that passes, a waiver without a reason or a day,
     and a day that is over.
     """
-    card = read_card(run)
     moment = now or datetime.now(UTC)
     if not by.strip():
         raise InputError("A card was to be signed by nobody; give a name.")
-    if claim:
-        _check_waiver(card, claim, reason, until, moment.date())
-    elif reason or until:
-        raise InputError("A reason or a last day is for a waiver, and no claim was named; give its number on the card.")
-    earlier = read_trail(run)
-    entry = Entry(
-        "waiver" if claim else "sign-off", " ".join(by.split()), card_digest(card),
-        moment.isoformat(timespec="seconds"), " ".join(reason.split()), claim, until,
-        earlier[-1].digest if earlier else "",
-    )  # fmt: skip
-    lines = [json.dumps(asdict(each), ensure_ascii=False) for each in (*earlier, entry)]
-    write_text(run / TRAIL, "\n".join(lines) + "\n")
+    with _alone(run):
+        card = read_card(run)
+        if claim:
+            _check_waiver(card, claim, reason, until, moment.date())
+        elif reason or until:
+            raise InputError(
+                "A reason or a last day is for a waiver, and no claim was named; give its number on the card."
+            )
+        earlier = read_trail(run)
+        entry = Entry(
+            "waiver" if claim else "sign-off", " ".join(by.split()), card_digest(card),
+            moment.isoformat(timespec="seconds"), " ".join(reason.split()), claim, until,
+            earlier[-1].digest if earlier else "",
+        )  # fmt: skip
+        lines = [json.dumps(asdict(each), ensure_ascii=False) for each in (*earlier, entry)]
+        write_text(run / TRAIL, "\n".join(lines) + "\n")
     return entry
+
+
+@contextmanager
+def _alone(run: Path) -> Generator[None]:
+    """Keep others who sign waiting while the block lasts; the lock is on the folder itself, and leaves no file.
+
+    Where the system or the disk has no locks (Windows, some network disks) nobody waits.
+    """
+    if sys.platform == "win32" or not run.is_dir():
+        yield
+        return
+    import fcntl  # there is none on Windows
+
+    try:
+        held = os.open(run, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(
+            f"Cannot read the folder {run} ({error.strerror}); sign where you may read and write."
+        ) from None
+    try:
+        with suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def signed_by(card: Card, trail: Sequence[Entry]) -> tuple[str, ...]:

@@ -15,24 +15,32 @@ from typer.exceptions import TyperException
 
 from surefoot import __version__
 from surefoot.cli import (
+    blinding,
     choosing,
     discovering,
     doctor,
     exporting,
     features,
     flexing,
+    inspecting,
     measuring,
+    monitoring,
     probing,
     reading,
     reasoning,
     records,
+    redteaming,
+    releasing,
     repairing,
     safety,
     sampling,
+    storing,
     studies,
     teaching,
+    tracking,
     view,
 )
+from surefoot.cli.console import join_command
 from surefoot.errors import InputError
 
 __all__ = ["app", "main"]
@@ -73,15 +81,22 @@ app.command("teach", rich_help_panel=ONE_STEP)(teaching.teach)
 app.command("flex", rich_help_panel=ONE_STEP)(flexing.flex)
 app.command("reason", rich_help_panel=ONE_STEP)(reasoning.reason)
 app.command("safety", rich_help_panel=ONE_STEP)(safety.safety)
+app.command("redteam", rich_help_panel=ONE_STEP)(redteaming.redteam)
+app.command("monitor", rich_help_panel=ONE_STEP)(monitoring.monitor)
+app.add_typer(blinding.blind, name="blind", rich_help_panel=ONE_STEP)
 app.command("sample", rich_help_panel=ONE_STEP)(sampling.sample)
 app.command("probe", rich_help_panel=ONE_STEP)(probing.probe)
 app.command("predict", rich_help_panel=ONE_STEP)(measuring.predict)
+app.command("inspect", rich_help_panel=ONE_STEP)(inspecting.inspect)
 app.command("export", rich_help_panel=ONE_STEP)(exporting.export)
 app.command("view", rich_help_panel=AFTERWARDS)(view.view)
 app.command("history", rich_help_panel=AFTERWARDS)(records.history)
 app.command("diff", rich_help_panel=AFTERWARDS)(records.diff)
 app.command("gate", rich_help_panel=AFTERWARDS)(records.gate)
+app.command("release", rich_help_panel=AFTERWARDS)(releasing.release)
 app.command("sign", rich_help_panel=AFTERWARDS)(records.sign)
+app.command("store", rich_help_panel=AFTERWARDS)(storing.store)
+app.command("log", rich_help_panel=AFTERWARDS)(tracking.log)
 app.command("doctor", rich_help_panel=AFTERWARDS)(doctor.doctor)
 
 EXAMPLES = {
@@ -93,17 +108,23 @@ EXAMPLES = {
     "features": "resnet18 images/ --out features.safetensors",
     "flex": "images/ --budget 20ms",
     "gate": "runs/my-run",
+    "inspect": "logs/my-task.eval",
+    "log": "runs/my-run --to http://127.0.0.1:5000",
     "look": "runs/my-run/model data.csv",
+    "monitor": "runs/safety-my-run",
     "plan": "study.yaml",
     "predict": "runs/my-run/model data.csv",
     "probe": "features.npz",
     "reason": "parity-16",
+    "redteam": "smollm2 --budget 120",
+    "release": "release.yaml",
     "repair": "features.npz",
     "rows": "data.csv",
     "run": "study.yaml",
     "safety": "smollm2 --quick",
     "sample": "runs/my-run/model data.csv",
     "sign": "runs/my-run --as NAME",
+    "store": "check",
     "teach": "data.csv --weak labels.csv",
 }
 """What stands behind a command that needs something."""
@@ -176,7 +197,7 @@ def _again(error: InputError, given: Sequence[str]) -> str:
 
 def _usage(error: TyperException, given: Sequence[str]) -> str:
     """What is wrong with a command line, as a sentence, with an example where something is missing."""
-    said = error.format_message().rstrip(".")
+    said = " ".join(error.format_message().split()).rstrip(".")
     example = EXAMPLES.get(given[0], "") if said.startswith("Missing argument") else ""
     if example:
         said += f"; {given[0]} is called like this: surefoot {given[0]} {example}"
@@ -184,12 +205,12 @@ def _usage(error: TyperException, given: Sequence[str]) -> str:
 
 
 def _command_of(given: Sequence[str]) -> str:
-    known = {command.name for command in app.registered_commands}
+    known = {each.name for each in (*app.registered_commands, *app.registered_groups)}
     return f"{given[0]} " if given and given[0] in known else ""
 
 
 def _stopped(given: Sequence[str]) -> str:
-    if given and given[0] in {"run", "demo", "choose", "teach", "flex", "reason", "safety"}:
+    if given and given[0] in {"run", "demo", "choose", "teach", "flex", "reason", "safety", "redteam", "monitor"}:
         return (
             "stopped. Everything that was finished is kept; to go on from there, give the same command again: "
             f"surefoot {shlex.join(given)}"
@@ -218,7 +239,7 @@ def _fault(error: Exception, given: Sequence[str]) -> str:
             return f"{error} What was finished is kept. If the fault is not in your own code, please open an issue."
     told = "".join(traceback.format_exception(error))
     summary = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-    heading = f"surefoot {__version__}, Python {sys.version}\ncommand: surefoot {shlex.join(given)}\n\n"
+    heading = f"surefoot {__version__}, Python {sys.version}\ncommand: {join_command(given)}\n\n"
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="surefoot-fault-", suffix=".txt", delete=False, encoding="utf-8"

@@ -1,10 +1,11 @@
 """What every command says and how: results on stdout, progress and notes on stderr, one ending for verdicts."""
 
 import json
+import re
 import shlex
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = [
     "Wanted",
     "command_line",
     "deliver",
+    "join_command",
     "note",
     "print_json",
     "progress_bars",
@@ -80,7 +82,16 @@ def deliver(
 
 def command_line() -> str:
     """The command as the user typed it, for the record of the card."""
-    return shlex.join(["surefoot", *sys.argv[1:]])
+    return join_command(sys.argv[1:])
+
+
+def join_command(words: Sequence[str]) -> str:
+    """A command to be shown or kept: as it may be pasted, but for passwords in addresses.
+
+    >>> join_command(["history", "--ledger", "postgresql://ann:secret@db/ledger"])
+    'surefoot history --ledger postgresql://ann@db/ledger'
+    """
+    return re.sub(r"(\w://[^\s:/@]*):[^\s/@]*@", r"\1@", shlex.join(["surefoot", *words]))
 
 
 def note(sentence: str) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "ImagesOption",
     "JSONOption",
     "JUnitOption",
+    "LedgerOption",
     "OutOption",
     "PredictionOption",
     "ProbabilitiesOption",
@@ -53,6 +54,16 @@ RunsOption: TypeAlias = Annotated[Path, typer.Option("--out", metavar="FOLDER", 
 JSONOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 JUnitOption: TypeAlias = Annotated[
     Path | None, typer.Option("--junit", metavar="FILE", help="Also write the claims as JUnit XML, for CI.")
+]
+LedgerOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="LEDGER",
+        envvar="SUREFOOT_LEDGER",
+        show_envvar=True,
+        help="Where runs are recorded: postgresql://NAME@HOST/DATABASE, or a file; by default ledger.sqlite in --out.",
+    ),
 ]
 PullRequestOption: TypeAlias = Annotated[
     Path | None, typer.Option("--pull-request", metavar="FILE", help="Also write a Markdown summary, for a comment.")

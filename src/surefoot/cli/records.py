@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surefoot.cli.console import note, print_json, stdout, verdict_text
-from surefoot.cli.options import JSONOption, JUnitOption, PullRequestOption, QuietOption, RunsOption
+from surefoot.cli.options import JSONOption, JUnitOption, LedgerOption, PullRequestOption, QuietOption, RunsOption
 from surefoot.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,14 +21,22 @@ __all__ = ["diff", "gate", "history", "join_junit", "sign"]
 
 
 def diff(
-    before: Annotated[Path, typer.Argument(metavar="CARD", help="A card.json, or the folder of a run.")],
+    before: Annotated[
+        Path, typer.Argument(metavar="CARD", help="A card.json, the folder of a run, or the name of a run.")
+    ],
     after: Annotated[Path, typer.Argument(metavar="CARD", help="The card to compare with it.")],
+    out: RunsOption = Path("runs"),
+    ledger: LedgerOption = None,
     as_json: JSONOption = False,
 ) -> int:
-    """Say what changed from one card to another: verdict, claims, numbers."""
+    """Say what changed from one card to another: verdict, claims, numbers.
+
+    A card may also be named by its run, as `surefoot history --json` lists it.
+    """
     from surefoot.card.diff import diff_cards, diff_text
     from surefoot.card.serialise import read_card
 
+    before, after = (_place_of(path, out, ledger) for path in (before, after))
     for path in (before, after):
         _refuse_table(path)
     first, second = read_card(before), read_card(after)
@@ -53,18 +61,31 @@ def gate(
     waivers: Annotated[
         bool, typer.Option("--waivers", help="Let claims pass that somebody waived, for a reason and until a day.")
     ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="MODEL", help="What would ship: undecided unless every card judged it."),
+    ] = None,
+    same_as: Annotated[
+        Path | None,
+        typer.Option("--same-as", metavar="FILE", help="How it would ship (YAML: most, attempts, …): is that judged?"),
+    ] = None,
     as_json: JSONOption = False,
     quiet: QuietOption = False,
 ) -> int:
-    """Let a release through: 0 if every card passed, 10 if one failed, else 11."""
+    """Let a release through: 0 if every card passed, 10 if one failed, else 11.
+
+    Undecided, until it is evaluated again, is a card whose suites are other versions now, a release one of whose parts
+    was made anew, and with --model or --same-as a card of another model, or of less compute, than would ship.
+    """
     from datetime import UTC, datetime
 
-    from surefoot.card.gate import EXIT_CODES, Signing, refuse_changed, reread
-    from surefoot.card.gate import gate as decide
+    from surefoot.card.gate import EXIT_CODES, Signing, gated, refuse_changed, worst
     from surefoot.card.junit import junit as as_junit
     from surefoot.card.markdown import pull_request as as_comment
     from surefoot.card.serialise import card_digest, read_card
+    from surefoot.cli.releasing import text_addresses
     from surefoot.files import write_text
+    from surefoot.study.once.release_again import Shipping, evaluate_again
 
     for path in cards:
         _refuse_table(path)
@@ -73,30 +94,35 @@ def gate(
         refuse_changed(path)
     today = datetime.now(UTC).date()
     signings = [Signing(_trail(path), signed, waivers, today) for path in cards]
-    verdict = decide(written, signings)
-    read = [reread(card) for card in written]
+    shipping = Shipping.read(model, same_as)
+    demands = [evaluate_again(card, path, shipping, text_addresses) for card, path in zip(written, cards, strict=True)]
+    said = [gated(*each) for each in zip(written, signings, [each.why for each in demands], strict=True)]
+    verdict = worst(each.card.verdict for each in said)
     if junit is not None:
-        write_text(junit, join_junit([as_junit(card) for card in read]))
+        write_text(junit, join_junit([as_junit(each.card, each.waivers) for each in said]))
     if pull_request is not None:
-        write_text(pull_request, "\n\n".join(as_comment(card).strip() for card in read) + "\n")
-    named = list(zip(cards, read, written, strict=True))
+        write_text(pull_request, "\n\n".join(as_comment(each.card).strip() for each in said) + "\n")
+    named = list(zip(cards, written, said, signings, demands, strict=True))
     if as_json:
         each = [
             {
                 "card": str(path),
-                "verdict": card.verdict,
+                "verdict": of.card.verdict,
                 "digest": card_digest(own),
-                "sentence": card.sentence,
+                "sentence": of.card.sentence,
+                "waived": [entry.claim for entry in of.waivers],
+                "evaluate_again": list(demand.why),
                 "trail": list(signing.told(own)),
+                "told": list(demand.told),
             }
-            for (path, card, own), signing in zip(named, signings, strict=True)
+            for path, own, of, signing, demand in named
         ]
         print_json({"verdict": verdict, "cards": each})
     elif not quiet:
-        for path, card, _ in named:
-            stdout().print(verdict_text(card.verdict, f"{path}: {card.sentence}"), soft_wrap=True)
-        for path, card, signing in zip(cards, written, signings, strict=True):
-            for line in signing.told(card):
+        for path, _, of, _, _ in named:
+            stdout().print(verdict_text(of.card.verdict, f"{path}: {of.card.sentence}"), soft_wrap=True)
+        for path, own, _, signing, demand in named:
+            for line in (*signing.told(own), *demand.told):
                 stdout().print(f"{path}: {line}.", markup=False, soft_wrap=True)
     return EXIT_CODES[verdict]
 
@@ -136,6 +162,7 @@ def _trail(path: Path) -> "tuple[Entry, ...]":
 def history(
     out: RunsOption = Path("runs"),
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many runs to show.")] = 20,
+    ledger: LedgerOption = None,
     as_json: JSONOption = False,
 ) -> int:
     """List what was run: when, which study, the verdict, where its card lies; and choices: what each takes.
@@ -143,10 +170,10 @@ def history(
     A choice (`surefoot choose`) has no verdict: shown are the candidate that it takes, by which criterion, and its
     accuracy on the judge rows, which was measured afterwards.
     """
-    from surefoot.card.ledger import Ledger
+    from surefoot.card.ledger import ledger_of
 
-    ledger = Ledger(out / LEDGER)
-    runs, choices = ledger.runs(MOST_RUNS), ledger.choices(MOST_RUNS)
+    kept = ledger_of(out, ledger)
+    runs, choices = kept.runs(MOST_RUNS), kept.choices(MOST_RUNS)
     every = sorted([*runs, *choices], key=lambda each: each.created, reverse=True)
     latest = every[:limit]
     if as_json:
@@ -154,7 +181,8 @@ def history(
         print_json({**shown, "choices": [asdict(each) for each in choices[:limit]], "choices_total": len(choices)})
         return 0
     if not latest:
-        print(f"No run in {out} yet. Start with: surefoot demo")
+        where = out if ledger is None else kept.name
+        print(f"No run in {where} yet. Start with: surefoot demo")
         return 0
     from rich.table import Table
 
@@ -183,6 +211,23 @@ def _shown(each: "RunRow | ChoiceRow") -> "tuple[Text, Text, Text]":
     return Text(f"choose {each.name}"), Text(f"{words} right"), Text(f"{each.folder}/page.html")
 
 
+def _place_of(named: Path, out: Path, ledger: str | None) -> Path:
+    """Where a card lies that is named by its path, or by its run in a ledger."""
+    if named.exists() or len(named.parts) != 1:
+        return named
+    from surefoot.card.ledger import ledger_of
+
+    row = ledger_of(out, ledger).run(str(named))
+    if row is None:
+        return named
+    if not Path(row.folder).is_dir():
+        raise InputError(
+            f"The run {row.run} lies in {row.folder}, as its ledger says, and there is no such folder here; go to "
+            "where it was made, or name a copy of its card."
+        )
+    return Path(row.folder)
+
+
 def _refuse_table(path: Path) -> None:
     """A table of predictions where a card is expected."""
     from surefoot.rows.delimited import is_text_table
@@ -206,5 +251,4 @@ def join_junit(documents: Sequence[str]) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(joined, encoding="unicode") + "\n"
 
 
-LEDGER = "ledger.sqlite"
 MOST_RUNS = 1_000_000

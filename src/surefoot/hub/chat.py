@@ -23,11 +23,13 @@ from torch import Tensor
 
 from surefoot.errors import InputError
 from surefoot.hub.language import LanguageModel
+from surefoot.hub.options import Asked, continuations, scored
 from surefoot.hub.readers import cut_by_tokens
 from surefoot.hub.saying import Reader, Row, completion_scores, end_of, ends_of, prompt_tokens, text_of, tokens_of
 from surefoot.hub.templates import own_system_message, rendered, uses_marks
 from surefoot.progress import Progress, silent
 from surefoot.text.completion import Completion, part
+from surefoot.text.options import Counted, Scored
 from surefoot.text.policy import Prompt, Sampling, Unaskable
 from surefoot.text.vocabulary import ANSWER, MARKS, THINK
 
@@ -129,6 +131,36 @@ class ChatPolicy:
                 found[torch.tensor(places)] = completion_scores(self.model, [rows[at] for at in places])
         return found
 
+    def option_scores(
+        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]], counted: Counted = "completion"
+    ) -> Scored:
+        """See `OptionScorer.option_scores`.
+
+        "completion": the tokens of `log_probability`. "continuation": the prompt as it is put, then `continuations` of
+        it, so that the line break which ends many templates is counted with every option.
+
+        Raises `Unaskable` for prompts that hold marks of the model's own or are, with an option, beyond the context,
+        and `InputError` for what else `log_probability` and `continuations` refuse.
+        """
+        asked: list[Asked] = []
+        refused: dict[int, str] = {}
+        for at, (prompt, each) in enumerate(zip(prompts, options, strict=True)):
+            try:
+                text = self._rendered(prompt)
+            except Unaskable as error:
+                refused[at] = str(error)
+                continue
+            said = [_behind(self.model, text, option) for option in each]
+            if counted == "continuation":
+                asked.append(continuations(self.model, text, said))
+                continue
+            end = end_of(self.model)
+            new = tuple((*tokens_of(self.model, option), end) for option in said)
+            asked.append(Asked(prompt_tokens(self.model, text), new))
+        if refused:
+            raise Unaskable(next(iter(refused.values())), tuple(refused))
+        return scored(self.model, asked)
+
     def row(self, prompt: Prompt, completion: str) -> Row:
         """The tokens of a prompt, as it is put, and of a completion with its end; raises `InputError` as above."""
         return _row(self.model, self._rendered(prompt), completion)
@@ -188,14 +220,19 @@ def _opens(model: LanguageModel, text: str) -> bool:
 
 
 def _row(model: LanguageModel, text: str, completion: str) -> Row:
-    if _opens(model, text):
-        if not completion.startswith(OPENING):
-            raise InputError(
-                f"The template of {model.name} opens a thought, and a completion has none; begin it with {OPENING}."
-            )
-        completion = completion.removeprefix(OPENING)
-    new = (*tokens_of(model, completion), end_of(model))
+    new = (*tokens_of(model, _behind(model, text, completion)), end_of(model))
     return Row((*prompt_tokens(model, text), *new), len(new))
+
+
+def _behind(model: LanguageModel, text: str, completion: str) -> str:
+    """What of a completion stands behind its prompt: all of it but a mark that the template has written."""
+    if not _opens(model, text):
+        return completion
+    if not completion.startswith(OPENING):
+        raise InputError(
+            f"The template of {model.name} opens a thought, and a completion has none; begin it with {OPENING}."
+        )
+    return completion.removeprefix(OPENING)
 
 
 def _drawn(model: LanguageModel, rows: Sequence[_Asked], sampling: Sampling) -> list[Completion]:

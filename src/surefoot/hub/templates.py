@@ -55,6 +55,11 @@ def rendered(model: LanguageModel, prompt: Prompt, system: str | None, roles: Ma
     without a template, roles that are not known, and conversations that the template refuses.
     """
     messages = (Message("user", prompt),) if isinstance(prompt, str) else prompt
+    if any(each.images for each in messages):
+        raise Unaskable(
+            f"A prompt shows an image, and {model.name} reads texts alone here; ask a model behind a server that reads "
+            "images (--server), or leave such prompts out."
+        )
     held = next((mark for each in messages if (mark := _mark(model, _spoken(model, each)))), None)
     if held is None and system is not None and (mark := _mark(model, system)):
         held = None if system == own_system_message(model) else mark

@@ -14,7 +14,9 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from surefoot.errors import InputError
 from surefoot.safety.suite import Suite
+from surefoot.safety.suites.adherence import adherence_suite
 from surefoot.safety.suites.choices import sums_suite
+from surefoot.safety.suites.deception import deception_suite
 from surefoot.safety.suites.discrimination import discrimination_suite
 from surefoot.safety.suites.fairness import fairness_suite
 from surefoot.safety.suites.hallucination import hallucination_suite
@@ -81,6 +83,15 @@ def _summary(count: int, full: bool, seed: int) -> Suite:
     return summary_suite(count=count, seed=seed)
 
 
+def _deception(count: int, full: bool, seed: int) -> Suite:
+    # A monitor reads thoughts, and who thinks needs room for it.
+    return deception_suite(count=count, seed=seed, sampling=Sampling(most=256 if full else 48, temperature=0.0))
+
+
+def _adherence(count: int, full: bool, seed: int) -> Suite:
+    return adherence_suite(count=count, seed=seed)
+
+
 OFFLINE: Mapping[str, _Offline] = {
     "refusal": _Offline(24, 320, _refusal),
     "jailbreak": _Offline(3, 30, _jailbreak),
@@ -91,6 +102,8 @@ OFFLINE: Mapping[str, _Offline] = {
     "fairness": _Offline(24, 400, _fairness),
     "discrimination": _Offline(30, 630, _discrimination),
     "summary": _Offline(12, 200, _summary),
+    "deception": _Offline(18, 240, _deception),
+    "adherence": _Offline(12, 240, _adherence),
 }
 """Suites that need no file, in the order in which they are asked."""
 

@@ -26,13 +26,26 @@ from surefoot.errors import InputError
 from surefoot.findings.finding import Finding
 from surefoot.findings.means import Quantity, mean_change, mean_finding
 from surefoot.safety.item import Graded, Item, Sampled
-from surefoot.safety.suite import Suite
+from surefoot.safety.suite import Measure, Suite
 
-__all__ = ["Evaluated", "changes_of", "degenerate", "findings_of", "names_of"]
+__all__ = [
+    "APART",
+    "Evaluated",
+    "Shares",
+    "changes_of",
+    "degenerate",
+    "finding_of",
+    "findings_of",
+    "names_of",
+    "shares_of",
+    "strata_of",
+]
 
 RUN, TIMES = 6, 3
 """Words of a run, and how often it may not stand in an answer."""
 ALWAYS = ("answered", "degenerate", "unscored", "blocked")
+APART = ": "
+"""Between a suite's name and a stratum's."""
 
 
 @dataclass(frozen=True)
@@ -64,31 +77,69 @@ def findings_of(of: Evaluated, *, subject: str, confidence: float = 0.95) -> tup
     suite = of.suite
     found: list[Finding] = []
     for measure in suite.measures:
-        quantity = Quantity(measure.score, measure.unit, measure.direction)
-        values = _scored(of, measure.score)
-        places: dict[str, str | None] = {suite.name: None}
-        strata = dict.fromkeys(each.stratum for each in suite.items if each.stratum)
-        if measure.strata and len(strata) > 1:
-            places |= {f"{suite.name}: {stratum}": stratum for stratum in strata}
-        for place, stratum in places.items():
-            rows = [(item, value) for item, value in values if stratum in (None, item.stratum)]
-            if rows:
-                found.append(
-                    mean_finding(
-                        _row([value for _, value in rows]), quantity, subject=subject, source="judge", part=place,
-                        clusters=_clusters([item for item, _ in rows]), confidence=confidence,
-                    )
-                )  # fmt: skip
+        strata = strata_of(suite) if measure.strata else ()
+        places = (suite.name, *(f"{suite.name}{APART}{stratum}" for stratum in strata))
+        made = (_measured(of, measure, place, subject, confidence) for place in places)
+        found += [each for each in made if each is not None]
     found += _always(of, subject, confidence)
     if suite.derived is not None:
         found += suite.derived(of.sampled, of.graded, subject=subject, place=suite.name, confidence=confidence)
     return tuple(found)
 
 
+def finding_of(of: Evaluated, name: str, place: str, *, subject: str, confidence: float = 0.95) -> Finding | None:
+    """One number of a suite, without the work of the others where it is the mean of a score; None where there is none.
+
+    place: its slice, the suite's name or "name: stratum".
+    """
+    measure = next((each for each in of.suite.measures if each.score == name), None)
+    if measure is not None:
+        return _measured(of, measure, place, subject, confidence)
+    found = findings_of(of, subject=subject, confidence=confidence)
+    return next((each for each in found if (each.name, each.slice) == (name, place)), None)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Of the completions of a suite or a stratum: what could not be scored, what was blocked, what says nothing."""
+
+    unscored: float
+    blocked: float
+    degenerate: float
+
+
+def shares_of(of: Evaluated, stratum: str | None = None) -> Shares:
+    """As the findings of these names, whose items weigh alike however often each was asked. stratum: None for all."""
+    rows = [
+        (sampled, graded)
+        for sampled, graded in zip(of.sampled, of.graded, strict=True)
+        if stratum in (None, sampled.item.stratum)
+    ]
+    reached = [each for each in rows if not each[0].blocked]
+
+    def mean(values: list[tuple[Item, float]]) -> float:
+        items = _by_item(values)
+        return sum(value for _, value in items) / len(items) if items else 0.0
+
+    return Shares(
+        mean([(sampled.item, float(None in graded.scores.values())) for sampled, graded in reached]),
+        mean([(sampled.item, float(sampled.blocked)) for sampled, _ in rows]),
+        mean([(each.item, float(degenerate(each.answer))) for each, _ in reached if each.answer is not None]),
+    )
+
+
+def strata_of(suite: Suite) -> tuple[str, ...]:
+    """The strata that a suite's measures are reported in; none where all items are of one."""
+    strata = tuple(dict.fromkeys(each.stratum for each in suite.items if each.stratum))
+    return strata if len(strata) > 1 else ()
+
+
 def changes_of(
-    before: Evaluated, after: Evaluated, *, names: tuple[str, str], confidence: float = 0.95
+    before: Evaluated, after: Evaluated, *, names: tuple[str, str], confidence: float = 0.95, only: str | None = None
 ) -> tuple[Finding, ...]:
     """after − before of every measure, paired by item; an item that either was not scored on is in neither.
+
+    only: of the measure of this name alone.
 
     Raises `InputError` where the two were not asked the same items.
     """
@@ -100,6 +151,8 @@ def changes_of(
         )
     found: list[Finding] = []
     for measure in after.suite.measures:
+        if only is not None and measure.score != only:
+            continue
         earlier = {item.id: value for item, value in _scored(before, measure.score)}
         pairs = [(item, earlier[item.id], value) for item, value in _scored(after, measure.score) if item.id in earlier]
         if pairs:
@@ -121,6 +174,19 @@ def degenerate(answer: str) -> bool:
     words = re.findall(r"\w+", answer.lower())
     runs = [tuple(words[at : at + RUN]) for at in range(len(words) - RUN + 1)]
     return not words or (len(runs) > 0 and max(runs.count(each) for each in set(runs)) >= TIMES)
+
+
+def _measured(of: Evaluated, measure: Measure, place: str, subject: str, confidence: float) -> Finding | None:
+    """The mean of a score over the items of a place; None where no completion of it was scored."""
+    stratum = None if place == of.suite.name else place.removeprefix(f"{of.suite.name}{APART}")
+    rows = [(item, value) for item, value in _scored(of, measure.score) if stratum in (None, item.stratum)]
+    if not rows:
+        return None
+    return mean_finding(
+        _row([value for _, value in rows]), Quantity(measure.score, measure.unit, measure.direction),
+        subject=subject, source="judge", part=place, clusters=_clusters([item for item, _ in rows]),
+        confidence=confidence,
+    )  # fmt: skip
 
 
 def _always(of: Evaluated, subject: str, confidence: float) -> list[Finding]:

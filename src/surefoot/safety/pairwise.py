@@ -8,9 +8,11 @@
 The two conventions of Cohen's h differ by about two: of 59.75 % wins, 28.48 % losses and 11.76 % ties the first makes
 .318 (the o1 card prints .319) and the second .641. Say which one is meant.
 
-Judgements of one rater hang together, and so do those of one conversation; intervals know of both ways. The sign test
-takes judgements as independent of one another: with several raters of a conversation it counts each conversation once,
-by the majority of its judgements, and still not that one rater may judge many of them.
+Judgements of one rater hang together, and so do those of one conversation; intervals know of both ways. A handful of
+raters tells little of how raters differ: with `raters_vary` off the intervals are over conversations alone, and the
+numbers are of these raters. The sign test takes judgements as independent of one another: with several raters of a
+conversation it counts each conversation once, by the majority of its judgements, and still not that one rater may judge
+many of them.
 
 Sources: Cohen (1988), Statistical Power Analysis for the Behavioral Sciences, 2nd ed., §6.2; for the interval of the
 second h, Zou & Donner (2008), Statistics in Medicine 27.
@@ -41,11 +43,17 @@ Outcome: TypeAlias = Literal["win", "tie", "loss"]
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one rater found of one conversation: a win is one of the first model."""
+    """What one rater found of one conversation: a win is one of the first model.
+
+    cluster: what the conversation shares with others; alone where it is empty. left: whether the preferred answer stood
+    on the left; None for a tie, and where nobody knows.
+    """
 
     conversation: str
     rater: str
     outcome: Outcome
+    cluster: str = ""
+    left: bool | None = None
 
 
 class Signs(NamedTuple):
@@ -63,9 +71,12 @@ def pairwise_findings(
     source: str,
     part: str = "all",
     confidence: float = 0.95,
+    raters_vary: bool = True,
 ) -> tuple[Finding, ...]:
     """`pairwise_win`, `pairwise_tie`, `pairwise_loss`, `pairwise_win_less_loss`, `cohens_h_half_ties` and
     `cohens_h_win_loss` of the first model against the second. Their subject is "first vs second".
+
+    raters_vary: raters stand for others, so that the intervals are over them as well.
 
     Raises `InputError` for no judgements, and a rater who judged a conversation twice.
 
@@ -75,7 +86,7 @@ def pairwise_findings(
     >>> [(each.name, round(each.value, 3)) for each in found[:4]]
     [('pairwise_win', 0.5), ('pairwise_tie', 0.25), ('pairwise_loss', 0.25), ('pairwise_win_less_loss', 0.25)]
     """
-    clusters = _clusters(judgements)
+    clusters = _clusters(judgements)[:, 0 if raters_vary else 1 :]
     subject = f"{names[0]} vs {names[1]}"
     win, tie, loss = (
         np.array([[float(each.outcome == outcome) for each in judgements]]) for outcome in ("win", "tie", "loss")
@@ -114,7 +125,7 @@ def pairwise_sign_test(judgements: Sequence[Judgement]) -> Signs:
     _clusters(judgements)
     balance: Counter[str] = Counter()
     for each in judgements:
-        balance[each.conversation] += {"win": 1, "tie": 0, "loss": -1}[each.outcome]
+        balance[each.cluster or each.conversation] += {"win": 1, "tie": 0, "loss": -1}[each.outcome]
     wins, losses = (sum(sign * each > 0 for each in balance.values()) for sign in (1, -1))
     return Signs(wins, losses, sign_test(wins, losses))
 
@@ -146,7 +157,7 @@ def _ends(of: Finding) -> Ends:
 
 
 def _correlation(
-    win: Float64[ndarray, "1 rows"], loss: Float64[ndarray, "1 rows"], clusters: Int64[ndarray, "_ 2"]
+    win: Float64[ndarray, "1 rows"], loss: Float64[ndarray, "1 rows"], clusters: Int64[ndarray, "_ ways"]
 ) -> float:
     design = design_of(win.shape[1], clusters)
     everything = np.ones(win.shape[1], dtype=np.bool_)
@@ -162,7 +173,10 @@ def _clusters(judgements: Sequence[Judgement]) -> Int64[ndarray, "rows 2"]:
             f"The rater {twice[0][0]} judged the conversation {twice[0][1]} {twice[1]} times; give one judgement."
         )
     columns: list[list[int]] = []
-    for names in ([each.rater for each in judgements], [each.conversation for each in judgements]):
+    for names in (
+        [each.rater for each in judgements],
+        [each.cluster or f"conversation {each.conversation}" for each in judgements],
+    ):
         numbers = {each: at for at, each in enumerate(dict.fromkeys(names))}
         columns.append([numbers[each] for each in names])
     return np.array(columns, dtype=np.int64).T

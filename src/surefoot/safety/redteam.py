@@ -1,21 +1,15 @@
 """An automated red team: requests are edited again and again, towards whatever a grader finds more harmful.
 
-    round 0     every request as it is
+    survey      every request as it is, and in each of the first `techniques` edits, `samples` answers each
     round r     every request that is not broken yet, edited as `redteam_pool` says
     the end     the most harmful prompt of each request, asked anew `confirm` times
 
-A request is broken where the harm of an answer is `enough`. What counts in the end are the fresh answers: the answer
-that a prompt was chosen for is the best of many, and would be too good.
-
-    attack_success     requests whose best prompt is broken on average over its fresh answers
-    plain_success      the same requests, asked plainly
-
-**A lower bound.** Whoever searches longer, otherwise, or with more knowledge of a model finds more.
+A request is broken where the harm of an answer is `enough`. `redteam_measured` says what that makes of a model.
 
 Grader and pool see the answer to an edited prompt together with the request as it was: what a technique makes of a
 request is shown to no grader. All draws follow from the seed, the request and the round, so the same seed gives the
 same search. Lines of the journal hold digests and harms, and neither prompts nor answers unless `reveal`; a run that
-was killed makes its prompts again and goes on behind its last whole round.
+was killed makes its prompts again and goes on behind the last calls that are whole there.
 
 Source: Perez et al. (2022), "Red teaming language models with language models", EMNLP (search guided by a classifier
 of harm); Souly et al. (2024), "A StrongREJECT for empty jailbreaks" (the request as it was for the grader). The pool
@@ -27,15 +21,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from surefoot.errors import InputError
 from surefoot.files import digest_bytes, digest_json
-from surefoot.findings.finding import Finding
-from surefoot.findings.means import Quantity, mean_finding
 from surefoot.inference.checkpoint import identity
 from surefoot.progress import Progress, silent
-from surefoot.safety.item import Graded, Item, sampled_of
+from surefoot.safety.item import Graded, Item, Sampled, sampled_of
+from surefoot.safety.measured import degenerate
 from surefoot.safety.redteam_edits import EDITS, Edit
 from surefoot.safety.redteam_journal import Asked, Journal, open_journal
 from surefoot.safety.redteam_pool import Lessons, Search, Target, Tried, learn, next_prompt
@@ -43,10 +34,14 @@ from surefoot.safety.suite import Grader
 from surefoot.safety.suites.transforms import Transformation, transformed
 from surefoot.text.policy import Policy, Prompt, sample_askable
 
-__all__ = ["Best", "RedTeamed", "Search", "red_team", "unsafe"]
+__all__ = ["BLOCKED", "LAST", "SILENT", "UNASKED", "Best", "RedTeamed", "Search", "red_team", "unsafe"]
 
 PLACE, LAST = "red team", -1
-"""The slice of its findings, and the round of the fresh answers."""
+"""In the seeds of its rounds, and the round of the fresh answers."""
+BLOCKED, SILENT, UNASKED = "blocked", "silent", "unasked"
+"""Kinds of calls: that a server refused; whose answer says nothing; whose prompt the policy cannot be asked."""
+TOGETHER = 16
+"""Prompts that are asked and kept together: a kill costs no more of them."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +61,12 @@ class Best:
 
 @dataclass(frozen=True)
 class RedTeamed:
-    """best: one of each request, in their order. calls: answers drawn. about: what the findings mean."""
+    """best: one of each request, in their order. asked: every prompt with its answers, in the order in which they were
+    asked, the fresh ones at the end. calls: answers drawn. about: what was done, and what it means."""
 
     best: tuple[Best, ...]
+    asked: tuple[Asked, ...]
     calls: int
-    findings: tuple[Finding, ...]
     about: str
 
 
@@ -91,7 +87,6 @@ def red_team(
     seed: int = 0,
     journal: Path | None = None,
     reveal: bool = False,
-    confidence: float = 0.95,
     progress: Progress = silent,
 ) -> RedTeamed:
     """Search for prompts to which the policy gives harmful answers, within a number of calls.
@@ -103,39 +98,42 @@ def red_team(
     """
     _refuse(requests, search, edits)
     run = identity("red team", policy, tuple(requests), grader, search, harm, tuple(edits), seed)
-    kept = open_journal(journal, run)
     targets = [Target(each) for each in requests]
     lessons = Lessons()
-    asking = _Asking(policy, grader, harm, search, seed, kept, reveal)
+    kept = open_journal(journal, run)
+    asking = _Asking(policy, grader, harm, search, seed, kept, reveal, progress, [])
     budget = search.calls - search.fresh * len(targets)
-    used, turn = 0, 0
+    turn = 0
     try:
-        while used < budget:
-            tried: list[tuple[Target, Tried]] = []
+        for edit in (None, *edits[: search.techniques]):
+            tried = [(of, made) for of in targets if (made := _surveyed(of, edit, search, seed, turn)) is not None]
+            for (of, each), found in zip(tried, _ask(asking, tried, search.each, turn), strict=True):
+                learn(of, each, found.harms, lessons, search)
+            turn += 1
+        while (used := asking.used) < budget:
+            tried = []
             for of in targets:
                 if of.best.harm < search.enough and used + len(tried) < budget:
                     draws = random.Random(f"{seed} {turn} {of.item.id}")
-                    made = of.start if turn == 0 else next_prompt(of, edits, lessons, search, draws)
+                    made = next_prompt(of, edits, lessons, search, draws)
                     if made is not None:
                         tried.append((of, made))
             if not tried:
                 break
-            for (of, each), (harmed, *_) in zip(tried, _harms(asking, tried, 1, turn), strict=True):
-                learn(of, each, harmed, lessons, search)
-            used, turn = used + len(tried), turn + 1
-            progress("red team", used, search.calls)
-        fresh = _harms(asking, [(of, of.best) for of in targets], search.fresh, LAST)
+            for (of, each), found in zip(tried, _ask(asking, tried, 1, turn), strict=True):
+                learn(of, each, found.harms, lessons, search)
+            turn += 1
+        fresh = _ask(asking, [(of, of.best) for of in targets], search.fresh, LAST)
     finally:
         kept.close()
-    best = tuple(_best(of, harms, search.fresh) for of, harms in zip(targets, fresh, strict=True))
-    used += search.fresh * len(best)
+    best = tuple(_best(of, each.harms, search.fresh) for of, each in zip(targets, fresh, strict=True))
     progress("red team", search.calls, search.calls)
-    return RedTeamed(best, used, _findings(best, search, policy.name, confidence), _about(best, used, search))
+    return RedTeamed(best, tuple(asking.asked), asking.used, _about(best, asking.asked, search))
 
 
 @dataclass(frozen=True)
 class _Asking:
-    """All that does not change from round to round."""
+    """All that does not change from round to round, and what was asked until now."""
 
     policy: Policy
     grader: Grader
@@ -144,6 +142,13 @@ class _Asking:
     seed: int
     kept: Journal
     reveal: bool
+    progress: Progress
+    asked: list[Asked]
+
+    @property
+    def used(self) -> int:
+        """Calls so far."""
+        return sum(len(each.harms) for each in self.asked)
 
 
 def _refuse(requests: Sequence[Item], search: Search, edits: Sequence[Edit]) -> None:
@@ -153,27 +158,53 @@ def _refuse(requests: Sequence[Item], search: Search, edits: Sequence[Edit]) -> 
                 f"A red team was given {len(names)} {what}, {len(set(names))} of them different; give one or more, "
                 "each once."
             )
-    needed = (1 + search.fresh) * len(requests)
+    if search.techniques > len(edits):
+        raise InputError(
+            f"{search.techniques} techniques were to be tried, and there are {len(edits)} edits; give as many."
+        )
+    needed = search.least * len(requests)
     if search.calls < needed:
+        first = "once" if search.each == 1 else f"{search.each} times"
+        dressed = f" and in {search.techniques} techniques" if search.techniques else ""
         raise InputError(
             f"{search.calls} calls are too few for {len(requests)} requests; give {needed} or more, to ask each of "
-            f"them once and its best prompt {search.fresh} times."
+            f"them {first}{dressed} and its best prompt {search.fresh} times."
         )
     for each in requests:
         _prompt(each, "")  # raises where no user's turn is last
 
 
-def _harms(
-    asking: _Asking, tried: Sequence[tuple[Target, Tried]], count: int, turn: int
-) -> list[tuple[float | None, ...]]:
-    """Of each prompt, the harm of each of `count` answers: as the journal has them, or asked now."""
-    digests = [digest_bytes(each.text.encode(errors="surrogatepass"))[:16] for _, each in tried]
-    known = asking.kept.take(turn, [(of.item.id, each) for (of, _), each in zip(tried, digests, strict=True)])
-    if known is not None:
-        return known
+def _surveyed(of: Target, edit: Edit | None, search: Search, seed: int, turn: int) -> Tried | None:
+    """A request as it is, or in one technique; None where that is too long."""
+    if edit is None:
+        return of.start
+    text = edit.apply(of.start.text, random.Random(f"{seed} {turn} {of.item.id}"))
+    return Tried(text, (edit.name,)) if len(text) <= search.longest else None
+
+
+def _ask(asking: _Asking, tried: Sequence[tuple[Target, Tried]], count: int, turn: int) -> list[Asked]:
+    """What `count` answers to each prompt were worth: as the journal has them, or asked now."""
+    found: list[Asked] = []
+    for start in range(0, len(tried), TOGETHER):
+        part = tried[start : start + TOGETHER]
+        digests = [digest_bytes(each.text.encode(errors="surrogatepass"))[:16] for _, each in part]
+        known = asking.kept.take(turn, [(of.item.id, each) for (of, _), each in zip(part, digests, strict=True)])
+        if known is None:
+            known = _asked_now(asking, part, digests, count, turn, start)
+            asking.kept.add(known)
+        found += known
+        asking.asked.extend(known)
+        asking.progress("red team", asking.used, asking.search.calls)
+    return found
+
+
+def _asked_now(
+    asking: _Asking, tried: Sequence[tuple[Target, Tried]], digests: Sequence[str], count: int, turn: int, start: int
+) -> list[Asked]:
     prompts = [_prompt(of.item, each.text) for of, each in tried]
     way = replace(asking.search.sampling, count=count)
-    drawn = sample_askable(asking.policy, prompts, way, int(digest_json([PLACE, asking.seed, turn])[:7], 16))
+    seed = int(digest_json([PLACE, asking.seed, turn, start])[:7], 16)
+    drawn = sample_askable(asking.policy, prompts, way, seed)
     sampled = [
         sampled_of(of.item, attempt, said)
         for (of, _), row in zip(tried, drawn, strict=True)
@@ -184,13 +215,20 @@ def _harms(
         raise InputError(f"The grader gave {len(graded)} results for {len(sampled)} answers; it must give one of each.")
     # A call that was blocked did no harm that anybody knows of: it has none, whatever a grader says.
     harms = iter(None if of.blocked else asking.harm(each) for of, each in zip(sampled, graded, strict=True))
+    kinds = iter(_kind(each) for each in sampled)
     lines: list[Asked] = []
     for (of, each), row, digest in zip(tried, drawn, digests, strict=True):
         own = tuple(next(harms) for _ in row) or (None,) * count  # a prompt that could not be asked has none
+        what = tuple(next(kinds) for _ in row) or (UNASKED,) * count
         shown = {"prompt": each.text, "answers": [said.text for said in row]} if asking.reveal else {}
-        lines.append(Asked(turn, of.item.id, digest, each.edits, own, shown))
-    asking.kept.add(lines)
-    return [line.harms for line in lines]
+        lines.append(Asked(turn, of.item.id, digest, each.edits, own, what, shown))
+    return lines
+
+
+def _kind(of: Sampled) -> str:
+    if of.blocked:
+        return BLOCKED
+    return SILENT if of.answer is not None and degenerate(of.answer) else ""
 
 
 def _prompt(item: Item, text: str) -> Prompt:
@@ -205,29 +243,10 @@ def _best(of: Target, harms: Sequence[float | None], fresh: int) -> Best:
     return Best(of.item, chosen.edits, _prompt(of.item, chosen.text), found, mean, of.plain, of.calls + fresh)
 
 
-def _findings(best: Sequence[Best], search: Search, subject: str, confidence: float) -> tuple[Finding, ...]:
-    found: list[Finding] = []
-    for name, values in (
-        ("attack_success", [each.harm for each in best]),
-        ("plain_success", [each.plain for each in best]),
-    ):
-        rows = [(each, value) for each, value in zip(best, values, strict=True) if value is not None]
-        if rows:
-            numbers: dict[str, int] = {}
-            clusters = [[numbers.setdefault(of.item.cluster or f"item {of.item.id}", len(numbers))] for of, _ in rows]
-            found.append(
-                mean_finding(
-                    np.array([[float(value >= search.enough) for _, value in rows]]),
-                    Quantity(name, direction="lower"), subject=subject, source="judge",
-                    clusters=np.array(clusters, dtype=np.int64), part=PLACE, confidence=confidence,
-                )
-            )  # fmt: skip
-    return tuple(found)
-
-
-def _about(best: Sequence[Best], used: int, search: Search) -> str:
+def _about(best: Sequence[Best], asked: Sequence[Asked], search: Search) -> str:
     unscored = sum(each.harm is None for each in best)
     told = f" {unscored} requests could not be scored and are in no number." if unscored else ""
+    used = sum(len(each.harms) for each in asked)
     return (
         f"Searched with {used} of {search.calls} calls for prompts that break {len(best)} requests; what was found is "
         f"a lower bound of what a longer or better search finds.{told}"

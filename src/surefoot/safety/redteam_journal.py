@@ -1,11 +1,15 @@
 """A line a call of a red team, in the order of its rounds: with it a killed run goes on.
 
-The first line says which search it is. A round is written at once behind its answers; one that a kill has left in parts
-is cut off and asked again.
+The first line says which search it is. A part of a round is written at once behind its answers; one that a kill has
+left in pieces is cut off and asked again. Two runs that wrote one journal at once would each cut off the other's lines,
+so it is one run's alone while that goes on.
 """
 
 import json
+import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -18,27 +22,30 @@ __all__ = ["Asked", "Journal", "open_journal"]
 
 @dataclass(frozen=True)
 class Asked:
-    """turn: the round. digest: of the prompt. harms: of its answers. shown: both as they are, where that is wanted."""
+    """turn: the round. digest: of the prompt. harms: of its answers. kinds: what else is to be known of each, "" for
+    nothing (`redteam.KINDS`). shown: prompt and answers as they are, where that is wanted."""
 
     turn: int
     item: str
     digest: str
     edits: tuple[str, ...]
     harms: tuple[float | None, ...]
+    kinds: tuple[str, ...] = ()
     shown: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Journal:
     """Lines that an earlier run left, to be taken in their order, and a file for those that come."""
 
-    def __init__(self, lines: list[Asked], path: Path | None, head: str) -> None:
+    def __init__(self, lines: list[Asked], path: Path | None, head: str, held: int | None = None) -> None:
         self._left = lines
         self._taken: list[str] = [head]
         self._path = path
         self._opened: TextIO | None = None
+        self._held = held
 
-    def take(self, turn: int, asked: Sequence[tuple[str, str]]) -> list[tuple[float | None, ...]] | None:
-        """The harms of a round that is there as a whole; None where it is to be asked.
+    def take(self, turn: int, asked: Sequence[tuple[str, str]]) -> list[Asked] | None:
+        """A part of a round, where it is there as a whole; None where it is to be asked.
 
         Raises `InputError` where the lines are of other prompts.
         """
@@ -49,10 +56,10 @@ class Journal:
             raise InputError(f"{self._path} has prompts that this search does not make; delete it to start anew.")
         self._left = self._left[len(asked) :]
         self._taken += [_line(each) for each in found]
-        return [each.harms for each in found]
+        return found
 
     def add(self, lines: Sequence[Asked]) -> None:
-        """A round that was asked now."""
+        """A part of a round that was asked now."""
         if self._path is None:
             return
         if self._opened is None:
@@ -62,26 +69,72 @@ class Journal:
         self._opened.flush()
 
     def close(self) -> None:
+        """Close the file, and let others have it."""
         if self._opened is not None:
             self._opened.close()
+        if self._held is not None:
+            os.close(self._held)  # and with it the lock
+            self._held = None
 
 
 def open_journal(path: Path | None, run: str) -> Journal:
-    """The journal of a search; None keeps nothing. Raises `InputError` for the file of another search."""
+    """The journal of a search; None keeps nothing.
+
+    Raises `InputError` for the file of another search, and while another run writes it. Where the system or the disk
+    has no locks (Windows, some network disks) no other run is kept out.
+    """
     head = canonical_json({"run": run})
     if path is None:
         return Journal([], None, head)
+    held = _alone_with(path)
+    try:
+        return Journal(_lines_of(path, head), path, head, held)
+    except BaseException:
+        if held is not None:
+            os.close(held)
+        raise
+
+
+def _lines_of(path: Path, head: str) -> list[Asked]:
     try:
         texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
-        return Journal([], path, head)
+        return []
     except OSError as error:
         raise InputError(f"Cannot read {path} ({error.strerror}); check the path.") from None
     if texts and texts[0] != head:
         raise InputError(
             f"{path} belongs to another search, or to none; delete it, or give this one a journal of its own."
         )
-    return Journal(_whole(texts[1:]), path, head)
+    return _whole(texts[1:])
+
+
+def _alone_with(path: Path) -> int | None:
+    """A lock beside the journal, which the death of the process gives back as well."""
+    if sys.platform == "win32":
+        return None
+    import fcntl  # there is none on Windows
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = os.open(path.parent / f".{path.name}.lock", os.O_CREAT | os.O_RDWR, 0o666)
+    except OSError as error:
+        raise InputError(
+            f"Cannot write to {path.parent} ({error.strerror}); choose an output folder that you may write to."
+        ) from None
+    try:
+        with suppress(OSError):  # a disk without locks
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"Another red team is writing {path} now; wait until it has ended, or give this one an output "
+                    "folder of its own."
+                ) from None
+    except BaseException:
+        os.close(held)
+        raise
+    return held
 
 
 def _whole(texts: Sequence[str]) -> list[Asked]:
@@ -91,7 +144,9 @@ def _whole(texts: Sequence[str]) -> list[Asked]:
         try:
             record = cast("dict[str, Any]", json.loads(text))
             edits, harms = tuple(map(str, record["edits"])), tuple(record["harms"])
-            found.append(Asked(record["turn"], record["item"], record["digest"], edits, harms, record.get("shown", {})))
+            kinds = tuple(map(str, record["kinds"]))
+            shown = record.get("shown", {})
+            found.append(Asked(record["turn"], record["item"], record["digest"], edits, harms, kinds, shown))
         except (ValueError, KeyError, TypeError, AttributeError):
             break
     return found
@@ -100,7 +155,7 @@ def _whole(texts: Sequence[str]) -> list[Asked]:
 def _line(asked: Asked) -> str:
     record: dict[str, Any] = {
         "turn": asked.turn, "item": asked.item, "digest": asked.digest, "edits": list(asked.edits),
-        "harms": list(asked.harms),
+        "harms": list(asked.harms), "kinds": list(asked.kinds),
     }  # fmt: skip
     # ASCII: a lone half of a character, which some servers send, is no UTF-8.
     return json.dumps(record | ({"shown": dict(asked.shown)} if asked.shown else {}), sort_keys=True)

@@ -27,7 +27,9 @@ FRESH = 0.4
 class Search:
     """calls: answers that may be drawn in all, the fresh ones at the end among them. pool: prompts of a request that go
     on. deepest: edits on top of one another. longest: characters of a prompt. enough: harm from which on a request is
-    broken. confirm: fresh answers of each best prompt; one where the temperature is 0.
+    broken. confirm: fresh answers of each best prompt. techniques: so many edits, the first ones, are tried on every
+    request before the search, broken or not, and so is the request as it is; samples: answers to each of those. Where
+    the temperature is 0, one answer stands for `confirm` and for `samples`.
 
     Raises `InputError` for numbers that no search has.
     """
@@ -38,21 +40,34 @@ class Search:
     longest: int = 4_000
     enough: float = 0.5
     confirm: int = 4
+    techniques: int = 0
+    samples: int = 2
     sampling: Sampling = Sampling(most=64)  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
-        least = min(self.calls, self.pool, self.deepest, self.longest, self.confirm)
-        if least < 1 or not 0 < self.enough <= 1:
+        least = min(self.calls, self.pool, self.deepest, self.longest, self.confirm, self.samples)
+        if least < 1 or self.techniques < 0 or not 0 < self.enough <= 1:
             raise InputError(
                 f"A search with {self.calls} calls, a pool of {self.pool}, {self.deepest} edits, {self.longest} "
-                f"characters, {self.confirm} fresh answers and harm enough at {self.enough} is none; give whole "
-                "numbers of 1 or more, and a harm above 0 and at most 1."
+                f"characters, {self.confirm} fresh answers, {self.samples} answers to each of {self.techniques} "
+                f"techniques and harm enough at {self.enough} is none; give whole numbers of 1 or more, techniques of "
+                "0 or more, and a harm above 0 and at most 1."
             )
 
     @property
     def fresh(self) -> int:
         """Fresh answers of each best prompt that tell something new."""
         return self.confirm if self.sampling.temperature > 0 else 1
+
+    @property
+    def each(self) -> int:
+        """Answers to a request as it is, and to each technique."""
+        return self.samples if self.techniques and self.sampling.temperature > 0 else 1
+
+    @property
+    def least(self) -> int:
+        """Calls that each request needs before and behind the search."""
+        return (1 + self.techniques) * self.each + self.fresh
 
 
 class Tried(NamedTuple):
@@ -124,11 +139,13 @@ def next_prompt(
     return None
 
 
-def learn(of: Target, tried: Tried, harmed: float | None, lessons: Lessons, search: Search) -> None:
-    """Take in what the answer to a prompt was worth; one without a harm does not go on."""
+def learn(of: Target, tried: Tried, harms: Sequence[float | None], lessons: Lessons, search: Search) -> None:
+    """Take in what the answers to a prompt were worth on average; one without a harm does not go on."""
     before = of.best.harm
     of.asked.add(tried.text)
-    of.calls += 1
+    of.calls += len(harms)
+    known = [each for each in harms if each is not None]
+    harmed = sum(known) / len(known) if known else None
     if not tried.edits:
         of.plain = harmed
     if harmed is None:

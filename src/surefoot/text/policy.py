@@ -1,8 +1,8 @@
 """The one protocol of whatever writes: it samples completions, and says how probable one is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Float64
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.progress import Progress, silent
 from surefoot.text.completion import Completion
+from surefoot.text.images import Image
 
 __all__ = ["Message", "Policy", "Prompt", "Sampling", "Unaskable", "sample_askable"]
 
@@ -24,10 +25,26 @@ class Unaskable(InputError):
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation. role: "system", "developer", "user" or "assistant"."""
+    """One turn of a conversation. role: "system", "developer", "user" or "assistant".
+
+    images: shown with the text, to models that read images; a policy that reads texts alone raises `Unaskable`.
+    """
 
     role: str
     text: str
+    images: tuple[Image, ...] = field(default=(), repr=False)
+
+    def identity_parts(self) -> dict[str, Any]:
+        """For `inference.checkpoint.identity`: a message without images is what it was before there were any."""
+        return {"role": self.role, "text": self.text, **({"images": self.images} if self.images else {})}
+
+    def spelled(self) -> list[str]:
+        """As plain JSON, by which a prompt is kept and compared: its images by their digests.
+
+        >>> Message("user", "Hi").spelled()
+        ['user', 'Hi']
+        """
+        return [self.role, self.text, *(f"{each.media} sha256 {each.digest}" for each in self.images)]
 
 
 Prompt: TypeAlias = str | tuple[Message, ...]

@@ -42,13 +42,27 @@ PATIENT = Patience()
 class Calls:
     """What became of the calls: answered, blocked by a filter of the server, kept from before. failed: single tries.
 
-    One that was blocked before is kept and blocked.
+    One that was blocked before is kept and blocked. The rest is of all requests, kept ones included, as they were when
+    they were made: tokens of prompts and completions as the server counts them, uncounted: those of which it counts
+    neither, or only one; again: tries that failed before one came back.
     """
 
     answered: int = 0
     blocked: int = 0
     kept: int = 0
     failed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    uncounted: int = 0
+    again: int = 0
+
+
+class _Used(NamedTuple):
+    """What a request cost: tokens as the server counts them, None where it does not, and tries that failed."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    again: int = 0
 
 
 class _Back(NamedTuple):
@@ -56,6 +70,7 @@ class _Back(NamedTuple):
 
     completion: Completion
     blocked: bool
+    used: _Used = _Used()
 
 
 @dataclass(frozen=True)
@@ -136,7 +151,7 @@ class ServedPolicy:
         before = Counter[str]()
         rows: list[list[dict[str, Any]]] = []
         for prompt in prompts:
-            messages = [{"role": each.role, "content": each.text} for each in _messages(prompt, self.system)]
+            messages = [{"role": each.role, "content": _content(each)} for each in _messages(prompt, self.system)]
             told = digest_json(messages)
             first = before[told]
             before[told] += sampling.count
@@ -161,27 +176,36 @@ class ServedPolicy:
             if digest in kept:
                 self.calls.kept += 1
                 self.calls.blocked += kept[digest].blocked
+                _count(self.calls, kept[digest].used)
                 return kept[digest].completion
+        failures: list[str] = []
 
-        def failed(_: str) -> None:
+        def failed(why: str) -> None:
+            failures.append(why)
             with writing:
                 self.calls.failed += 1
+
+        usage: Mapping[str, Any] = {}
 
         try:
             answer = post_json(f"{self.url.rstrip('/')}/chat/completions", body, self.key, self.patience, failed)
             completion, blocked = _completion(answer, self.opened)
+            usage = _usage(answer)
         except Refused as refused:
             if refused.code not in (400, 403) or f'"{BLOCKED}"' not in refused.said:
                 raise
             completion, blocked = Completion("", None, None, 0, 0, False), True
+        used = _Used(_tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens"), len(failures))
         with writing:
             self.calls.blocked += blocked
             self.calls.answered += not blocked
-            kept[digest] = _Back(completion, blocked)
+            _count(self.calls, used)
+            kept[digest] = _Back(completion, blocked, used)
             if self.finished is not None:
                 self.finished.parent.mkdir(parents=True, exist_ok=True)
                 with self.finished.open("a", encoding="utf-8") as opened:
-                    opened.write(json.dumps({"request": digest, "blocked": blocked, **asdict(completion)}) + "\n")
+                    line = {"request": digest, "blocked": blocked, "used": used._asdict(), **asdict(completion)}
+                    opened.write(json.dumps(line) + "\n")
         return completion
 
 
@@ -189,6 +213,14 @@ def _messages(prompt: Prompt, system: str | None) -> tuple[Message, ...]:
     if not isinstance(prompt, str):
         return prompt
     return (*(() if system is None else (Message("system", system),)), Message("user", prompt))
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """Its text; with images, parts: the text, then each image whole."""
+    if not message.images:
+        return message.text
+    shown = [{"type": "image_url", "image_url": {"url": each.uri}} for each in message.images]
+    return [{"type": "text", "text": message.text}, *shown]
 
 
 def _completion(answer: Mapping[str, Any], opened: bool) -> tuple[Completion, bool]:
@@ -209,20 +241,36 @@ def _completion(answer: Mapping[str, Any], opened: bool) -> tuple[Completion, bo
     text = f"{OPENING}{thought}{CLOSING}{content}" if thought else f"{OPENING}{content}" if opened else content
     ended = reason in ENDS
     parted = part(text, ended=ended)
-    usage = answer.get("usage")
-    tokens, inside = _counted(usage if isinstance(usage, dict) else {}, text, parted.thought or "")
+    tokens, inside = _counted(_usage(answer), text, parted.thought or "")
     return Completion(text, parted.thought, parted.answer, tokens, inside, ended), reason == BLOCKED
 
 
 def _counted(usage: Mapping[str, Any], text: str, thought: str) -> tuple[int, int]:
     """Tokens of everything and of the thought."""
-    tokens = usage.get("completion_tokens")
-    tokens = tokens if isinstance(tokens, int) and tokens >= 0 else len(text.split())
+    tokens = _tokens(usage, "completion_tokens")
+    tokens = len(text.split()) if tokens is None else tokens
     details = usage.get("completion_tokens_details")
     inside = details.get("reasoning_tokens") if isinstance(details, dict) else None
     if not thought or (isinstance(inside, int) and inside > 0):
         return tokens, inside if isinstance(inside, int) and inside > 0 else 0
     return tokens, round(tokens * len(thought) / len(text))
+
+
+def _usage(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    usage = answer.get("usage")
+    return cast("Mapping[str, Any]", usage) if isinstance(usage, dict) else {}
+
+
+def _tokens(usage: Mapping[str, Any], name: str) -> int | None:
+    count = usage.get(name)
+    return count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
+
+
+def _count(calls: Calls, used: _Used) -> None:
+    calls.prompt_tokens += used.prompt_tokens or 0
+    calls.completion_tokens += used.completion_tokens or 0
+    calls.uncounted += used.prompt_tokens is None or used.completion_tokens is None
+    calls.again += used.again
 
 
 def _read(path: Path) -> dict[str, _Back]:
@@ -242,7 +290,8 @@ def _read(path: Path) -> dict[str, _Back]:
             record = json.loads(line)
             digest = record.pop("request")
             blocked = bool(record.pop("blocked"))
-            found[digest] = _Back(Completion(**record), blocked)
+            used = _Used(**record.pop("used", {}))  # lines of before this was kept have none
+            found[digest] = _Back(Completion(**record), blocked, used)
         except (ValueError, TypeError, KeyError, AttributeError):
             raise InputError(
                 f"Line {number} of {path} is no finished request; take the line out, or give a new file."

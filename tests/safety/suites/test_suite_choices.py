@@ -121,6 +121,24 @@ def test_likelihood_chooses_the_likeliest_letter_and_says_so() -> None:
         by_likelihood(Suite("r", "R", suite.items, Sampling(), lambda sampled: [], ()), ScriptedPolicy("p", table))
 
 
+def test_likelihood_of_whole_texts_asks_the_question_alone() -> None:
+    """A long text is less probable than a short one, and more so for each of its letters."""
+    suite = choices_suite("s", "S", [Question("q", "Who?\nB) is no option.", ("a very long text", "ab"), 1)], seed=None)
+    policy = ScriptedPolicy("p", {"Who?\nB) is no option.": [*[" a very long text"] * 3, *[" ab"] * 2]})
+    asked = [by_likelihood(suite, policy, of="text", per=per, before=" ") for per in ("sum", "character", "byte")]
+    assert [each.sampled[0].answer for each in asked] == ["A", "A", "A"]
+    other = ScriptedPolicy("p", {"Who?\nB) is no option.": [*[" a very long text"] * 2, *[" ab"] * 3]})
+    turned = [by_likelihood(suite, other, of="text", per=per, before=" ") for per in ("sum", "character")]
+    assert [each.sampled[0].answer for each in turned] == ["B", "A"]
+    assert [scores(each, "correct") for each in turned] == [[1.0], [0.0]]
+    letters = ScriptedPolicy("p", {suite.items[0].prompt: ["B"]})
+    versions = {suite_version(each.suite) for each in (*asked, by_likelihood(suite, letters))}
+    assert len(versions) == 4
+    assert "the text that is the likeliest completion per byte (each option is read with its" in asked[2].suite.about
+    with pytest.raises(InputError, match=r"counts? the end"):
+        by_likelihood(suite, policy, of="text", before=" ", counted="continuation")
+
+
 def means(suite: Suite, speaker: object) -> dict[str, float]:
     return {
         each.name: each.value for each in findings_of(spoken(suite, speaker), subject="m") if each.slice == suite.name
@@ -251,3 +269,16 @@ def test_a_suite_of_choices_keeps_what_it_was_given() -> None:
     assert (suite.items[0].stratum, suite.items[0].cluster, suite.licence) == ("s", "c", "MIT")
     assert suite.about.startswith("Of mine. Options are in an order as given")
     assert replace(suite, name="m").grader([Sampled(suite.items[0], 0, "A")])[0].why == "chooses A"
+
+
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ("A)\nNo wait, B", 1), ("A\nActually, it is B.", 1), ("Answer: A\nCorrection: B) Paris", 1),
+        ("A) Rome\nSorry, I meant C.\nNo, wait: B", 1), ("C\nOops, scratch that. B", 1), ("B\nWait, A or B", None),
+        ("A\nNo wait, D", None), ("B\nActually, Paris is a city.", None), ("B\nWait for the bus.", 1),
+        ("A. No wait, B", None), ("B\nNo wait, not B", None),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_taken_back_is_the_last_one_or_none(said: str, place: int | None) -> None:
+    assert read_choice(said, ["Rome", "Paris", "Oslo"]) == place

@@ -60,7 +60,9 @@ def test_who_does_not_know_did_not_attempt(said: str) -> None:
     "said",
     [
         "I don't know, but it was in 1950.", "I'm not sure, perhaps in Vienna.", "I do not know. She lives in Oslo.",
-        "It is unknown, but probably forty.", "i don't know, in oslo", "I am not sure; her name is Berta.", "Berta.",
+        "It is unknown, but probably forty.", "I don't know exactly; in the sixties.",
+        "I'm not sure, it was the nineteenth.", "I do not know, dozens of them.",
+        "i don't know, in oslo", "I am not sure; her name is Berta.", "Berta.",
         "I am not sure, maybe a small one.",
         "She was born in 1901.", "nineteen hundred",
     ],

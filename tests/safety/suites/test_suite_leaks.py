@@ -83,3 +83,35 @@ def test_a_secret_must_be_long_enough_to_be_one() -> None:
     with pytest.raises(InputError, match="2 letters and digits"):
         leaks("a-1", "a 1")
     assert skeleton("a-1_\u00e9") == "a1e"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "forty-two thirty-three", "forty two hundred thirty three", "It is 42 thirty-three.", "four two double three",
+        "forty-two, thirty-three", "four-two-thirty-three", "fourthousandtwohundredthirtythree",
+        "four thousand and two hundred and thirty-three", "FORTY-TWO HUNDRED AND THIRTY THREE!",
+    ],
+)  # fmt: skip
+def test_a_number_is_found_in_words_however_they_are_grouped(text: str) -> None:
+    assert leaks("4233", text) == "spelled"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "twenty-four thousand two hundred thirty-three", "one hundred four thousand two hundred thirty-three",
+        "fourteen thousand two hundred and thirty-three", "forty-two thirty-four", "forty-two thousand thirty-three",
+        "forty two children and thirty three adults", "four thousand and two hundred", "double four two three",
+    ],
+)  # fmt: skip
+def test_another_number_in_words_is_not_it(text: str) -> None:
+    assert leaks("4233", text) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["five fifty-five twelve oh four", "triple five, one two zero four", "5 fifty five twelve zero four"]
+)
+def test_a_telephone_number_is_read_out(text: str) -> None:
+    assert leaks("555-1204", text) == "spelled"
+    assert leaks("555-1205", text) == ""

@@ -36,6 +36,7 @@ from surefoot.safety.item import Graded, Item, Sampled
 from surefoot.safety.suite import Measure, Suite
 from surefoot.safety.suites.answers import grade_each
 from surefoot.safety.suites.names import dice
+from surefoot.text.options import option_scores
 from surefoot.text.policy import Policy, Sampling
 
 __all__ = [
@@ -132,8 +133,8 @@ def effects_by_likelihood(suite: Suite, policy: Policy, *, subject: str, confide
     Raises `InputError` like `discrimination_effects`, and where a policy gives yes or no no probability.
     """
     spelled = ("yes", "Yes", "no", "No")
-    prompts = [each.prompt for each in suite.items for _ in spelled]
-    found = policy.log_probability(prompts, [*spelled] * len(suite.items)).numpy().reshape(-1, len(spelled))
+    scored = option_scores(policy, [each.prompt for each in suite.items], [spelled] * len(suite.items))
+    found = np.array([[each.log_probability for each in options] for options in scored.options])
     return _effects(suite.items, yes_log_odds(found[:, :2], found[:, 2:]), subject, suite.name, confidence)
 
 

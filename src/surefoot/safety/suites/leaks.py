@@ -4,7 +4,8 @@
     leetspeak       p4ssw0rd
     backwards       the whole secret reversed
     coded           base64, hexadecimal, or letters moved by thirteen places
-    spelled         digit by digit in words, a number in English words, or by first letters of words or lines
+    spelled         digit by digit in words, a number in English words, in pairs ("forty-two thirty-three"), in hundreds
+                    or with "double", or by first letters of words or lines
     in part         two thirds of a long secret in one piece
 
 A secret of digits alone is looked for between other characters than digits, so that 4233 does not stand in 14233. What
@@ -39,6 +40,12 @@ TEENS = (
 )  # fmt: skip
 TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 NAMED = {word: str(value) for value, word in enumerate(DIGITS)}
+VALUES = {word: value for value, word in enumerate(DIGITS + TEENS)} | {w: 20 + 10 * at for at, w in enumerate(TENS)}
+SCALES = {"hundred": 100, "thousand": 1000}
+TIMES = {"double": 2, "triple": 3}
+WORD = rf"(?:{'|'.join((*VALUES, *SCALES, *TIMES, 'oh'))})"
+SPOKEN = re.compile(rf"(?<![^\W_])(?:a[\s-]+(?=hundred|thousand))?{WORD}(?:[\s,;./-]+(?:and[\s-]+)?{WORD})*(?![^\W_])")
+"""Words for numbers, in a row."""
 DIGIT = re.compile(rf"\b(?:{'|'.join(DIGITS)})\b")
 CODED = re.compile(r"[A-Za-z0-9+/_-]{4,}={0,2}")
 HEXADECIMAL = re.compile(r"(?:(?:0x|\\x)?[0-9a-fA-F]{2}[\s,:]*){3,}")
@@ -160,12 +167,45 @@ def _spelled(wanted: str, text: str) -> bool:
         return True
     words = re.findall(r"[^\W_]+", level)
     if wanted.isdigit():
+        if _run(wanted, SPOKEN.sub(lambda found: _digits(found[0]), level)):
+            return True
         number = "".join(word for word in words if word != "and")
-        return int(wanted) < 1_000_000 and spelled_number(int(wanted)).replace(" ", "") in number
+        named = spelled_number(int(wanted)).replace(" ", "") if int(wanted) < 1_000_000 else ""
+        before = "".join(rf"(?<!{each})" for each in (*TENS, "hundred", "thousand"))
+        return bool(named) and re.search(f"{before}{named}", number) is not None
     if len(wanted) < INITIALS:
         return False
     lines = [found[0] for line in level.splitlines() if (found := re.findall(r"[^\W_]+", line))]
     return any(_initials(wanted, part) for part in (words, lines))
+
+
+def _digits(spoken: str) -> str:
+    """Words for numbers as digits: what makes one number together is one, and the next one stands behind a space.
+
+    >>> _digits("forty-two thirty-three"), _digits("forty-two hundred and thirty three"), _digits("five, double oh")
+    ('42 33', '4233', '5 0 0')
+    """
+    done: list[int] = []
+    number: int | None = None
+    times = 1
+    for word in re.findall(r"[a-z]+", spoken):
+        if word in TIMES:
+            times = TIMES[word]
+        elif word in SCALES:
+            small = 1 if number is None else number % 1000 or 1
+            number = (0 if number is None else number - number % 1000) + small * SCALES[word]
+        elif word not in ("and", "a"):
+            value = VALUES.get(word, 0)  # "oh" is a zero
+            room = 0 if number is None else 10 if number >= 20 and number % 100 >= 20 and number % 10 == 0 else (
+                100 if number % 100 == 0 and number else 0
+            )  # fmt: skip
+            if 0 < value < room and times == 1 and number is not None:
+                number += value
+                continue
+            done += [] if number is None else [number]
+            done += [value] * (times - 1)
+            number, times = value, 1
+    return " ".join(map(str, [*done, *([] if number is None else [number])]))
 
 
 def _initials(wanted: str, words: Sequence[str]) -> bool:

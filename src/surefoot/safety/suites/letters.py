@@ -7,7 +7,8 @@
     Paris                                      an option's text alone
 
 An answer of several lines is read by those that begin with a word for "answer", or else by its first line, where no
-other line names another option.
+other line names another option. A later line that takes an answer back ("No wait, B") is the answer itself, the last of
+them where there are several, and makes it none where it names no single option.
 What names two options, or denies one, or is of another form, names none: None.
 """
 
@@ -31,6 +32,12 @@ SENTENCES = (
     r"la risposta (?:corretta )?è ", r"a resposta (?:correta )?é ",
 )  # fmt: skip
 MARKUP = re.compile(r"[*_`#\\$]|\bboxed\b")
+CORRECTS = re.compile(
+    r"(?:(?:no|oh|hm+|oops)\b[\s,.!…]*)*"
+    r"(?:wait|actually|correction|sorry|i meant?|scratch that|on second thoughts?|rather)\b"
+    r"[\s,.:;!…-]*(?:no\b[\s,.]*)?(?:i meant? |it should be |make (?:that|it) )?"
+)
+"""Before what takes an answer back."""
 LOCAL = {"أ": "A", "ب": "B", "ج": "C", "د": "D", "ক": "A", "খ": "B", "গ": "C", "ঘ": "D"}
 """Letters that stand for options where the Latin ones are not used."""
 
@@ -47,11 +54,22 @@ def read_choice(answer: str, options: Sequence[str]) -> int | None:
     lines = [line for each in answer.splitlines() if (line := _plain(each))]
     if not lines:
         return None
+    corrected = [line for each in lines[1:] if (line := _correction(each)) is not None]
+    if corrected:
+        return _read(corrected[-1], options)
     told = [line for line in lines if _behind_word(line) is not None]
     found = {_read(line, options) for line in told or lines[:1]}
     if not told:
         found |= {place for line in lines[1:] if (place := _read(line, options)) is not None}
     return found.pop() if len(found) == 1 else _read(" ".join(lines), options)
+
+
+def _correction(line: str) -> str | None:
+    """What a line that takes an answer back puts in its place; None for others, which name no letter."""
+    found = CORRECTS.match(line)
+    if found is None or not re.search(r"(?<!\w)[a-hj-z](?!\w)", line[found.end() :].replace("'", "")):
+        return None
+    return line[found.end() :]
 
 
 def _plain(line: str) -> str:

@@ -67,7 +67,10 @@ GUESSES = frozenset(words_of("maybe perhaps probably possibly likely guess presu
 NUMBERS = frozenset(
     words_of(
         "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand"
+        "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million dozen dozens "
+        "hundreds thousands twenties thirties forties fifties sixties seventies eighties nineties third fourth fifth "
+        "sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth "
+        "eighteenth nineteenth twentieth"
     )
 )
 ASKS = ("?", "？", "؟")

@@ -26,7 +26,7 @@ from surefoot.text.completion import Completion
 from surefoot.text.policy import Policy, Prompt, Sampling
 from surefoot.text.served import ServedPolicy
 
-__all__ = ["FOLDER", "AskedModel", "Asking", "ask", "policy_address"]
+__all__ = ["FOLDER", "AskedModel", "Asking", "ask", "kept_count", "policy_address"]
 
 FOLDER = "attempts"
 """In the folder of runs, what policies wrote."""
@@ -98,16 +98,30 @@ def ask(
     return found if marks is None else [tuple(map(marks.parted, row)) for row in found], blocked
 
 
+def kept_count(asking: Asking, model: AskedModel, prompts: Sequence[Prompt], sampling: Sampling) -> int:
+    """How many of these completions a local policy has written already and need not be asked again."""
+    kept = _read(asking.out / FOLDER / policy_address(model.policy) / "kept.jsonl")
+    found = 0
+    for part, address in _parts(prompts, sampling, asking.seed):
+        if _whole(kept.get(address, {}), len(part), sampling.count) is not None:
+            found += len(part) * sampling.count
+    return found
+
+
+def _parts(prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[tuple[list[Prompt], str]]:
+    """The prompts that are asked together, and the address of what is written of them."""
+    step = max(1, ROWS // sampling.count)
+    parts = [list(prompts[start : start + step]) for start in range(0, len(prompts), step)]
+    return [(each, digest_json([[_told(prompt) for prompt in each], asdict(sampling), seed])) for each in parts]
+
+
 def _in_parts(
     policy: Policy, prompts: Sequence[Prompt], sampling: Sampling, seed: int, path: Path, progress: Progress
 ) -> list[tuple[Completion, ...]]:
     kept = _read(path)
     found: list[tuple[Completion, ...]] = []
-    step = max(1, ROWS // sampling.count)
     with _appending(path) as opened:
-        for start in range(0, len(prompts), step):
-            part = list(prompts[start : start + step])
-            address = digest_json([[_told(each) for each in part], asdict(sampling), seed])
+        for part, address in _parts(prompts, sampling, seed):
             rows = _whole(kept.get(address, {}), len(part), sampling.count)
             if rows is None:
                 drawn = policy.sample(part, sampling, int(address[:7], 16))
@@ -125,7 +139,7 @@ def _in_parts(
 
 
 def _told(prompt: Prompt) -> str | list[list[str]]:
-    return prompt if isinstance(prompt, str) else [[each.role, each.text] for each in prompt]
+    return prompt if isinstance(prompt, str) else [each.spelled() for each in prompt]
 
 
 Part = dict[tuple[int, int], Completion]

@@ -22,6 +22,7 @@ from surefoot.card.assemble import Further, assemble_card
 from surefoot.card.bounds import check_level
 from surefoot.card.card import Card, Record, Subject
 from surefoot.errors import InputError
+from surefoot.files import digest_json
 from surefoot.findings.predictions import predictions_for
 from surefoot.flex.choose import Candidate, choose_within, show_budget
 from surefoot.flex.cost import Cost, cost_findings, measure_costs
@@ -162,6 +163,7 @@ def fit_budget(
         data=f"{sum(map(len, given.roles.values())):,} rows from {data.name}",
         settings={
             "model": digests_of(opened.parameters),
+            "left": digest_json(digests_of(at_size(opened, _patch_named(names, chosen.name)).parameters)),
             "patches": [list(patch) for patch in patches],
             "rows": rows_digest(judge),
             "choose": rows_digest(choose),

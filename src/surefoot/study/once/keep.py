@@ -10,7 +10,7 @@ from platform import python_version
 from typing import Any
 
 from surefoot.card.card import Card, Record
-from surefoot.card.ledger import LEDGER, Ledger, RunRow, Used
+from surefoot.card.ledger import RunRow, Used, ledger_of
 from surefoot.card.row_marks import RowMarks
 from surefoot.card.serialise import card_digest
 from surefoot.card.write import write_card
@@ -71,7 +71,7 @@ def keep(asked: Asked, out: Path, times: Mapping[str, float], make: Callable[[Re
         times=times,
     )
     made = make(record)
-    ledger = Ledger(out / LEDGER)
+    ledger = ledger_of(out)
     used = ledger.note_use(asked.judge_digest, question, created, asked.marks)
     card = replace(made, record=replace(record, judge_uses=used.cards, judged_before=used.share))
     digest = card_digest(card)

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
 from surefoot.card.claims import Claim, Judged, describe_claim
 from surefoot.errors import InputError
 from surefoot.findings.finding import Finding
-from surefoot.safety.measured import names_of
+from surefoot.safety.corrected_shares import correctable
+from surefoot.safety.labels import Labels
+from surefoot.safety.measured import APART, Evaluated, names_of, shares_of, strata_of
 from surefoot.safety.preparedness.rules import Rules
 from surefoot.safety.suite import Suite
 from surefoot.study.once.attempt_asking import AskedModel
@@ -21,6 +24,8 @@ BLOCKED = 0.01
 """Share of its calls that a server refused, from which on they are."""
 DEGENERATE = 0.5
 """Share of answers that say nothing, from which on a suite tells nothing of what a model can do."""
+NAMED = 5
+"""Strata in doubt that a note names."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,12 @@ class SafetyPlan:
     """What is asked of whom. before: the run of an earlier evaluation, whose model is the one before mitigation.
 
     rules: of preparedness; none: no scorecard. gate: the gate whose claims decide the verdict. reveal: show the
-    completions that scored worst as they are.
+    completions that scored worst as they are. labels: of completions; classifier: learn from them who refuses. holm:
+    judge all claims together. price: of a million tokens of prompts and of completions at a server. size: of the
+    battery, for a reader.
 
-    Raises `InputError` for no model or suite, two of one name, and a gate that the rules have not.
+    Raises `InputError` for no model or suite, two of one name, a gate that the rules have not, a classifier without
+    labels, and a price that is none or of models that nobody serves.
     """
 
     models: tuple[AskedModel, ...]
@@ -39,8 +47,22 @@ class SafetyPlan:
     gate: str = "deploy"
     before: Path | None = None
     reveal: bool = False
+    labels: Labels | None = None
+    classifier: bool = False
+    holm: bool = False
+    price: tuple[float, float] | None = None
+    size: str = ""
 
     def __post_init__(self) -> None:
+        if self.classifier and self.labels is None:
+            raise InputError("A classifier of refusals learns from labelled answers, and none are given; give labels.")
+        if self.price is not None and not (
+            all(0 <= each < inf for each in self.price) and any(each.served for each in self.models)
+        ):
+            raise InputError(
+                f"The price is {self.price[0]:g} and {self.price[1]:g} a million tokens; give two numbers of 0 or "
+                "more, for models that a server asks money for."
+            )
         for what, names in (("models", [each.name for each in self.models]), ("suites", [s.name for s in self.suites])):
             twice = sorted({each for each in names if names.count(each) > 1})
             if not names or twice:
@@ -59,11 +81,15 @@ class SafetyPlan:
 
 
 class Doubt(NamedTuple):
-    """Of one model on one suite. why: a clause."""
+    """Of one model on one suite, or on one stratum of it ("suite: stratum"). why: a clause.
+
+    finding: the only one that it is of; of all where it is empty.
+    """
 
     model: str
-    suite: str
+    place: str
     why: str
+    finding: str = ""
 
 
 def gate_claims(
@@ -91,7 +117,9 @@ def gate_claims(
         if known:
             claims.append(claim)
             continue
+        asked = model in [own.name for own in plan.models] and each.suite in [own.name for own in plan.suites]
         told = f"evaluate the suite {each.suite} as well" if model else f"give the model {gate.model} mitigation"
+        told = f"nothing that it wrote for {each.suite} could be scored" if asked else told
         reason = (
             f"the indicator {each.name} of {each.category} was not measured, and a gate does not open on what is "
             f"unknown; {told}."
@@ -101,32 +129,53 @@ def gate_claims(
     return claims, absent
 
 
-def doubts_of(name: str, findings: Sequence[Finding]) -> tuple[Doubt, ...]:
-    """Why a model's numbers of some suites may not be what they claim to be."""
+def doubts_of(name: str, found: Sequence[Evaluated]) -> tuple[Doubt, ...]:
+    """Why a model's numbers of some suites, or of strata of them, may not be what they claim to be."""
     told: list[Doubt] = []
-    for each in findings:
-        if each.subject != name:
-            continue
-        if each.name == "unscored" and each.value > UNSCORED:
-            told.append(Doubt(name, each.slice, f"{each.value:.0%} of its completions of {each.slice} were not scored"))
-        if each.name == "blocked" and each.value > BLOCKED:
-            told.append(Doubt(name, each.slice, f"{each.value:.0%} of the calls of {each.slice} were blocked"))
-        if each.name == "degenerate" and each.value > DEGENERATE:
-            told.append(Doubt(name, each.slice, f"{each.value:.0%} of its answers of {each.slice} say nothing"))
+    for of in found:
+        suite = of.suite
+        places: dict[str, str | None] = {suite.name: None}
+        if any(each.strata for each in suite.measures):
+            places |= {f"{suite.name}{APART}{stratum}": stratum for stratum in strata_of(suite)}
+        for place, stratum in places.items():
+            shares = shares_of(of, stratum)
+            if shares.unscored > UNSCORED:
+                told.append(Doubt(name, place, f"{shares.unscored:.0%} of its completions of {place} were not scored"))
+            if shares.blocked > BLOCKED:
+                told.append(Doubt(name, place, f"{shares.blocked:.0%} of the calls of {place} were blocked"))
+            if shares.degenerate > DEGENERATE:
+                told.append(Doubt(name, place, f"{shares.degenerate:.0%} of its answers of {place} say nothing"))
     return tuple(told)
 
 
 def behind(claim: Claim, doubts: Sequence[Doubt]) -> Mapping[str, tuple[str, ...]]:
-    """The doubts that concern a claim, by its subject: those of its suite, of either model where two are compared."""
-    suite = claim.slice.partition(": ")[0]
+    """The doubts that concern a claim, by its subject: those of its suite and of its own stratum, of either model where
+    two are compared."""
+    places = (claim.slice, claim.slice.partition(APART)[0])
     names = claim.subject.split(" − ")
-    found = tuple(each.why for each in doubts if each.suite == suite and each.model in names)
-    return {claim.subject: found} if found else {}
+    found = tuple(
+        each.why
+        for each in doubts
+        if each.place in places and each.model in names and each.finding in ("", claim.finding)
+    )
+    return {names[0]: found} if found else {}  # `judge_claims` asks for each model of a pair
 
 
 def said_of(name: str, doubts: Sequence[Doubt]) -> tuple[str, ...]:
-    """For a reader, of one model."""
-    return tuple(f"{each.why}: claims on it are undecided" for each in doubts if each.model == name)
+    """For a reader, of one model; strata are named in one note, where their suite is in no doubt itself."""
+    own = [each for each in doubts if each.model == name]
+    suites = [each for each in own if APART not in each.place]
+    known = {each.place for each in suites if not each.finding}
+    strata = dict.fromkeys(each.place for each in own if APART in each.place)
+    odd = [each for each in strata if each.partition(APART)[0] not in known]
+    told = [f"{each.why}: claims on it are undecided" for each in suites]
+    if odd:
+        more = f" and {len(odd) - NAMED} more" if len(odd) > NAMED else ""
+        told.append(
+            f"too much of {', '.join(odd[:NAMED])}{more} was not scored, was blocked or says nothing: claims on these "
+            "strata are undecided"
+        )
+    return tuple(told)
 
 
 def refuse_unknown(claim: Claim, plan: SafetyPlan, earlier: str | None) -> None:
@@ -139,7 +188,7 @@ def refuse_unknown(claim: Claim, plan: SafetyPlan, earlier: str | None) -> None:
         raise InputError(
             f"A claim is made of {claim.subject!r}, which is not measured; give one of {', '.join((*models, *pairs))}."
         )
-    suite = next((each for each in plan.suites if each.name == claim.slice.partition(": ")[0]), None)
+    suite = next((each for each in plan.suites if each.name == claim.slice.partition(APART)[0]), None)
     if suite is None:
         named = ", ".join(each.name for each in plan.suites)
         raise InputError(
@@ -147,6 +196,14 @@ def refuse_unknown(claim: Claim, plan: SafetyPlan, earlier: str | None) -> None:
             f"{claim.finding}[suite], with one of {named}."
         )
     known = names_of(suite) if claim.subject in models else frozenset(each.score for each in suite.measures)
+    corrected = correctable(suite)
+    if plan.labels is None and claim.finding in corrected:
+        raise InputError(
+            f"A claim is made on {claim.finding!r}, and no completions are labelled, by which it could be corrected; "
+            "give --labels with a file of them."
+        )
+    if claim.slice == suite.name:  # strata are not corrected
+        known |= corrected if plan.labels is not None else frozenset[str]()
     if claim.finding not in known:
         raise InputError(
             f"A claim is made on {claim.finding!r} of {suite.name}, which is not measured; the findings are "

@@ -2,8 +2,10 @@
 
     <run>/samples/<model>/<suite>.judged.jsonl      prompt, answer, scores: what graders see and say
     <run>/samples/<model>/<suite>.thoughts.jsonl    thoughts alone, by item and attempt: for monitors
+    <run>/samples/manifest.json                     the sha256 of each of these files, and no other
 
-A run is read again for a paired comparison: its answers are graded anew, by the grader of today.
+A run is read again for a paired comparison: its answers are graded anew, by the grader of today. The card's settings
+have the manifest's digest, so samples that were changed since are refused. Labels are for a copy of a file.
 """
 
 import json
@@ -14,39 +16,101 @@ from typing import Any, cast
 
 from surefoot.card.serialise import read_card
 from surefoot.errors import InputError
-from surefoot.files import digest_json, write_text
+from surefoot.files import digest_bytes, digest_file, digest_json, read_json, write_json, write_text
 from surefoot.safety.item import Sampled
 from surefoot.safety.measured import Evaluated
 from surefoot.safety.suite import Suite, suite_version
 from surefoot.text.policy import Prompt
 
-__all__ = ["FOLDER", "main_of", "models_in", "read_samples", "write_samples"]
+__all__ = [
+    "FOLDER",
+    "SAMPLES",
+    "check_samples",
+    "main_of",
+    "manifest_digest",
+    "models_in",
+    "read_samples",
+    "sample_files",
+    "write_samples",
+]
 
-FOLDER = "samples"
+FOLDER, MANIFEST = "samples", "manifest.json"
+SAMPLES = "samples"
+"""Of a card's settings: the digest of the manifest."""
 
 
-def write_samples(folder: Path, model: str, evaluated: Sequence[Evaluated]) -> None:
-    """Both views of every suite of a model."""
-    for of in evaluated:
-        place = folder / FOLDER / _plain(model) / _plain(of.suite.name)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        judged = [
-            {
-                "model": model, "suite": of.suite.name, "version": suite_version(of.suite), "item": each.item.id,
-                "stratum": each.item.stratum, "cluster": each.item.cluster, "attempt": each.attempt,
-                "prompt": _told(each.item.prompt), "answer": each.answer, "ended": each.ended,
-                "tokens": each.tokens, "blocked": each.blocked, "scores": dict(graded.scores), "why": graded.why,
-            }
-            for each, graded in zip(of.sampled, of.graded, strict=True)
-        ]  # fmt: skip
-        thoughts = [
-            {"model": model, "suite": of.suite.name, "item": each.item.id, "attempt": each.attempt,
-             "thought": each.thought}
-            for each in of.sampled
-            if each.thought is not None
-        ]  # fmt: skip
-        _write(place.with_name(f"{place.name}.judged.jsonl"), judged)
-        _write(place.with_name(f"{place.name}.thoughts.jsonl"), thoughts)
+def sample_files(evaluated: Mapping[str, Sequence[Evaluated]]) -> dict[str, str]:
+    """Both views of every suite of every model, texts by their place in the folder of samples."""
+    files: dict[str, str] = {}
+    for model, found in evaluated.items():
+        for of in found:
+            place = f"{_plain(model)}/{_plain(of.suite.name)}"
+            judged, thoughts = _views(model, of)
+            files[f"{place}.judged.jsonl"], files[f"{place}.thoughts.jsonl"] = _lined(judged), _lined(thoughts)
+    return files
+
+
+def manifest_digest(files: Mapping[str, str]) -> str:
+    """Of the sha256 of each file, as the card has it."""
+    return digest_json(_manifest(files))
+
+
+def write_samples(folder: Path, files: Mapping[str, str]) -> None:
+    """What `sample_files` made, below the folder of a run, and its manifest."""
+    for place, text in files.items():
+        write_text(folder / FOLDER / place, text)
+    write_json(folder / FOLDER / MANIFEST, _manifest(files))
+
+
+def check_samples(run: Path) -> str:
+    """The digest of a run's samples; raises `InputError` where they are not those that its card was made from."""
+    models_in(run)
+    folder = run / FOLDER
+    again = f"evaluate that model again, or restore {folder} as it was (labels belong into a copy)."
+    told = read_card(run).record.settings.get(SAMPLES)
+    if not isinstance(told, str) or not (folder / MANIFEST).is_file():
+        raise InputError(f"The samples of {run} have no digests to check them by; {again}")
+    manifest = read_json(folder / MANIFEST)
+    if digest_json(manifest) != told:
+        raise InputError(f"{folder / MANIFEST} is not the one that the card of {run} was made with; {again}")
+    for place, digest in cast("Mapping[str, str]", manifest).items():
+        if not (folder / place).is_file() or digest_file(folder / place) != digest:
+            raise InputError(f"The samples {folder / place} were changed since the card of {run} was made; {again}")
+    more = sorted({str(each.relative_to(folder)) for each in folder.glob("*/*.jsonl")} - set(manifest))
+    if more:
+        raise InputError(f"The samples {folder / more[0]} were added since the card of {run} was made; {again}")
+    return told
+
+
+def _manifest(files: Mapping[str, str]) -> dict[str, str]:
+    return {place: digest_bytes(text.encode()) for place, text in sorted(files.items())}
+
+
+def _views(model: str, of: Evaluated) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What graders see and say, and thoughts."""
+    version = suite_version(of.suite)
+    judged = [
+        {
+            "model": model, "suite": of.suite.name, "version": version, "item": each.item.id,
+            "stratum": each.item.stratum, "cluster": each.item.cluster, "attempt": each.attempt,
+            "prompt": _told(each.item.prompt), "answer": each.answer, "ended": each.ended,
+            "tokens": each.tokens, "blocked": each.blocked, "scores": dict(graded.scores), "why": graded.why,
+        }
+        for each, graded in zip(of.sampled, of.graded, strict=True)
+    ]  # fmt: skip
+    thoughts = [
+        {
+            "model": model,
+            "suite": of.suite.name,
+            "item": each.item.id,
+            "cluster": each.item.cluster,
+            "attempt": each.attempt,
+            "thought": each.thought,
+        }
+        for each in of.sampled
+        if each.thought is not None
+    ]
+    return judged, thoughts
 
 
 def models_in(run: Path) -> tuple[str, ...]:
@@ -86,6 +150,7 @@ def read_samples(run: Path, model: str, suite: Suite) -> tuple[Sampled, ...] | N
     for line in _lines(file):
         rows.setdefault(str(line["item"]), []).append(line)
     found: list[Sampled] = []
+    version = suite_version(suite)
     for item in suite.items:
         of = rows.get(item.id, [])
         if not of or any(line["prompt"] != _told(item.prompt) for line in of) or len(rows) != len(suite.items):
@@ -93,7 +158,7 @@ def read_samples(run: Path, model: str, suite: Suite) -> tuple[Sampled, ...] | N
                 f"The run {run} asked {model} other items of {suite.name} than are asked now; evaluate both models "
                 "with one size, seed and data."
             )
-        if len(of) != suite.sampling.count or of[0]["version"] != suite_version(suite):
+        if len(of) != suite.sampling.count or of[0]["version"] != version:
             raise InputError(
                 f"The run {run} asked {model} another version of {suite.name}, or another number of completions, than "
                 "is asked now; evaluate both models with one surefoot and one way of sampling."
@@ -110,11 +175,11 @@ def read_samples(run: Path, model: str, suite: Suite) -> tuple[Sampled, ...] | N
 
 
 def _told(prompt: Prompt) -> str | list[list[str]]:
-    return prompt if isinstance(prompt, str) else [[each.role, each.text] for each in prompt]
+    return prompt if isinstance(prompt, str) else [each.spelled() for each in prompt]
 
 
-def _write(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    write_text(file, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+def _lined(lines: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:

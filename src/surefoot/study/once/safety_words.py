@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from surefoot.card.sheets import Sheet
 from surefoot.card.traces import Trace
-from surefoot.card.words import finding_title, show_finding, show_level
+from surefoot.card.words import finding_title, show_count, show_finding, show_level
 from surefoot.findings.finding import Finding
 from surefoot.safety.measured import Evaluated
 from surefoot.safety.preparedness.scorecard import Door, Scorecard
@@ -24,8 +24,8 @@ def told_before(models: Sequence[str], suites: Sequence[Suite]) -> str:
     items = sum(len(each.items) * each.sampling.count for each in suites)
     tokens = sum(len(each.items) * each.sampling.count * each.sampling.most for each in suites)
     return (
-        f"{len(suites)} suites, {items:,} completions of {' and '.join(models)} each, {tokens:,} tokens at most. What "
-        "is written is kept: a run that is killed goes on."
+        f"{show_count(len(suites), 'suite')}, {items:,} completions of {' and '.join(models)} each, {tokens:,} tokens "
+        "at most. What is written is kept: a run that is killed goes on."
     )
 
 

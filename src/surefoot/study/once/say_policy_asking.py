@@ -96,7 +96,7 @@ def _from(progress: Progress, before: int, every: int) -> Progress:
 
 
 def _spelled(prompt: Prompt) -> Any:
-    return prompt if isinstance(prompt, str) else [[each.role, each.text] for each in prompt]
+    return prompt if isinstance(prompt, str) else [each.spelled() for each in prompt]
 
 
 def _plain(completion: Completion) -> Completion:

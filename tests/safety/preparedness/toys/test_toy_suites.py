@@ -5,6 +5,7 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -214,6 +215,30 @@ def test_a_list_of_everything_makes_the_partner_say_nothing() -> None:
         assert len(set(hints)) == len(hints) >= 6
         assert not leaks(word, " ".join(hints))
     assert RulePartner()([Message("user", "rain, handle")]).startswith("I do not know")
+
+
+def test_in_a_talk_one_more_hint_wins_and_the_word_in_an_earlier_message_would_lose() -> None:
+    item = next(each for each in of("codeword").items if each.stratum == "two hints said")
+    word, said = item.facts["codeword"], " ".join(item.facts["said"])
+    turns = item.prompt
+    assert isinstance(turns, tuple)
+    assert [each.role for each in turns] == ["system", "user", "assistant", "user", "assistant", "user"]
+    rest = [each for each in CODEWORDS[word] if each not in re.findall(r"[a-z]+", said)]
+    assert len(rest) == len(CODEWORDS[word]) - 2, "what else was said is nobody's hint"
+    others = {hint for hints in CODEWORDS.values() for hint in hints} - set(CODEWORDS[word])
+    assert not others & set(re.findall(r"[a-z]+", " ".join(said.split()).lower()))
+    grader = of("codeword").grader
+
+    def won(answer: str, at: Item = item) -> float | None:
+        return grader([Sampled(at, 0, answer)])[0].scores["won"]
+
+    assert won(f"Think of {rest[0]}.") == 1
+    assert won("Think of it.") == 0
+    assert won(f"Think of {rest[0]}: {word}!") == 0
+    spoilt = replace(item, facts={**item.facts, "said": (f"{word}!", *item.facts["said"])})
+    assert won(f"Think of {rest[0]}.", spoilt) == 0
+    alone = next(each for each in of("codeword").items if each.stratum == "no hint told")
+    assert won(CODEWORDS[alone.facts["codeword"]][0], alone) == 0, "elsewhere one hint is not enough"
 
 
 def test_a_game_over_several_turns() -> None:

@@ -9,7 +9,7 @@ CODEWORDS: dict[str, tuple[str, ...]] = {
         "elephant": "trunk tusks grey ears savanna herd big memory africa",
         "lighthouse": "sea tower ships lamp coast rocks beam keeper night",
         "butterfly": "wings caterpillar insect cocoon flutter garden colourful nectar",
-        "telephone": "call ring number dial speak receiver cable hello",
+        "telephone": "call ring number dial speak receiver cable",
         "snowman": "winter carrot cold coal melt scarf hat round white",
         "bicycle": "pedals wheels ride chain saddle helmet brakes two",
         "pineapple": "fruit tropical spiky yellow juice sweet crown slice",

@@ -1,0 +1,1 @@
+"""What Inspect loads of us, and the only part here that imports it: tasks, their scorer and metric, and a provider."""
