@@ -139,3 +139,44 @@ def test_a_record_of_another_cell_or_of_no_files_is_damage(tmp_path: Path) -> No
     told = json.loads(record.read_text())
     record.write_text(json.dumps({**told, "files": {}}))
     assert store.damage(CELL.address) == "its record names no files"
+
+
+def test_damage_that_cannot_be_taken_away_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same size as what was recorded, so that a look at sizes alone would let it pass."""
+    store = open_store(tmp_path)
+    put(store)
+    file = store.path(CELL.address) / "part" / "value.txt"
+    file.write_text("hallo")
+    put(store)
+    assert file.read_text() == "hello", "the damaged one was no first writer"
+    file.write_text("hallo")
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", refuse)
+        with pytest.raises(InputError, match=r"^Cannot remove .* \(Permission denied\); make its folder one that you"):
+            store.remove(CELL.address)
+        with pytest.raises(InputError, match=r"^Cannot remove "):
+            put(store)
+    store.remove(CELL.address)
+    assert not [path for path in store.folder.iterdir() if path.name == CELL.address]
+    store.remove(CELL.address)
+
+
+def test_a_file_that_cannot_be_read_is_damage(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    put(store)
+    file = store.path(CELL.address) / "part" / "value.txt"
+    file.unlink()
+    file.symlink_to(file)
+    assert store.damage(CELL.address) == "part/value.txt cannot be read"
+    assert store.damage(CELL.address, checksums=True) == "part/value.txt cannot be read"
+
+
+def test_a_cell_that_goes_while_history_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(tmp_path)
+    put(store)
+    monkeypatch.setattr(Store, "finished", lambda self: [CELL.address, "0" * 64])
+    assert len(list(store.history())) == 1

@@ -81,6 +81,30 @@ def test_a_cell_that_kills_its_worker_twice_ends_the_run(tiny_text: str, tmp_pat
     assert children() == []
 
 
+@pytest.mark.slow
+def test_a_cell_that_hangs_once_is_tried_again(tiny_text: str, tmp_path: Path) -> None:
+    flag = tmp_path / "hung"
+    line = f"os.path.exists({str(flag)!r}) or (open({str(flag)!r}, 'w'), time.sleep(600))"
+    tasks, store = planned(tiny_text, line, tmp_path)
+    report = workers.run_cells(tasks, store, workers=1, cell_timeout=20.0)
+    assert report.notes == ("train stopped, seed 0 took longer than 20 seconds; it was tried again in a new process.",)
+    assert {path.name for path in store.folder.iterdir()} == {task.cell.address for task in tasks}
+
+
+@pytest.mark.slow
+def test_a_cell_that_hangs_twice_ends_the_run(tiny_text: str, tmp_path: Path) -> None:
+    """Stopped by a signal, it could not end itself either."""
+    tasks, store = planned(tiny_text, "os.kill(os.getpid(), 19)", tmp_path)
+    with pytest.raises(InputError) as caught:
+        workers.run_cells(tasks, store, workers=1, cell_timeout=15.0)
+    assert str(caught.value) == (
+        "train stopped, seed 0 took longer than 15 seconds, 2 times; give it more time (--cell-timeout), or see why it "
+        "hangs. What was finished is kept."
+    )
+    assert [path.name for path in store.folder.iterdir()] == [tasks[0].cell.address]
+    assert children() == []
+
+
 def test_a_fault_in_a_worker_brings_its_traceback(tiny_text: str, tmp_path: Path) -> None:
     tasks, store = planned(tiny_text, "self.forward = lambda x: 1 // 0", tmp_path)
     with pytest.raises(

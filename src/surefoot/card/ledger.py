@@ -1,65 +1,38 @@
-"""The ledger: every run, every choice, and every study that has looked at a judge set, in one embedded SQLite file.
+"""The ledger: every run, every choice, and every study that has looked at a judge set.
+
+It lies in one SQLite file in the folder of runs, or for a team on a PostgreSQL server.
 
 A judge set is known again by its rows and not by its name (`row_marks`): another split of the same file, a file with a
 row left out or with new ids, another command on the same rows are looks at rows that were judged before. Two sets count
 as one where they share at least a twentieth of the later one's rows. Looks whose road handed in no marks of rows, and
 those that an older surefoot noted, count where the sets' digests are equal.
 
-Each call opens its own connection (write-ahead log, thirty seconds of patience), so any number of processes
-may write to one ledger at once.
+Each call opens its own connection and writes in one transaction, so any number of processes may write to one ledger at
+once.
 """
 
-import sqlite3
-import time
-from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass
+import os
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.card.claims import Status
+from surefoot.card.ledger_postgres import PostgresServer, is_postgres, without_password
+from surefoot.card.ledger_sql import CHOICES, Database, Execute
+from surefoot.card.ledger_sqlite import SQLiteFile
 from surefoot.card.row_marks import WHOLE, WIDTH, Kept, RowMarks, kept, seen_rows
-from surefoot.errors import InputError
 from surefoot.files import digest_bytes, digest_json
 
-__all__ = ["LEDGER", "ChoiceRow", "Ledger", "RunRow", "Used"]
+__all__ = ["LEDGER", "LEDGER_URL", "ChoiceRow", "Ledger", "RunRow", "Used", "ledger_of"]
 
 LEDGER = "ledger.sqlite"
 """Its name in a folder of runs."""
-VERSION = 2
+LEDGER_URL = "SUREFOOT_LEDGER"
+"""The environment variable that names a ledger for every folder of runs: an address of PostgreSQL, or a file."""
 SHARED = 0.05
 """Two judge sets that share fewer of their rows are two."""
-PATIENCE = 30.0  # seconds
-Result = TypeVar("Result")
-
-TABLES = """
-CREATE TABLE IF NOT EXISTS runs (
-  run TEXT PRIMARY KEY, study TEXT NOT NULL, study_digest TEXT NOT NULL, verdict TEXT NOT NULL,
-  card_digest TEXT NOT NULL, folder TEXT NOT NULL, created TEXT NOT NULL, judge_digest TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS judge_uses (
-  judge_digest TEXT NOT NULL, study_digest TEXT NOT NULL, created TEXT NOT NULL,
-  PRIMARY KEY (judge_digest, study_digest)
-);
-"""
-ROWS = """
-ALTER TABLE judge_uses ADD COLUMN judge_set TEXT;
-CREATE TABLE judge_sets (
-  judge_set TEXT NOT NULL, kind TEXT NOT NULL, whole INTEGER NOT NULL, marks BLOB NOT NULL,
-  PRIMARY KEY (judge_set, kind)
-)
-"""
-"""Version 2: what rows each judge set held."""
-CHOICES = """
-CREATE TABLE IF NOT EXISTS choices (
-  choice TEXT PRIMARY KEY, name TEXT NOT NULL, criterion TEXT NOT NULL, chosen TEXT NOT NULL, accuracy REAL NOT NULL,
-  folder TEXT NOT NULL, created TEXT NOT NULL, judge_digest TEXT NOT NULL
-)
-"""
-"""Made with the first choice, in a ledger of any version: a surefoot that knows no choices reads on past it."""
 
 
 @dataclass(frozen=True)
@@ -106,31 +79,33 @@ class Used:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The ledger at `path`; the file and its folder are made when first written to.
+    """The ledger at `path`: a file, made with its folder when first written to, or a "postgresql://…" address.
 
-    Methods raise `InputError` when the file is not a ledger, was written by a newer surefoot, or cannot be
-    written.
+    Methods raise `InputError` when there is something else at `path`, a ledger that a newer surefoot wrote, or one that
+    cannot be read or written.
     """
 
-    path: Path
+    path: Path | str
+
+    @property
+    def name(self) -> str:
+        """Its path or address for a reader, without a password."""
+        return without_password(str(self.path))
 
     def record_run(self, row: RunRow) -> None:
         """Keep a run, replacing an earlier one of the same id, and note that its study used its judge set."""
-
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(row))
-            _note(connection, row.judge_digest, row.study_digest, row.created)
-
-        self._write(write)
+        with self._database().writing() as execute:
+            execute("DELETE FROM runs WHERE run = ?", (row.run,))
+            execute(f"INSERT INTO runs ({_columns(RunRow)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(row))
+            _note(execute, row.judge_digest, row.study_digest, row.created)
 
     def record_choice(self, row: ChoiceRow) -> None:
         """Keep a choice, replacing an earlier one of the same id; that it looked at judge rows is `note_use`'s."""
-
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute(CHOICES)
-            connection.execute("INSERT OR REPLACE INTO choices VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(row))
-
-        self._write(write)
+        database = self._database()
+        with database.writing() as execute:
+            database.make_table(execute, CHOICES)
+            execute("DELETE FROM choices WHERE choice = ?", (row.choice,))
+            execute(f"INSERT INTO choices ({_columns(ChoiceRow)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(row))
 
     def note_judge_use(self, judge_digest: str, study_digest: str, created: str, marks: RowMarks | None = None) -> int:
         """Note, before looking, that a study looks at a judge set; returns `judge_uses`, this study included."""
@@ -144,118 +119,81 @@ class Ledger:
         found = None if marks is None else kept(marks)
         blobs = [[kind, digest_bytes(_blob(each))] for kind, each in sorted((found or {}).items())]
         held = None if found is None else digest_json(blobs)
-
-        def write(connection: sqlite3.Connection) -> Used:
+        with self._database().writing() as execute:
             for kind, each in (found or {}).items():
-                row = (held, kind, int(each.upto == WHOLE), _blob(each))
-                connection.execute("INSERT OR IGNORE INTO judge_sets VALUES (?, ?, ?, ?)", row)
-            _note(connection, judge_digest, study_digest, created, held)
+                execute(
+                    "INSERT INTO judge_sets (judge_set, kind, whole, marks) VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT (judge_set, kind) DO NOTHING",
+                    (held, kind, int(each.upto == WHOLE), _blob(each)),
+                )
+            _note(execute, judge_digest, study_digest, created, held)
             if marks is None:
-                return Used(_uses(connection, judge_digest), None)
-            return _used(connection, (judge_digest, held), study_digest, marks)
-
-        return self._write(write)
+                return Used(_uses(execute, judge_digest), None)
+            return _used(execute, (judge_digest, held), study_digest, marks)
 
     def judge_uses(self, judge_digest: str) -> int:
         """How many distinct studies have looked at a judge set of this digest; running one again adds nothing."""
-        if not self.path.exists():
-            return 0
-        with self._open() as connection:
-            return _uses(connection, judge_digest)
+        with self._database().reading() as execute:
+            return 0 if execute is None else _uses(execute, judge_digest)
 
     def run(self, run: str) -> RunRow | None:
         """One run by its id, if it was recorded."""
-        if not self.path.exists():
-            return None
-        with self._open() as connection:
-            found = connection.execute("SELECT * FROM runs WHERE run = ?", (run,)).fetchone()
-            return None if found is None else RunRow(*found)
+        with self._database().reading() as execute:
+            if execute is None:
+                return None
+            found = execute(f"SELECT {_columns(RunRow)} FROM runs WHERE run = ?", (run,))
+            return RunRow(*found[0]) if found else None
 
     def runs(self, limit: int = 50) -> tuple[RunRow, ...]:
         """The latest runs, newest first."""
-        if not self.path.exists():
-            return ()
-        with self._open() as connection:
-            found = connection.execute("SELECT * FROM runs ORDER BY created DESC, rowid DESC LIMIT ?", (limit,))
-            return tuple(RunRow(*row) for row in found.fetchall())
+        database = self._database()
+        with database.reading() as execute:
+            if execute is None:
+                return ()
+            latest = f"ORDER BY created DESC, {database.order} DESC LIMIT ?"
+            return tuple(RunRow(*row) for row in execute(f"SELECT {_columns(RunRow)} FROM runs {latest}", (limit,)))
 
     def choices(self, limit: int = 50) -> tuple[ChoiceRow, ...]:
         """The latest choices, newest first."""
-        if not self.path.exists():
-            return ()
-        with self._open() as connection:
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'choices'").fetchone():
+        database = self._database()
+        with database.reading() as execute:
+            if execute is None or not database.has_table(execute, "choices"):
                 return ()
-            found = connection.execute("SELECT * FROM choices ORDER BY created DESC, rowid DESC LIMIT ?", (limit,))
-            return tuple(ChoiceRow(*row) for row in found.fetchall())
+            latest = f"ORDER BY created DESC, {database.order} DESC LIMIT ?"
+            found = execute(f"SELECT {_columns(ChoiceRow)} FROM choices {latest}", (limit,))
+            return tuple(ChoiceRow(*row) for row in found)
 
-    def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Do `work` in one transaction that takes the write lock at its start, so that it cannot deadlock."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"Cannot write the ledger {self.path} ({error.strerror}); choose a folder that you may write to."
-            ) from None
-        with self._open() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            result = work(connection)
-            connection.execute("COMMIT")
-            return result
-
-    @contextmanager
-    def _open(self) -> Generator[sqlite3.Connection]:
-        """A connection to a ledger of our version; whatever SQLite cannot do becomes an `InputError`."""
-        try:
-            with closing(sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)) as connection:
-                self._prepare(connection)
-                yield connection
-        except sqlite3.OperationalError as error:
-            raise InputError(
-                f"The ledger {self.path} cannot be used ({error}); make sure that its folder may be written to, has "
-                "space left, and lies on a local disk."
-            ) from None
-        except sqlite3.DatabaseError as error:
-            raise InputError(
-                f"The ledger {self.path} is damaged or not a ledger ({error}); move it away, and the next run starts "
-                "a new one."
-            ) from None
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        if version > VERSION:
-            raise InputError(
-                f"The ledger {self.path} has schema {version}, and this surefoot knows {VERSION}; upgrade surefoot, or "
-                "name another ledger."
-            )
-        if version < VERSION:
-            _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
-            connection.execute("BEGIN IMMEDIATE")
-            # Another process may have been first.
-            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            for statement in [*TABLES.split(";"), *(ROWS.split(";") if version < VERSION else ())]:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
-            connection.execute("COMMIT")
+    def _database(self) -> Database:
+        return PostgresServer(str(self.path)) if is_postgres(str(self.path)) else SQLiteFile(Path(self.path))
 
 
-def _note(
-    connection: sqlite3.Connection, judge_digest: str, study_digest: str, created: str, held: str | None = None
-) -> None:
-    connection.execute(
-        "INSERT INTO judge_uses VALUES (?, ?, ?, ?) ON CONFLICT (judge_digest, study_digest) "
-        "DO UPDATE SET judge_set = COALESCE(excluded.judge_set, judge_set)",
+def ledger_of(out: Path, named: str | None = None) -> Ledger:
+    """The ledger of a folder of runs: the one that is named, else the one that the environment names, else its own."""
+    return Ledger(named or os.environ.get(LEDGER_URL) or out / LEDGER)
+
+
+def _columns(of: type[RunRow] | type[ChoiceRow]) -> str:
+    return ", ".join(each.name for each in fields(of))
+
+
+def _note(execute: Execute, judge_digest: str, study_digest: str, created: str, held: str | None = None) -> None:
+    execute(
+        "INSERT INTO judge_uses (judge_digest, study_digest, created, judge_set) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (judge_digest, study_digest) "
+        "DO UPDATE SET judge_set = COALESCE(excluded.judge_set, judge_uses.judge_set)",
         (judge_digest, study_digest, created, held),
     )
 
 
-def _used(connection: sqlite3.Connection, own: tuple[str, str | None], study_digest: str, marks: RowMarks) -> Used:
+def _used(execute: Execute, own: tuple[str, str | None], study_digest: str, marks: RowMarks) -> Used:
     """Compare these rows with every set that was judged: see the module's text for what counts.
 
     own: the digest and the marks by which this set is known. A set that has both is the same, whatever its rows tell.
     """
     others = "SELECT judge_set FROM judge_uses WHERE study_digest != ? AND judge_set IS NOT NULL"
-    stored = connection.execute(f"SELECT * FROM judge_sets WHERE judge_set IN ({others})", (study_digest,)).fetchall()
+    stored = execute(
+        f"SELECT judge_set, kind, whole, marks FROM judge_sets WHERE judge_set IN ({others})", (study_digest,)
+    )
     sharing: set[str] = set()
     share = 0.0
     for kind in marks.by_kind:
@@ -265,11 +203,11 @@ def _used(connection: sqlite3.Connection, own: tuple[str, str | None], study_dig
         least = min((each.upto for each in shared), default=WHOLE)
         rows = [seen_rows(marks, kind, Kept(each.marks, least)) for each in shared]
         share = max(share, _mean(np.any(rows, axis=0)) if rows else 0.0)
-    looks = connection.execute(
+    looks = execute(
         "SELECT judge_digest, judge_set, study_digest FROM judge_uses WHERE study_digest != ? AND "
         "(judge_set IS NOT NULL OR judge_digest = ?)",
         (study_digest, own[0]),
-    ).fetchall()
+    )
     same = {str(study) for digest, held, study in looks if (digest, held) == own}
     cards = same | {str(study) for _, held, study in looks if held is None or held in sharing}
     return Used(len(cards) + 1, 1.0 if same else share)
@@ -288,19 +226,5 @@ def _kept(whole: bool, blob: bytes) -> Kept:
     return Kept(marks, WHOLE if whole else int(marks[-1]))
 
 
-def _uses(connection: sqlite3.Connection, judge_digest: str) -> int:
-    counted = connection.execute("SELECT COUNT(*) FROM judge_uses WHERE judge_digest = ?", (judge_digest,))
-    return int(counted.fetchone()[0])
-
-
-def _patiently(work: Callable[[], object]) -> None:
-    """SQLite does not wait for the lock when it changes the journal mode; two first writers may meet there."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            work()
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.02)
+def _uses(execute: Execute, judge_digest: str) -> int:
+    return int(execute("SELECT COUNT(*) FROM judge_uses WHERE judge_digest = ?", (judge_digest,))[0][0])

@@ -15,6 +15,7 @@ from surefoot.cli.options import (
     ImagesOption,
     JSONOption,
     JUnitOption,
+    LedgerOption,
     OutOption,
     PullRequestOption,
     QuietOption,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo", "init", "plan", "run", "schema"]
 
-Engine: TypeAlias = Literal["workers", "in_process"]
+Engine: TypeAlias = Literal["workers", "in_process", "ray"]
 
 StudyArgument: TypeAlias = Annotated[
     Path, typer.Argument(metavar="STUDY", help="A study file in YAML; `surefoot init DATA` drafts one.")
@@ -42,7 +43,26 @@ WorkersOption: TypeAlias = Annotated[
     int | None, typer.Option("--workers", min=1, help="Worker processes; by default one per core.")
 ]
 EngineOption: TypeAlias = Annotated[
-    Engine, typer.Option("--engine", help="Compute in local worker processes, or all in this one.")
+    Engine, typer.Option("--engine", help="Compute in local worker processes, all in this one, or on a Ray cluster.")
+]
+AddressOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        help="The Ray cluster to join (with --engine ray); without, one of this machine is started for the run.",
+    ),
+]
+
+
+TimeoutOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--cell-timeout",
+        metavar="SECONDS",
+        min=0.001,
+        help="End a worker whose cell takes longer, and try the cell once more; by default a cell may take for ever.",
+    ),
 ]
 
 
@@ -52,10 +72,13 @@ def run(
     device: DeviceOption = "cpu",
     workers: WorkersOption = None,
     engine: EngineOption = "workers",
+    address: AddressOption = None,
+    cell_timeout: TimeoutOption = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="RUN", help="Go on with this run; refuse if the study changed.")
     ] = None,
     trust_code: TrustOption = False,
+    ledger: LedgerOption = None,
     as_json: JSONOption = False,
     junit: JUnitOption = None,
     pull_request: PullRequestOption = None,
@@ -63,7 +86,7 @@ def run(
 ) -> int:
     """Run a study and make its card; what is finished already is not computed again."""
     wanted = Wanted(as_json, junit, pull_request, quiet)
-    return _run(study, out, device, workers, engine, resume, trust_code, wanted)
+    return _run(study, out, device, workers, engine, resume, trust_code, wanted, cell_timeout, address, ledger)
 
 
 def demo(
@@ -150,6 +173,9 @@ def _run(
     resume: Path | None,
     trust_code: bool,
     wanted: Wanted,
+    cell_timeout: float | None = None,
+    address: str | None = None,
+    ledger: str | None = None,
 ) -> int:
     from surefoot.study.run import run_study
     from surefoot.study.schema import load_study
@@ -162,10 +188,13 @@ def _run(
             out=out,
             engine=engine,
             workers=workers,
+            address=address,
+            cell_timeout=cell_timeout,
             device=device,
             trust_code=trust_code,
             resume=resume,
             command=command_line(),
+            ledger=ledger,
             progress=progress,
         )
     for sentence in outcome.notes:

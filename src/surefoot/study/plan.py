@@ -91,7 +91,7 @@ def plan_study(
     models = [folder / base.model for base in study.base.values() if base.model is not None]
     damage = damage_of(cells, store, checksums=checksums, models=models)
     finished = frozenset(address for address, reason in damage.items() if reason is None)
-    extent = extent_of(study.rows, graph.rows, store)
+    extent = extent_of(study.rows, graph.rows, store, whole=graph.rows.address in finished)
     check_roles(study, extent)
     check_claims(study, extent)
     check_groups(study, extent)
@@ -238,13 +238,18 @@ def calibrated(tasks: Sequence[Task], store: Store) -> list[Task]:
     ]
 
 
-def extent_of(spec: RowsSpec, rows: Cell, store: Store) -> Extent:
-    """How large the rows are: known, remembered from the finished rows cell, or found out by reading the data."""
-    summary = store.path(rows.address) / "summary.json"
-    if store.has(rows.address):
-        known: Any = read_json(summary)
-        counts: dict[Role, int] = {role: known["roles"][role]["rows"] for role in ROLES if role in known["roles"]}
-        return Extent(tuple(known["shape"]), len(known["classes"]), counts, tuple(known["groups"]))
+def extent_of(spec: RowsSpec, rows: Cell, store: Store, *, whole: bool) -> Extent:
+    """How large the rows are: known, remembered from the finished rows cell, or found out by reading the data.
+
+    whole: the rows cell is finished, as far as it was looked at; its summary may still turn out to be damaged.
+    """
+    if whole:
+        try:
+            known: Any = read_json(store.path(rows.address) / "summary.json")
+            counts: dict[Role, int] = {role: known["roles"][role]["rows"] for role in ROLES if role in known["roles"]}
+            return Extent(tuple(known["shape"]), len(known["classes"]), counts, tuple(known["groups"]))
+        except (InputError, KeyError, TypeError):  # of the recorded size, and no summary: the run computes it again
+            pass
     if spec.dominoes is not None:
         from surefoot.rows.dominoes import dominoes
 

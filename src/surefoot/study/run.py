@@ -1,8 +1,9 @@
 """Running a study: plan, compute what is missing, judge, write the card, keep it in the ledger.
 
 <out>/cells/                           finished cells, shared by all studies of this folder
-<out>/<study>/<twelve digits>/         one run: study.json, card.json, card.html, card.md, models/
-<out>/ledger.sqlite                    every run, and how often each judge set was used
+<out>/<study>/<twelve digits>/         one run: study.json, cells.json, card.json, card.html, card.md, models/
+                                       and cells.log, which says what ran where on a Ray cluster
+<out>/ledger.sqlite                    every run, and how often each judge set was used (or where --ledger says)
 """
 
 import os
@@ -14,27 +15,30 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from surefoot.card.card import Card
-from surefoot.card.ledger import LEDGER, Ledger, RunRow
+from surefoot.card.ledger import Ledger, RunRow, ledger_of
 from surefoot.card.serialise import card_digest
 from surefoot.card.write import write_card
 from surefoot.errors import InputError
 from surefoot.files import digest_json, read_json, write_json
 from surefoot.progress import Progress, silent
 from surefoot.study.again import told_again, ways_that_differ
-from surefoot.study.engine import in_process
+from surefoot.study.at_work import at_work
+from surefoot.study.engine import in_process, ray_cluster
 from surefoot.study.engine import workers as worker_processes
 from surefoot.study.engine.tasks import Report
 from surefoot.study.graph import graph_of
 from surefoot.study.judged import Judging, judge_digest, make_card, write_models
+from surefoot.study.needed import write_needed
 from surefoot.study.once.marks import marks_of_rows
 from surefoot.study.plan import Plan, plan_study
 from surefoot.study.shape import Study
 from surefoot.study.store import Store, open_store
 from surefoot.study.stored import load_rows
+from surefoot.study.upkeep import remove_half_written
 
 __all__ = ["Engine", "Outcome", "run_folder", "run_study"]
 
-Engine: TypeAlias = Literal["workers", "in_process"]
+Engine: TypeAlias = Literal["workers", "in_process", "ray"]
 
 
 @dataclass(frozen=True)
@@ -55,18 +59,24 @@ def run_study(
     out: Path = Path("runs"),
     engine: Engine = "workers",
     workers: int | None = None,
+    address: str | None = None,
+    cell_timeout: float | None = None,
     device: str = "cpu",
     product: str | None = None,
     trust_code: bool = False,
     resume: Path | None = None,
     progress: Progress = silent,
     command: str = "",
+    ledger: str | None = None,
 ) -> Outcome:
     """Run `study`, whose paths are relative to `folder`; finished cells below `out` are reused.
 
-    engine: local worker processes (in this process where one would be enough), or always in this process; the
-    numbers are the same. workers: how many; by default one per core. resume: the folder of an earlier run that must
-    be of this very study; `out` is then the folder it lies in.
+    engine: local worker processes (in this process where one would be enough), always in this process, or a Ray
+    cluster whose nodes all see `out`; the numbers are the same. workers: how many; by default one per core. address:
+    "host:port" of a Ray cluster to join, without which one of this machine is started and ended. cell_timeout: seconds
+    after which the worker of a cell is killed and the cell tried once more; then the run ends. resume: the folder of an
+    earlier run that must be of this very study; `out` is then the folder it lies in. ledger: an address or a file, in
+    place of the one in `out` (`ledger_of`).
 
     Raises `InputError` for wrong input, a study that changed since the run to resume was started, and folders that
     cannot be written; `StudyFault` when a cell fails through no fault of the input. What was finished is kept.
@@ -76,55 +86,53 @@ def run_study(
     if resume is not None:
         started = _check_unchanged(study, resume)
         out, product = Path(os.path.normpath(resume / ".." / "..")), str(started["product"])
+    if cell_timeout is not None and (engine == "in_process" or cell_timeout <= 0):
+        raise InputError("A limit for the time of a cell is seconds above 0, and needs the engine of worker processes.")
+    if address is not None and engine != "ray":
+        raise InputError("An address of a cluster was given; it needs the engine ray (--engine ray).")
     store = open_store(out)
-    plan = plan_study(
-        study,
-        folder,
-        out=out,
-        workers=workers,
-        device=device,
-        product=product,
-        trust_code=trust_code,
-        checksums=True,
-    )
-    place = run_folder(plan, out)
-    if resume is not None and place.name != resume.resolve().name:
-        by = ways_that_differ(started, plan.numerics)
-        why = f"was started by {by}" if by else "was started with other data, or other code of your own"
-        raise InputError(f"{resume} {why}; run without --resume, and every unchanged cell is reused.")
-    write_json(place / "study.json", {"study": study.canonical(), "numerics": dict(plan.numerics)})
-    left = frozenset(task.cell.address for task in plan.left())
-    notes = [*_remove_damaged(plan, store), *told_again([task.cell for task in plan.tasks], left, store)]
-    try:
-        report = _compute(plan, store, engine, progress)
-    finally:  # also where it ends early: what is finished stays for the next run
-        changed = _remove_changed(plan, store, folder, device)
-    if changed:
-        raise InputError(
-            "The data or the user's code changed while the study was running; what was computed of it meanwhile was "
-            "taken away: run it again."
+    with at_work(store.folder, lambda: remove_half_written(out / study.study)):
+        plan = plan_study(
+            study,
+            folder,
+            out=out,
+            workers=workers,
+            device=device,
+            product=product,
+            trust_code=trust_code,
+            checksums=True,
         )
-    judge = judge_digest(plan.graph, store)
-    ledger = Ledger(out / LEDGER)
-    marks = marks_of_rows(load_rows(store.path(plan.graph.rows.address) / "judge"))
-    used = ledger.note_use(judge, place.name, datetime.now(UTC).isoformat(timespec="seconds"), marks)
-    times = {**_times(plan, report), "in all": time.perf_counter() - began}
-    card = make_card(study, plan.graph, store, Judging(command, plan.numerics, used, times))
-    write_card(card, place)
-    write_models(study, plan.graph, store, card.chosen, place / "models")
-    ledger.record_run(
-        RunRow(
-            run=f"{study.study}-{place.name}",
-            study=study.study,
-            study_digest=place.name,
-            verdict=card.verdict,
-            card_digest=card_digest(card),
-            folder=str(place),
-            created=card.record.created,
-            judge_digest=judge,
-        )
-    )
-    store.sweep()  # again: workers of a killed run may have lived a moment longer than it
+        place = run_folder(plan, out)
+        if resume is not None and place.name != resume.resolve().name:
+            by = ways_that_differ(started, plan.numerics)
+            why = f"was started by {by}" if by else "was started with other data, or other code of your own"
+            raise InputError(f"{resume} {why}; run without --resume, and every unchanged cell is reused.")
+        write_json(place / "study.json", {"study": study.canonical(), "numerics": dict(plan.numerics)})
+        write_needed(place, (task.cell.address for task in plan.tasks))
+        left = frozenset(task.cell.address for task in plan.left())
+        notes = [*_remove_damaged(plan, store), *told_again([task.cell for task in plan.tasks], left, store)]
+        try:
+            if engine == "ray":
+                report = ray_cluster.run_cells(
+                    plan.left(),
+                    store,
+                    workers=workers,
+                    address=address,
+                    log=place / ray_cluster.LOG,
+                    cell_timeout=cell_timeout,
+                    progress=progress,
+                )
+            else:
+                report = _compute(plan, store, engine, cell_timeout, progress)
+        finally:  # also where it ends early: what is finished stays for the next run
+            changed = _remove_changed(plan, store, folder, device)
+        if changed:
+            raise InputError(
+                "The data or the user's code changed while the study was running; what was computed of it meanwhile "
+                "was taken away: run it again."
+            )
+        card = _judge(plan, store, place, ledger_of(out, ledger), command, report, began)
+        store.sweep()  # again: workers of a killed run may have lived a moment longer than it
     computed = tuple(report.seconds)
     reused = tuple(task.cell.address for task in plan.tasks if task.cell.address in plan.finished)
     return Outcome(card, place, computed, reused, (*notes, *report.notes))
@@ -140,13 +148,39 @@ def run_folder(plan: Plan, out: Path) -> Path:
     return out / plan.study.study / digest_json(identity)[:12]
 
 
-def _compute(plan: Plan, store: Store, engine: Engine, progress: Progress) -> Report:
+def _compute(plan: Plan, store: Store, engine: Engine, cell_timeout: float | None, progress: Progress) -> Report:
     left = plan.left()
     if not left:
         return Report({})
-    if engine == "workers" and plan.workers > 1:
-        return worker_processes.run_cells(left, store, workers=plan.workers, progress=progress)
+    if engine == "workers" and (plan.workers > 1 or cell_timeout is not None):
+        return worker_processes.run_cells(
+            left, store, workers=plan.workers, cell_timeout=cell_timeout, progress=progress
+        )
     return in_process.run_cells(left, store, progress=progress)
+
+
+def _judge(plan: Plan, store: Store, place: Path, ledger: Ledger, command: str, report: Report, began: float) -> Card:
+    """Note the look at the judge rows, make the card of finished cells, write it, and record the run."""
+    judge = judge_digest(plan.graph, store)
+    marks = marks_of_rows(load_rows(store.path(plan.graph.rows.address) / "judge"))
+    used = ledger.note_use(judge, place.name, datetime.now(UTC).isoformat(timespec="seconds"), marks)
+    times = {**_times(plan, report), "in all": time.perf_counter() - began}
+    card = make_card(plan.study, plan.graph, store, Judging(command, plan.numerics, used, times))
+    write_card(card, place)
+    write_models(plan.study, plan.graph, store, card.chosen, place / "models")
+    ledger.record_run(
+        RunRow(
+            run=f"{plan.study.study}-{place.name}",
+            study=plan.study.study,
+            study_digest=place.name,
+            verdict=card.verdict,
+            card_digest=card_digest(card),
+            folder=str(place),
+            created=card.record.created,
+            judge_digest=judge,
+        )
+    )
+    return card
 
 
 def _remove_damaged(plan: Plan, store: Store) -> list[str]:

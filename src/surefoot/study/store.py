@@ -10,11 +10,13 @@ from there.
 """
 
 import os
+import re
 import secrets
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from surefoot.errors import InputError
 from surefoot.files import digest_file, read_json, write_json
 from surefoot.study.cells import Cell, cell_from_json, cell_to_json
 
-__all__ = ["Finished", "Store", "open_store"]
+__all__ = ["Finished", "Store", "is_address", "open_store", "owner_of"]
 
 RECORD = "record.json"
 PARTIAL = ".partial"
@@ -63,24 +65,28 @@ class Store:
         With `checksums` every file is read and compared with its sha256.
         """
         folder = self.folder / address
-        if not folder.is_dir():
-            return ""
         try:
+            if not folder.is_dir():
+                return ""
             record: Any = read_json(folder / RECORD)
             if cell_from_json(record["cell"]).address != address:
                 return "its record is another cell's"
             files: Mapping[str, Mapping[str, Any]] = record["files"]
-            if not files:
-                return "its record names no files"
-            for name, recorded in files.items():
-                if (folder / name).stat().st_size != recorded["size"]:
-                    return f"{name} has another size than was recorded"
-                if checksums and digest_file(folder / name) != recorded["sha256"]:
-                    return f"{name} has other content than was recorded"
-        except FileNotFoundError as error:
-            return f"{Path(str(error.filename)).name} is missing"
-        except (InputError, KeyError, TypeError, AttributeError):
+            recorded = {name: (int(said["size"]), str(said["sha256"])) for name, said in files.items()}
+        except (InputError, OSError, KeyError, TypeError, ValueError, AttributeError):
             return "its record cannot be read"
+        if not recorded:
+            return "its record names no files"
+        for name, (size, sha256) in recorded.items():
+            try:
+                if (folder / name).stat().st_size != size:
+                    return f"{name} has another size than was recorded"
+                if checksums and digest_file(folder / name) != sha256:
+                    return f"{name} has other content than was recorded"
+            except FileNotFoundError:
+                return f"{Path(name).name} is missing"
+            except (OSError, InputError, ValueError):
+                return f"{name} cannot be read"
         return None
 
     def seconds(self, address: str) -> float:
@@ -120,20 +126,36 @@ class Store:
         }
         record = {"cell": cell_to_json(cell), "files": files, "seconds": seconds, "estimate": estimate}
         write_json(temporary / RECORD, record)
+        place = self.folder / cell.address
         try:
             temporary.chmod(0o755)
-            temporary.rename(self.folder / cell.address)
+            if self.damage(cell.address, checksums=True):  # what is damaged is nobody's first
+                self.remove(cell.address)
+            temporary.rename(place)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            if not self.has(cell.address):
+            if self.damage(cell.address, checksums=True) is not None:
                 raise InputError(
-                    f"Could not write {self.folder / cell.address} ({error.strerror}); free space or choose another "
-                    "output folder."
+                    f"Could not write {place} ({error.strerror}); free space or choose another output folder."
                 ) from error
 
     def remove(self, address: str) -> None:
-        """Take a damaged cell away, so that it is computed again."""
-        shutil.rmtree(self.folder / address, ignore_errors=True)
+        """Take a cell away, in one step, so that it is computed again.
+
+        Raises `InputError` where it cannot be taken away: what is damaged must not be used after all.
+        """
+        folder = self.folder / address
+        aside = self.folder / f"{address}.{_owner()}.{secrets.token_hex(4)}{PARTIAL}"
+        try:
+            folder.rename(aside)
+        except FileNotFoundError:  # somebody else was faster
+            return
+        except OSError as error:
+            raise InputError(
+                f"Cannot remove {folder} ({error.strerror}); make its folder one that you may write to, or name "
+                "another output folder."
+            ) from error
+        shutil.rmtree(aside, ignore_errors=True)
 
     def history(self) -> Iterator[Finished]:
         """What finished cells took, newest first."""
@@ -153,13 +175,24 @@ class Store:
             except (KeyError, TypeError):
                 continue
 
+    def finished(self) -> list[str]:
+        """The addresses under which there is a folder, whole or damaged, in order."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(path.name for path in self.folder.iterdir() if is_address(path.name))
+
+    def begun(self) -> list[Path]:
+        """The temporary folders of cells, whoever works in them."""
+        suffixes = (PARTIAL, UNFINISHED)
+        return sorted(path for suffix in suffixes for path in self.folder.glob(f"*{suffix}"))
+
     def _read(self) -> Iterator[Any]:
         """The records of finished cells that can be read, newest first."""
-        if not self.folder.is_dir():
-            return
-        begun = (PARTIAL, UNFINISHED)
-        folders = [path for path in self.folder.iterdir() if path.is_dir() and not path.name.endswith(begun)]
-        for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
+        newest: list[tuple[float, Path]] = []
+        for address in self.finished():
+            with suppress(OSError):  # somebody takes it away this moment
+                newest.append(((self.folder / address).stat().st_mtime, self.folder / address))
+        for _, folder in sorted(newest, reverse=True):
             try:
                 yield read_json(folder / RECORD)
             except InputError:
@@ -168,21 +201,25 @@ class Store:
     def sweep(self) -> None:
         """Remove what killed runs on this machine left half done; folders of live processes stay.
 
-        Lasting folders stay too, until their cell is finished.
+        Lasting folders stay too, until their cell is finished; those of dead processes are given back.
         """
         if not self.folder.is_dir():
             return
         for folder in self.folder.glob(f"*{PARTIAL}"):
-            if _is_left(folder):
+            if owner_of(folder) is None:
                 shutil.rmtree(folder, ignore_errors=True)
         for folder in self.folder.glob(f"*{UNFINISHED}"):
-            if _is_left(folder) and self.has(folder.name.partition(".")[0]):
+            address = folder.name.partition(".")[0]
+            if owner_of(folder) is None and self.has(address):
                 shutil.rmtree(folder, ignore_errors=True)
+            elif owner_of(folder) is None and f".{NOBODY}." not in folder.name:
+                with suppress(OSError):  # another process was faster
+                    folder.rename(self._unfinished(address, NOBODY))  # so that other machines may go on with it too
 
     def _taken_over(self, address: str) -> Path | None:
         """A lasting folder of this address that nobody works in any more, now this process's own."""
         for folder in sorted(self.folder.glob(f"{address}.*{UNFINISHED}")):
-            if not _is_left(folder):
+            if owner_of(folder) is not None:
                 continue
             own = self._unfinished(address, _owner())
             try:
@@ -214,20 +251,28 @@ def open_store(out: Path) -> Store:
     return store
 
 
+def is_address(name: str) -> bool:
+    """Whether a folder's name is the address of a cell."""
+    return re.fullmatch("[0-9a-f]{64}", name) is not None
+
+
+def owner_of(folder: Path) -> str | None:
+    """Who works in a temporary folder ("host.process"); None where it was given back or its process, here, is gone.
+
+    Of a process on another machine nobody here can tell: it counts as at work.
+    """
+    _, host, process, *_ = [*folder.name.split("."), "", "", ""]
+    owner = f"{host}.{process}"
+    gone = host == _host() and process.isdigit() and not _alive(int(process))
+    return None if gone or owner == NOBODY else owner
+
+
 def _host() -> str:
     return socket.gethostname().replace(".", "-")
 
 
 def _owner() -> str:
     return f"{_host()}.{os.getpid()}"
-
-
-def _is_left(folder: Path) -> bool:
-    """Whether nobody works in a temporary folder: it was given back, or its process, on this machine, is gone."""
-    _, host, process, *_ = [*folder.name.split("."), "", "", ""]
-    if f"{host}.{process}" == NOBODY:
-        return True
-    return host == _host() and process.isdigit() and not _alive(int(process))
 
 
 def _alive(process: int) -> bool:

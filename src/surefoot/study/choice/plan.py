@@ -68,7 +68,7 @@ def plan_choice(
     cells = graph.cells()
     damage = damage_of(cells, store, checksums=True)
     finished = frozenset(address for address, reason in damage.items() if reason is None)
-    extent = extent_of(question.rows, graph.rows, store)
+    extent = extent_of(question.rows, graph.rows, store, whole=graph.rows.address in finished)
     _check_rows(question, extent)
     tasks = calibrated([_task(cell, extent) for cell in cells], store)
     curvatures = curvatures_of([task.cell for task in tasks if task.cell.address not in finished], extent)

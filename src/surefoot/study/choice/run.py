@@ -1,7 +1,7 @@
 """Choose: plan, compute what is missing, rank, and only then look at the judge rows; page, plot and models.
 
 <out>/cells/                    finished candidates, shared with studies: a killed choice goes on, a larger grid adds
-<out>/choices/<twelve digits>/  choice.json, page.html, plot.svg, models/<candidate>/seed-<seed>/
+<out>/choices/<twelve digits>/  choice.json, cells.json, page.html, plot.svg, models/<candidate>/seed-<seed>/
 """
 
 import time
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from surefoot.card.ledger import LEDGER, ChoiceRow, Ledger
+from surefoot.card.ledger import ChoiceRow, ledger_of
 from surefoot.card.words import show_count, show_seconds
 from surefoot.errors import InputError
 from surefoot.files import digest_json, read_json, read_tensors, write_json, write_text
@@ -20,6 +20,7 @@ from surefoot.memory import human_bytes
 from surefoot.networks.weights import ModelRecord, load_model, save_model
 from surefoot.progress import Progress, silent, unheard
 from surefoot.rows.copies import about_repeats
+from surefoot.study.at_work import at_work
 from surefoot.study.choice.candidates import CRITERIA, Criterion
 from surefoot.study.choice.graph import Question, choice_graph
 from surefoot.study.choice.hindsight import look_back
@@ -31,10 +32,12 @@ from surefoot.study.choice.record import TITLES, Choice, ChoiceDoubt, Pick, Rank
 from surefoot.study.choice.words import listed, told_of_plot
 from surefoot.study.engine import in_process
 from surefoot.study.engine import workers as worker_processes
+from surefoot.study.needed import write_needed
 from surefoot.study.once.marks import marks_of_rows
 from surefoot.study.seen import inputs_of
 from surefoot.study.store import Store, open_store
 from surefoot.study.stored import GROUPS, load_rows, save_seen
+from surefoot.study.upkeep import remove_half_written
 from surefoot.study.work.ranking import nobody
 
 __all__ = ["CHOICES", "Chosen", "choose", "doubts_from", "ranked_of", "show_agreement"]
@@ -76,24 +79,32 @@ def choose(
     """
     began = time.perf_counter()
     store = open_store(out)
-    plan = plan_choice(question, folder, store, workers=workers, product=product, trust_code=trust_code)
-    say(told_before(plan))
-    for address in plan.damaged:
-        store.remove(address)
-    _compute(plan, store, engine, progress)
-    _refuse_changed(plan, store, folder)
+    with at_work(store.folder, lambda: remove_half_written(out / CHOICES)):
+        plan = plan_choice(question, folder, store, workers=workers, product=product, trust_code=trust_code)
+        say(told_before(plan))
+        place = out / CHOICES / digest_json(_identity(plan))[:12]
+        write_needed(place, (task.cell.address for task in plan.tasks))
+        for address in plan.damaged:
+            store.remove(address)
+        _compute(plan, store, engine, progress)
+        _refuse_changed(plan, store, folder)
+        return _look_back(plan, store, place, out, command, began)
+
+
+def _look_back(plan: ChoicePlan, store: Store, place: Path, out: Path, command: str, began: float) -> Chosen:
+    """Rank, and only then look at the judge rows; write page, plot and models."""
+    question = plan.question
     ranking = read_json(store.path(plan.graph.ranking.address) / "ranking.json")
     picks: dict[Criterion, Pick] = {name: Pick(**ranking["picks"][name]) for name in CRITERIA}
     ranked = ranked_of(question, ranking)
     by = question.candidates.choose_by
     if not picks[by].chosen:
         raise InputError(nobody(ranking, by))
-    place = out / CHOICES / digest_json(_identity(plan))[:12]
     summary: Any = read_json(store.path(plan.graph.rows.address) / "summary.json")
     judge = load_rows(store.path(plan.graph.rows.address) / "judge")
     created = datetime.now(UTC).isoformat(timespec="seconds")
     judged = str(summary["roles"]["judge"]["identity"])
-    ledger = Ledger(out / LEDGER)
+    ledger = ledger_of(out)
     used = ledger.note_use(judged, place.name, created, marks_of_rows(judge))
     said = read_tensors(store.path(plan.graph.hindsight.address) / "probabilities.safetensors")
     taken = [pick.chosen for pick in picks.values() if pick.chosen]

@@ -17,6 +17,9 @@ class Meter:
     def __init__(self, tasks: Sequence[Task], progress: Progress) -> None:
         self._weights = {task.cell.address: max(task.seconds, 0.01) for task in tasks}
         self._shares = dict.fromkeys(self._weights, 0.0)
+        self._all = sum(self._weights.values())
+        self._done = 0.0  # kept, not summed anew: a study may have thousands of cells
+        self._finished = 0
         self._running: dict[str, str] = {}
         self._progress = progress
         self._tell()
@@ -30,21 +33,26 @@ class Meter:
         """The progress of one cell; a cell with several stages counts the last one heard of."""
 
         def report(stage: str, done: int, total: int) -> None:
-            self._shares[address] = max(self._shares[address], 0.95 * done / max(total, 1))
+            self._raise(address, 0.95 * min(done / max(total, 1), 1.0))
             self._tell()
 
         return report
 
     def finish(self, address: str) -> None:
         """A cell is finished."""
-        self._shares[address] = 1.0
+        self._finished += self._shares[address] < 1.0
+        self._raise(address, 1.0)
         self._running.pop(address, None)
         self._tell()
 
+    def _raise(self, address: str, share: float) -> None:
+        before = self._shares[address]
+        self._shares[address] = max(before, share)
+        self._done += self._weights[address] * (self._shares[address] - before)
+
     def _tell(self) -> None:
-        finished = sum(share == 1.0 for share in self._shares.values())
-        done = sum(self._weights[address] * share for address, share in self._shares.items())
-        hundredths = WHOLE if finished == len(self._shares) else int(WHOLE * done / sum(self._weights.values()))
+        finished = self._finished
+        hundredths = WHOLE if finished == len(self._shares) else int(WHOLE * self._done / self._all)
         current = "; ".join(self._running.values())
         stage = f"study: {finished} of {len(self._shares)} cells{f', now {current}' if current else ''}"
         self._progress(stage, min(hundredths, WHOLE), WHOLE)

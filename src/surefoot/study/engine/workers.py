@@ -2,18 +2,20 @@
 
 Workers are plain child processes that speak JSON lines, not forks: nothing is pickled, the script that called us is
 not run again in them, and they are what a remote worker will be. A worker that dies gets its cell tried once more in
-a new process. Whatever ends the run, the workers end with it, and finished cells stay.
+a new process, and so does one whose cell takes longer than it may. Whatever ends the run, the workers end with it, and
+finished cells stay.
 """
 
 import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from signal import Signals
 from threading import Thread
 from typing import Any, NamedTuple
@@ -37,6 +39,8 @@ class _Worker:
     process: "subprocess.Popen[str]"
     listener: Thread | None = None
     task: Task | None = None
+    since: float = 0.0
+    overdue: bool = False
 
     def end(self) -> None:
         """Kill the process, if it lives, and let go of all that belongs to it."""
@@ -80,7 +84,7 @@ class _Pool:
         worker.listener.start()
 
     def give(self, worker: _Worker, task: Task) -> None:
-        worker.task = task
+        worker.task, worker.since = task, time.monotonic()
         order = json.dumps({"cell": cell_to_json(task.cell), "estimate": task.estimate})
         assert worker.process.stdin is not None
         with suppress(BrokenPipeError):  # if it has just died, its listener says so
@@ -94,6 +98,20 @@ class _Pool:
             worker.end()
         self.store.sweep()
 
+    def next_answer(self, limit: float | None) -> _Answer:
+        """What a worker says next; meanwhile those whose cell has taken more than `limit` seconds are killed."""
+        while True:
+            busy = [worker for worker in self.workers if worker.task is not None and not worker.overdue]
+            if limit is None or not busy:
+                return self.answers.get()
+            left = min(worker.since for worker in busy) + limit - time.monotonic()
+            with suppress(Empty):
+                return self.answers.get(timeout=max(left, 0.0))
+            for worker in busy:
+                if time.monotonic() - worker.since >= limit:
+                    worker.overdue = True
+                    worker.process.kill()  # its listener then says that it has ended
+
     def _listen(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None
         with worker.process.stdout as lines:
@@ -103,10 +121,20 @@ class _Pool:
         self.answers.put(_Answer(worker, None))
 
 
-def run_cells(tasks: Sequence[Task], store: Store, *, workers: int, progress: Progress = silent) -> Report:
+def run_cells(
+    tasks: Sequence[Task],
+    store: Store,
+    *,
+    workers: int,
+    cell_timeout: float | None = None,
+    progress: Progress = silent,
+) -> Report:
     """Compute the tasks on up to `workers` processes, longest chain first, within the memory that is free.
 
-    Raises `InputError` for wrong input and `StudyFault` for a fault, after ending the workers. Finished cells stay.
+    cell_timeout: seconds that a cell may take, from when a worker was given it; none by default.
+
+    Raises `InputError` for wrong input and for a cell that took too long twice, and `StudyFault` for a fault, after
+    ending the workers. Finished cells stay.
     """
     waiting = {task.cell.address: task for task in tasks}
     urgency = urgency_of(tasks)
@@ -122,12 +150,13 @@ def run_cells(tasks: Sequence[Task], store: Store, *, workers: int, progress: Pr
         while len(seconds) < len(tasks):
             for cell in _hand_out(pool, waiting, urgency, budget):
                 meter.begin(cell)
-            worker, said = pool.answers.get()
+            worker, said = pool.next_answer(cell_timeout)
             task = worker.task
             if said is None:
                 pool.workers.remove(worker)
                 worker.end()
-                notes.append(_bury(worker, tries))
+                if not (worker.overdue and task is None):  # else it answered as its time ran out
+                    notes.append(_bury(worker, tries, cell_timeout))
                 if task is not None:
                     waiting[task.cell.address] = task
                 pool.start()
@@ -153,7 +182,7 @@ def _hand_out(pool: _Pool, waiting: dict[str, Task], urgency: dict[str, float], 
     ready = [task for task in waiting.values() if not needs(task.cell) & unfinished]
     ready.sort(key=lambda task: -urgency[task.cell.address])
     used = sum(task.memory for task in running.values())
-    idle = [worker for worker in pool.workers if worker.task is None]
+    idle = [worker for worker in pool.workers if worker.task is None and not worker.overdue]
     given: list[Cell] = []
     for task in ready:
         if not idle:
@@ -178,13 +207,20 @@ def urgency_of(tasks: Sequence[Task]) -> dict[str, float]:
     return urgency
 
 
-def _bury(worker: _Worker, tries: Counter[str]) -> str:
+def _bury(worker: _Worker, tries: Counter[str], limit: float | None) -> str:
     """Count the death of a worker; raises when its work has been tried often enough."""
     code = worker.process.returncode
     how = f"signal {Signals(-code).name}" if code < 0 else f"exit code {code}"
     title = "before its first cell" if worker.task is None else f"while computing {worker.task.cell.title}"
     key = "" if worker.task is None else worker.task.cell.address
     tries[key] += 1
+    if worker.overdue and worker.task is not None and limit is not None:
+        if tries[key] < TRIES:
+            return f"{worker.task.cell.title} took longer than {limit:g} seconds; it was tried again in a new process."
+        raise InputError(
+            f"{worker.task.cell.title} took longer than {limit:g} seconds, {TRIES} times; give it more time "
+            "(--cell-timeout), or see why it hangs. What was finished is kept."
+        )
     if tries[key] < TRIES:
         return f"A worker process died {title} ({how}); it was tried again in a new one."
     if code == -Signals.SIGKILL:

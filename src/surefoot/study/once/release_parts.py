@@ -11,7 +11,7 @@ from typing import Any
 
 from surefoot.card.card import Card, Record, RoleSummary, Subject
 from surefoot.card.gate import is_recorded, refuse_changed, reread
-from surefoot.card.ledger import LEDGER, Ledger
+from surefoot.card.ledger import ledger_of
 from surefoot.card.serialise import card_digest, read_card
 from surefoot.errors import InputError
 from surefoot.files import digest_json, read_json
@@ -155,6 +155,5 @@ def _card_of_choice(file: Path) -> Card:
 
 def _judge_of(folder: Path) -> str:
     """The judge set of a choice, which its ledger knows; "" where that is not there."""
-    path = folder.resolve().parent.parent / LEDGER
-    rows = Ledger(path).choices(1_000_000) if path.is_file() else ()
+    rows = ledger_of(folder.resolve().parent.parent).choices(1_000_000)
     return next((each.judge_digest for each in rows if each.choice == folder.name), "")
