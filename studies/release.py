@@ -63,7 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "release": "digits-2026-11",
         "ships": f"repair/{shipped.chosen}",
         "model": f"{parts['repair']}/model",
-        "parts": {name: {"run": run, "required": name != "choice"} for name, run in parts.items()},
+        "parts": {
+            name: {"run": run, "required": name != "choice", "other_model": name == "text"}
+            for name, run in parts.items()
+        },
         "claims": [f"accuracy of repair/{shipped.chosen} >= 0.75", f"accuracy of choice/{chosen(out, parts)} >= 0.7"],
     }
     write_text(out / "release.yaml", yaml.safe_dump(release, sort_keys=False))

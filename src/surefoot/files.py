@@ -7,6 +7,7 @@ killed run leaves no half-written file. Tensors are safetensors, records are JSO
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "digest_file",
     "digest_json",
     "digest_tensor",
+    "parse_json",
     "read_json",
     "read_tensors",
     "write_atomically",
@@ -32,6 +34,10 @@ __all__ = [
     "write_tensors",
     "write_text",
 ]
+
+
+HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""How JSON may write half of a character."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -77,15 +83,36 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     write_atomically(path, lambda temporary: save_file(contiguous, temporary, dict(metadata or {})))
 
 
+def parse_json(text: str | bytes) -> Any:
+    """What a JSON text of a stranger says.
+
+    Raises `ValueError`, and nothing else, for a text that is no JSON or no UTF-8, that is nested too deeply, that has a
+    number of too many digits, or half of a character (\\ud800 alone), which no file could be written with.
+
+    >>> parse_json('{"a": [1, 2]}')
+    {'a': [1, 2]}
+    """
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if HALF.search(text if isinstance(text, str) else text.decode(errors="replace")):
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except (UnicodeEncodeError, RecursionError):
+            raise ValueError("it has half of a character, such as \\ud800 alone") from None
+    return found
+
+
 def read_json(path: Path) -> Any:
     """Read one JSON file; raises `InputError` when it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"There is no file {path}; check the path.") from None
     except OSError as error:
         raise InputError(f"Cannot read {path} ({error.strerror}); check the path.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is not readable JSON ({error}); it may be cut short: write it again.") from None
 
 

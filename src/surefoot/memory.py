@@ -58,7 +58,7 @@ def human_bytes(count: int) -> str:
     """
     if count < 1024:
         return f"{count} bytes"
-    size = float(count)
+    size = float(min(count, 2**200))
     for unit in ("KiB", "MiB", "GiB", "TiB"):
         size /= 1024
         if size < 1024:

@@ -9,8 +9,9 @@
     card.html, card.md, card.json       artifacts below card/, and samples below samples/
 
 A card is logged once: a run with its digest that is whole is found again and left as it is, and one that is not (the
-server went away) is gone on with. What MLflow has no room for is told of, and never cut in silence: its own client
-shortens long values without a word.
+server went away) is gone on with. Two who log one card at once wait for one another, by a lock on its folder.
+
+What MLflow has no room for is told of, and never cut in silence: its own client shortens long values without a word.
 
 Source: MLflow 3.17, `utils/validation.py` (names and limits), `tracking/client.py`.
 """
@@ -18,10 +19,13 @@ Source: MLflow 3.17, `utils/validation.py` (names and limits), `tracking/client.
 import importlib
 import os
 import re
+import sqlite3
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +34,7 @@ from typing import Any, Literal, cast
 from surefoot.card.card import Card
 from surefoot.card.gate import refuse_changed
 from surefoot.card.serialise import card_digest, read_card
+from surefoot.card.traces import readable
 from surefoot.errors import InputError
 from surefoot.files import canonical_json, digest_json
 
@@ -63,7 +68,7 @@ def log_card(folder: Path, to: str, *, experiment: str = "surefoot", samples: bo
     """Log the card of a run's folder. to: a server's address, sqlite:///file, or a folder. samples: what models wrote.
 
     Raises `InputError` for a folder without a card, a card that was changed, a server that does not answer or refuses,
-    and where MLflow is not installed. What was logged until then is gone on with at the next try.
+    a damaged database, and where MLflow is not installed. What was logged until then is gone on with at the next try.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder of a run; give one, as `surefoot history` lists them.")
@@ -76,8 +81,9 @@ def log_card(folder: Path, to: str, *, experiment: str = "surefoot", samples: bo
         _refuse_without_database()
     held = [CARD, *([SAMPLES] if samples and (folder / SAMPLES).is_dir() else [])]
     try:
-        return _logged(mlflow, uri, artifacts, folder, card, experiment, held)
-    except (mlflow.exceptions.MlflowException, OSError, ImportError) as error:
+        with _alone(folder):
+            return _logged(mlflow, uri, artifacts, folder, card, experiment, held)
+    except (mlflow.exceptions.MlflowException, OSError, ImportError, sqlite3.Error, *_of_databases()) as error:
         raise InputError(
             f"Logging {folder} to {_without_key(to)} failed ({_first_line(error)}); once that is mended, the same "
             "command goes on from there."
@@ -134,14 +140,21 @@ def _logged(
     where = client.create_experiment(experiment, artifacts) if place is None else place.experiment_id
     tags, cut_tags = tags_of(card)
     params, cut_params = params_of(card)
-    found = client.search_runs([where], f"tags.`{DIGEST}` = '{tags[DIGEST]}'", max_results=1)
-    there = set(str(found[0].data.tags.get(HELD, "")).split()) if found else set[str]()
-    if found and set(held) <= there:
-        return Logged(found[0].info.run_id, experiment, "there already", (*cut_params, *cut_tags))
     moment = int(datetime.fromisoformat(card.record.created).timestamp() * 1000)
-    # The digest comes first: whoever looks for this card again finds what there is of it.
-    run = found[0] if found else client.create_run(where, moment, {DIGEST: tags[DIGEST]}, folder.name)
+    found = _found(client, where, tags[DIGEST])
+    if found is None:
+        # The digest comes first: whoever looks for this card again finds what there is of it.
+        made = client.create_run(where, moment, {DIGEST: tags[DIGEST]}, folder.name)
+        run = _found(client, where, tags[DIGEST]) or made  # on another machine somebody may have logged it meanwhile
+        if run.info.run_id != made.info.run_id:
+            client.delete_run(made.info.run_id)
+            found = run
+    else:
+        run = found
+    there = set(str(run.data.tags.get(HELD, "")).split())
     name = run.info.run_id
+    if set(held) <= there:
+        return Logged(name, experiment, "there already", (*cut_params, *cut_tags))
     entities = mlflow.entities
     if CARD not in there:
         for some in _batches(params):
@@ -159,6 +172,38 @@ def _logged(
     client.set_terminated(name, "FINISHED")
     client.set_tag(name, HELD, " ".join(dict.fromkeys([*held, *sorted(there)])))  # last: now it is whole
     return Logged(name, experiment, "resumed" if found else "logged", (*cut_params, *cut_tags))
+
+
+def _found(client: Any, where: str, digest: str) -> Any:
+    """The run of a card: of several the one that is whole, or else the first by its name, which all would take."""
+    runs = client.search_runs([where], f"tags.`{DIGEST}` = '{digest}'")
+    return min(runs, key=lambda each: (HELD not in each.data.tags, each.info.run_id), default=None)
+
+
+@contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Keep others who log this card waiting while the block lasts; the lock is on its folder, and leaves no file.
+
+    Where the system or the disk has no locks (Windows, some network disks) nobody waits.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl  # there is none on Windows
+
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+def _of_databases() -> tuple[type[Exception], ...]:
+    """What the libraries raise by which MLflow reads its databases, where it has loaded them."""
+    names = (("sqlalchemy.exc", "SQLAlchemyError"), ("alembic.util.exc", "CommandError"))
+    return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
 
 
 def _address(to: str) -> tuple[str, str | None]:
@@ -273,7 +318,7 @@ def _batches(values: Mapping[str, str]) -> Iterator[list[tuple[str, str]]]:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
+    return readable(lines[0] if lines else type(error).__name__, 300)
 
 
 def _without_key(to: str) -> str:

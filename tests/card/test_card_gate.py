@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,10 +12,11 @@ import torch
 from card_examples import bare, finding
 
 from surefoot.card.card import Card, Record, Subject
-from surefoot.card.claims import Claim, judge_claims, verdict_of
-from surefoot.card.gate import HELD_BACK, gate, gated, is_recorded, refuse_changed, reread
+from surefoot.card.claims import Claim, Judged, judge_claims, verdict_of
+from surefoot.card.gate import HELD_BACK, Signing, gate, gated, is_recorded, refuse_changed, reread, worst
 from surefoot.card.junit import junit
 from surefoot.card.sheets import Sheet
+from surefoot.card.trail import add_entry, read_trail
 from surefoot.errors import InputError
 from surefoot.findings.compare import compare
 from surefoot.findings.finding import Interval
@@ -192,7 +195,71 @@ def test_a_gate_that_is_shut_over_claims_that_hold_is_said() -> None:
     assert "whatever" not in reread(shut("open", "passed")).sentence
     failing = reread(shut("closed", "failed", bound=0.99))
     assert "whatever" not in failing.sentence, "the claim itself says why"
+    assert failing.sentence.endswith("Besides, the gate deploy is closed (flags are high).")
     assert 'tests="1" failures="1"' in junit(failing)
+    painted = reread(shut("closed", "passed"))
+    assert painted.verdict == "failed", "whatever was written"
+    silent = shut("open", "passed")
+    silent = replace(silent, sheets=())
+    assert reread(silent).verdict == "undecided"
+    assert "the gate deploy decides, and the card does not show it" in reread(silent).sentence
+
+
+@pytest.mark.parametrize(("state", "verdict"), [("open", "passed"), ("unknown", "undecided"), ("closed", "failed")])
+def test_a_waiver_opens_no_gate(state: str, verdict: str, tmp_path: Path) -> None:
+    """A claim that has nothing to do with the gate is undecided or fails, and is waived; another one holds."""
+    for bound, own in ((0.9, "undecided"), (0.99, "failed")):
+        card = shut(state, "passed")
+        (other,) = claimed(bound).claims
+        assert other.status == own
+        card = replace(card, claims=(*card.claims, other), verdict=verdict_of((*card.claims, other)))
+        run = tmp_path / f"{state}{bound}"
+        card.save(run)
+        add_entry(run, "Ada", claim=2, reason="Known.", until="2999-01-01")
+        signing = Signing(read_trail(run), 0, heeded=True, today=date(2026, 11, 28))
+        said = gated(card, signing)
+        assert said.card.verdict == ("passed" if state == "open" else worst([own, verdict]))  # type: ignore[list-item]
+        assert bool(said.waivers) == (state == "open")
+        assert (f"the gate deploy is {state}" in said.card.sentence) == (state != "open")
+
+
+def test_a_card_in_doubt_need_not_be_made_anew() -> None:
+    """The doubt is written with the claim, and by the claim's numbers alone it would pass."""
+    card = claimed(0.5)
+    doubted = replace(card.claims[0], status="undecided", sentence="Chains have not mixed.")
+    again = reread(replace(card, claims=(doubted,), verdict="undecided"))
+    assert (again.verdict, again.sentence) == ("undecided", "Chains have not mixed.")
+
+
+def test_a_waiver_of_what_nobody_measured_says_so(tmp_path: Path) -> None:
+    card = claimed(0.5)
+    claim = Claim("won", "model", "game", at_most=0.5)
+    absent = Judged(claim, "undecided", None, None, "Nobody measured it.", "nobody measured it.")
+    card = replace(card, claims=(*card.claims, absent), verdict="undecided")
+    card.save(tmp_path)
+    add_entry(tmp_path, "Ada", claim=2, reason="Known.", until="2999-01-01")
+    signing = Signing(read_trail(tmp_path), 0, heeded=True, today=date(2026, 11, 28))
+    said = gated(card, signing)
+    assert said.card.sentence.startswith("Passed with claim 2 (unmeasured) waived by Ada until 2999-01-01.")
+    assert signing.told(card)[0].startswith("claim 2 (unmeasured) was waived by Ada")
+
+
+def test_the_page_of_a_card_is_compared_with_the_ledger_by_its_card(tmp_path: Path) -> None:
+    asked = Asked("card", "mine", "d", {"a": 1}, (), "j", "c")
+    kept = keep(asked, tmp_path, {}, lambda record: replace(claimed(0.5), record=record))
+    refuse_changed(kept.folder / "card.html")
+    assert is_recorded(kept.folder / "card.html")
+    file = kept.folder / "card.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"passed"', '"failed"'), encoding="utf-8")
+    with pytest.raises(InputError, match="is not the card that the ledger"):
+        refuse_changed(kept.folder / "card.html")
+
+
+@pytest.mark.parametrize("letter", ["\x00", "\x1b", "\ud800", "\ufffe", "\uffff"])
+def test_what_xml_cannot_hold_is_replaced(letter: str) -> None:
+    card = replace(claimed(0.5), title=f"a{letter}b\U0001f600")
+    (suite,) = ElementTree.fromstring(junit(card))
+    assert suite.get("name") == "a\ufffdb\U0001f600"
 
 
 def test_what_holds_a_card_back_is_said_beside_its_claims() -> None:
@@ -205,6 +272,7 @@ def test_what_holds_a_card_back_is_said_beside_its_claims() -> None:
     failed = held(0.99, "failed")
     assert failed.verdict == "failed"
     assert failed.sentence.endswith("Besides, the part b is missing.")
+    assert held(0.5, "passed").verdict == "undecided", "whatever was written"
 
 
 def test_a_card_that_must_be_evaluated_again_is_not_passed() -> None:

@@ -33,6 +33,17 @@ CHOICE = ChoiceRow(
 )
 
 
+def test_a_text_that_is_none_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger(path)
+    ledger.record_run(RunRow("r", "s", "d", "passed", "c", "f", "2026-01-01", "j"))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE runs SET study = CAST(x'fffe' AS TEXT)")
+        connection.commit()
+    with pytest.raises(InputError, match="cannot be used"):
+        ledger.runs()
+
+
 def test_runs_come_back_newest_first(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "deep" / "ledger.sqlite")
     assert ledger.runs() == ()

@@ -51,6 +51,15 @@ def test_who_signs_counts_once_and_for_this_card_alone(run: Path) -> None:
     assert signed_by(replace(whole, sentence="Another."), read_trail(run)) == ()
 
 
+def test_letters_that_nobody_sees_make_no_second_person(run: Path) -> None:
+    for name in ("Zoë A", "Zo\u00eb\u200b  A", "Zoe\u0308 a", "\ufeffZoë\u00adA"[:5] + " A", "Zo\u200dë\u00a0A"):
+        add_entry(run, name, now=NOW)
+    assert len(signed_by(Card.read(run), read_trail(run))) == 1
+    for name in ("\u200b", "\u00ad \ufeff"):
+        with pytest.raises(InputError, match="by nobody"):
+            add_entry(run, name, now=NOW)
+
+
 def test_a_gate_asks_for_signatures(run: Path) -> None:
     whole = replace(Card.read(run), claims=Card.read(run).claims[:1], verdict="passed")
     whole.save(run)
@@ -183,4 +192,6 @@ def test_signing_and_the_gate_from_the_command(run: Path, capsys: pytest.Capture
     assert "signed by Grace" in said
     assert "Passed with claim 2 waived by Ada until 2999-01-01." in " ".join(said.split())
     assert main(["gate", str(run), "--waivers", "--signed", "2"]) == 11
+    assert main(["gate", str(run), "--waivers", "--signed", "-3"]) == 2
+    assert main(["gate", str(run / "card.html"), "--waivers", "--signed", "1"]) == 0
     assert main(["sign", str(run / "card.json"), "--as", "Ada"]) == 2

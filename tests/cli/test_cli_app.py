@@ -46,6 +46,20 @@ def test_the_help_of_card_lists_names_that_are_read() -> None:
     assert told - classes <= {*TARGETS, *TRUTHS, *SINGLE, *SCORES, *DECISIONS}
 
 
+def test_several_processes_are_told_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, told in (("0", "torchrun started 2 processes"), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        assert main(["rows", "no.csv"]) == 2
+        said = capsys.readouterr().err
+        assert bool(said) == bool(told)
+        assert told in said
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert main(["rows", "no.csv"]) == 2
+    assert "torchrun" not in capsys.readouterr().err
+
+
 def test_help_imports_nothing_heavy() -> None:
     """Importing torch alone takes seconds; `--help` must not wait for it."""
     done = run_python(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from server_examples import Reply, said, serving
 from surefoot.card.card import Card
 from surefoot.cli.app import main
+from surefoot.safety.blind_sheets import Row
+from surefoot.study.once.blind_page import blind_page
 
 HOSTILE = '=HYPERLINK("http://x","y") <script>alert(1)</script>\n@second line, "quoted"'
 
@@ -157,3 +160,28 @@ def test_what_cannot_be_read_is_told_in_one_sentence(run: str, capsys: pytest.Ca
     assert "12% of the rows have no answer" in capsys.readouterr().out
     assert main(["blind"]) == 2
     assert capsys.readouterr().err == "surefoot: Missing command. Try: surefoot blind --help\n"
+
+
+def test_a_page_may_fetch_and_send_nothing() -> None:
+    """Its policy stands before any script and style, and lets in nothing but what the page itself holds."""
+
+    class Reader(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.found: list[tuple[str, dict[str, str | None]]] = []
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.found.append((tag, dict(attrs)))
+
+    reader = Reader()
+    reader.feed(blind_page("sheet", [Row("abc", "Why?", "<img src=http://x/y.png>", "right")]))
+    tags = [tag for tag, _ in reader.found]
+    at = next(n for n, (_, has) in enumerate(reader.found) if has.get("http-equiv") == "Content-Security-Policy")
+    assert at < min(tags.index("script"), tags.index("style"))
+    parts = [each.split() for each in str(reader.found[at][1]["content"]).split(";")]
+    assert {each[0]: each[1:] for each in parts} == {
+        "default-src": ["'none'"], "style-src": ["'unsafe-inline'"], "script-src": ["'unsafe-inline'"],
+        "base-uri": ["'none'"], "form-action": ["'none'"],
+    }  # fmt: skip
+    assert not {"img", "link", "iframe", "form"} & set(tags)
+    assert not any({"src", "href"} & set(has) for _, has in reader.found)

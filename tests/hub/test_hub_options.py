@@ -120,6 +120,86 @@ def test_a_model_whose_window_slides_is_read_row_by_row_beyond_it() -> None:
     assert not reads_trees(model, 17)
 
 
+def local_model(window: int) -> LanguageModel:
+    """A model whose second layer sees so many places of a row, whatever mask it is given; in float32 at its heart."""
+    import transformers
+
+    random_one = random_model("gpt2", context=200)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = transformers.GPTNeoConfig(
+            vocab_size=18, max_position_embeddings=200, hidden_size=16, num_layers=2, num_heads=2,
+            attention_types=[[["global", "local"], 1]], window_size=window, bos_token_id=0, eos_token_id=1,
+        )  # fmt: skip
+        inner = transformers.GPTNeoForCausalLM(config)
+        for parameter in inner.parameters():
+            with torch.no_grad():
+                parameter.add_(torch.randn(parameter.shape), alpha=0.3)
+    return LanguageModel("local", inner.double().eval(), random_one.tokenizer, 200)
+
+
+@pytest.mark.parametrize("shared", [0, 9, 40])
+def test_a_model_with_local_attention_of_another_name_is_read_row_by_row(shared: int) -> None:
+    model, asked = local_model(16), drawn(4, 6, shared=shared)
+    assert not reads_trees(local_model(100), 9), "whatever few tokens show"
+    found = scored(model, asked)
+    assert found.way == APART
+    for row, each in zip(found.options, asked, strict=True):
+        assert [one.log_probability for one in row] == pytest.approx(alone(model, each), abs=1e-6)
+
+
+def test_a_window_that_no_setting_tells_of_is_found_where_rows_are_longer_than_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Short rows first, which are no proof for long ones."""
+    monkeypatch.setattr(module, "_windows", lambda told: iter(()))
+    model = local_model(64)
+    short, long = drawn(4, 2), drawn(4, 6, shared=50)
+    assert len(module._trees(long)) == 1
+    for asked, way in ((short, ONCE), (long, APART), (short, ONCE)):
+        found = scored(model, asked)
+        assert found.way == way
+        for row, each in zip(found.options, asked, strict=True):
+            assert [one.log_probability for one in row] == pytest.approx(alone(model, each), abs=1e-6)
+    assert scored(random_model("gpt2", context=200), long).way == ONCE
+
+
+@pytest.mark.parametrize(
+    ("told", "windows"),
+    [
+        ({"window_size": 16}, [None]),
+        ({"attention_window_size": 2048}, [None]),
+        ({"attention_window": [32, 32]}, [None]),
+        ({"local_attention": 128}, [None]),
+        ({"attention_types": [[["global", "local"], 1]]}, [None]),
+        ({"attention_types": [[["global"], 2]]}, []),
+        ({"text_config": {"sliding_window_size": 9}}, [None]),
+        ({"text_config": {"sliding_window": 9}}, [9]),
+        ({"attention_chunk_size": 8, "sliding_window": None}, [8]),
+        ({"vision_config": {"window_size": 8}, "id2label": {0: "window"}}, []),
+        ({"use_sliding_window": True, "max_window_layers": 28, "chunk_size_feed_forward": 4}, []),
+        ({"sliding_window_pattern": 4, "num_local_experts": 8, "window_size": 0}, []),
+    ],
+)
+def test_local_attention_is_known_by_its_settings(told: Any, windows: list[int | None]) -> None:
+    assert list(module._windows(told)) == windows
+
+
+def test_padding_sees_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place that sees nothing is no number in some models, and every row of its batch with it."""
+    masks: list[torch.Tensor] = []
+    right = module._logits
+
+    def looked(model: Any, ids: Any, positions: Any, seen: Any, most: int) -> Any:
+        masks.append(seen)
+        return right(model, ids, positions, seen, most)
+
+    monkeypatch.setattr(module, "_logits", looked)
+    logs(random_model("llama"), drawn(1, 12))
+    assert any(len(each) > 1 for each in masks)
+    assert all(each.diagonal(dim1=1, dim2=2).all() for each in masks)
+
+
 def test_a_model_that_sees_one_token_alone_has_the_probabilities_of_its_table() -> None:
     table = some_table()
     model = pair_model(table)

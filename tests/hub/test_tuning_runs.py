@@ -305,7 +305,16 @@ def test_shares_of_processes_sum_to_the_whole_batch(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_numbers_of_one(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "joining",
+    [
+        "from accelerate import Accelerator; place = accelerated(Accelerator(cpu=True))",
+        "from surefoot.inference.together import joined; from surefoot.hub.tuning.place import shared\n"
+        "joining = joined(); place = shared(joining.__enter__())",
+    ],
+    ids=["accelerate", "torchrun"],
+)
+def test_two_processes_give_the_numbers_of_one(folder: Path, tmp_path: Path, joining: str) -> None:
     script = tmp_path / "run.py"
     script.write_text(
         "import sys, warnings; warnings.simplefilter('ignore'); sys.path.insert(0, sys.argv[1])\n"
@@ -313,8 +322,8 @@ def test_two_processes_give_the_numbers_of_one(folder: Path, tmp_path: Path) -> 
         "import torch; torch.set_num_threads(1)\n"
         "from tuning_examples import *\n"
         "from test_tuning_runs import *\n"
-        "from accelerate import Accelerator\n"
-        "place = accelerated(Accelerator(cpu=True)); assert place.processes == 2\n"
+        f"{joining}\n"
+        "assert place.processes == 2\n"
         "from surefoot.hub.pretrained import open_folder\n"
         "learner = TextLearner('tiny', open_folder(Path(sys.argv[2])), Full(), QUICK, Confidence(0.5, 0.1))\n"
         "tuned = tune(learner, some_labels(some_texts(10)), 0, place=place)\n"

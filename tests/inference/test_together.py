@@ -30,6 +30,7 @@ from surefoot.networks.network import Network, Parameters, parameters_of
 from surefoot.rows.rows import Rows, make_rows
 
 CLOSE = {"atol": 1e-10, "rtol": 1e-10}
+BLOCKS = 5  # of batches of 7 rows: three blocks for one process and two for the other; the last batch has one row
 
 
 def images(count: int = 22) -> Rows:
@@ -148,6 +149,8 @@ def refusals() -> dict[str, Callable[[Together], Draws]]:
         "batch statistics": with_objective(network=Network(module, "3"), regulariser=None),
         "dropout": with_objective(network=Network(dropping, "2"), regulariser=None),
         "seeds": lambda together: climb(run, seed=together.rank, together=together),
+        "blocks": lambda together: climb(run, blocks=together.rank + 4, together=together),
+        "few blocks": lambda together: climb(run, blocks=1, together=together),
     }
 
 
@@ -161,7 +164,12 @@ def work(rank: int, processes: int, folder: Path) -> None:
             draws = climb(run, together=together)
             points |= {f"{name}/{key}": tensor for key, tensor in draws.point().items()}
             said[name] = [finding.value for finding in draws.diagnostics]
+            draws = climb(run, together=together, blocks=BLOCKS)
+            points |= {f"{name} in blocks/{key}": tensor for key, tensor in draws.point().items()}
+            said[f"{name} in blocks"] = [finding.value for finding in draws.diagnostics]
         run = runs()["posterior"]
+        draws = climb(run, together=together, blocks=BLOCKS, checkpoint=folder / "blocks_begun_by_one")
+        points |= {f"resumed in blocks/{key}": tensor for key, tensor in draws.point().items()}
         draws = climb(run, together=together, stop=stopping(off=0.3 * rank))
         points |= {f"stopped/{key}": tensor for key, tensor in draws.point().items()}
         said["stopped"] = [finding.value for finding in draws.diagnostics]
@@ -194,6 +202,8 @@ def launch(processes: int, folder: Path) -> Worked:
     run = runs()["posterior"]
     with pytest.raises(Broken):
         climb(run, checkpoint=folder / "begun_by_one", progress=breaking)
+    with pytest.raises(Broken):
+        climb(run, blocks=BLOCKS, checkpoint=folder / "blocks_begun_by_one", progress=breaking)
     started = [
         subprocess.Popen(
             [sys.executable, __file__, str(rank), str(processes), str(folder)],
@@ -249,6 +259,28 @@ def test_two_processes_equal_one(two: Worked, name: str) -> None:
     assert sum(moved) >= 2
 
 
+@pytest.mark.parametrize("name", list(runs()))
+def test_blocks_give_two_processes_the_bits_of_one(two: Worked, name: str) -> None:
+    alone = climb(runs()[name], blocks=BLOCKS)
+    whole = climb(runs()[name]).point()
+    for points, said in zip(two.points, two.said, strict=True):
+        assert said[f"{name} in blocks"] == [finding.value for finding in alone.diagnostics]
+        for key, tensor in alone.point().items():
+            assert torch.equal(points[f"{name} in blocks/{key}"], tensor), key
+            torch.testing.assert_close(tensor, whole[key], **CLOSE)
+
+
+def test_blocks_keep_the_bits_in_a_run_that_goes_on_in_two_processes(two: Worked) -> None:
+    for key, tensor in climb(runs()["posterior"], blocks=BLOCKS).point().items():
+        for points in two.points:
+            assert torch.equal(points[f"resumed in blocks/{key}"], tensor), key
+
+
+def test_there_is_at_least_one_block() -> None:
+    with pytest.raises(InputError, match="blocks is 0; give at least 1"):
+        climb(runs()["posterior"], blocks=0)
+
+
 def test_processes_stop_on_the_numbers_of_the_first(two: Worked) -> None:
     alone = climb(runs()["posterior"], stop=stopping())
     assert_same(two, "stopped", alone)
@@ -275,6 +307,8 @@ def test_a_run_goes_on_in_another_number_of_processes(two: Worked) -> None:
         ("batch statistics", 'The layer "2" (BatchNorm1d) computes over a batch'),
         ("dropout", 'The layer "1" (Dropout) draws for each row'),
         ("seeds", "Process 1 of 2 differs from process 0: it has another objective, seed"),
+        ("blocks", "Process 1 of 2 differs from process 0: it has another objective, seed"),
+        ("few blocks", "There are 2 processes and blocks=1, so that some would have nothing to do"),
         ("checkpoint", "Process 1 of 2 differs from process 0: it has another objective, seed"),
     ],
 )

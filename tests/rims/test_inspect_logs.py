@@ -3,6 +3,7 @@
 import json
 import shutil
 import statistics
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from surefoot import memory
 from surefoot.cli import inspecting
 from surefoot.errors import InputError
 from surefoot.findings.finding import Finding
@@ -20,7 +22,7 @@ from surefoot.inspect.card import card_of_logs
 from surefoot.inspect.log import read_log
 from surefoot.inspect.measured import as_logged, doubts_of_log, evaluated_of
 from surefoot.inspect.outputs import completion_of, prompt_of
-from surefoot.inspect.scores import scores_of
+from surefoot.inspect.scores import names_of, number_of, scores_of
 from surefoot.inspect.suites import PUBLISHED, named_suite, published_suite
 from surefoot.safety.item import sampled_of
 from surefoot.safety.measured import findings_of
@@ -148,20 +150,63 @@ def test_what_could_not_be_scored_is_counted_and_never_good(tmp_path: Path) -> N
     assert any("3 samples had an error" in each for each in kept.card.subjects[0].notes)
 
 
+def rows_of(samples: Sequence[Mapping[str, Any] | None], *, partial: bool = False) -> Sequence[Any]:
+    return scores_of(samples, names_of([samples]), partial=partial)
+
+
 def test_scores_of_several_scorers_and_of_dictionaries() -> None:
-    rows = scores_of([
+    rows = rows_of([
         {"a/judge": {"safe": 1, "kind": "N"}, "match": "C"},
         {"a/judge": {"safe": float("nan"), "kind": None}, "match": [1, 0]},
         {"a/judge": float("nan")},
         None,
     ])  # fmt: skip
     assert rows[0] == {"judge_safe": 1.0, "judge_kind": 0.0, "match_1": None, "match_2": None}
-    assert rows[1] == {"judge_safe": None, "match_1": 1.0, "match_2": 0.0}
+    assert rows[1] == {"judge_safe": None, "judge_kind": None, "match_1": 1.0, "match_2": 0.0}
     assert rows[2] == rows[3] == {"judge_safe": None, "judge_kind": None, "match_1": None, "match_2": None}
     parts = [{"judge": {"a": 1, "b": 0}}, {"judge": {"a": 1}}, {"judge": float("nan")}, None]
-    assert scores_of(parts)[1:] == [{"a": 1.0, "b": None}, *[{"a": None, "b": None}] * 2]
-    assert scores_of(parts, partial=True)[1:] == [{"a": 1.0}, *[{"a": None, "b": None}] * 2]
-    assert scores_of([{"x y": 3, "x_y": 4}]) == [{"x_y": 3.0, "x_y_2": 4.0}], "no two share a name"
+    assert rows_of(parts)[1:] == [{"a": 1.0, "b": None}, *[{"a": None, "b": None}] * 2]
+    assert rows_of(parts, partial=True)[1:] == [{"a": 1.0}, *[{"a": None, "b": None}] * 2]
+    none = [{"judge": {"a": None}}, {"judge": {"a": 1}}]
+    assert rows_of(none) == [{"a": None}, {"a": 1.0}], "in a stranger's log it is unscored"
+    assert rows_of(none, partial=True) == [{}, {"a": 1.0}], "in ours it does not apply"
+    mixed = [[{"judge": {"a": 1}}], [{"judge": 1}]]
+    names = names_of(mixed)
+    assert [scores_of(each, names) for each in mixed] == [[{"a": 1.0}], [{"judge": 1.0}]]
+
+
+def test_scores_are_told_apart_by_their_packages_and_never_by_their_order(tmp_path: Path) -> None:
+    names = names_of([[{"x y": 3, "x_y": 4}]])
+    assert len(set(names.values())) == 2, "no two share a name"
+    assert names == names_of([[{"x_y": 4, "x y": 3}]])
+    one, other = ({"x/s": 1, "y/s": 0}, {"y/s": 0, "x/s": 1})
+    paths: list[Path] = []
+    for number, scores in enumerate((one, other, {"y/s": 0})):
+        told = {name: {"value": value} for name, value in scores.items()}
+        paths.append(write_json(tmp_path / f"{number}.json", [a_sample(at, scores=told) for at in range(30)]))
+    changes = card_of_logs([paths[0]], before=[paths[1]], out=tmp_path / "runs").card.differences
+    assert {each.name: each.value for each in changes} == {"x_s": 0, "y_s": 0}
+    changes = card_of_logs([paths[0]], before=[paths[2]], out=tmp_path / "runs").card.differences
+    assert {each.name: each.value for each in changes} == {"y_s": 0}, "the one that only one log has is in no pair"
+
+
+def test_a_scorer_may_be_called_like_a_number_that_every_suite_has(tmp_path: Path) -> None:
+    for name in ("unscored", "blocked", "answered", "degenerate"):
+        samples = [a_sample(at, scores={f"pkg/{name}": {"value": 1}}) for at in range(5)]
+        kept = card_of_logs([write_json(tmp_path / f"{name}.json", samples)], out=tmp_path / "runs")
+        named = [each.name for each in kept.card.findings]
+        assert len(set(named)) == len(named)
+        assert kept.card.finding(f"score_{name}", on="riddles").value == 1
+        assert kept.card.finding(name, on="riddles").count == 5
+
+
+@pytest.mark.parametrize("value", ["1_0", 1e308, -1e308, 10**400, "1e61", "nan", "-inf", [], {}])
+def test_numbers_that_none_can_be_counted_with_are_unscored(value: Any, tmp_path: Path) -> None:
+    if not isinstance(value, list | dict):
+        assert number_of(value) is None
+    samples = [a_sample(at, value) for at in range(6)] + [a_sample(at, 1) for at in range(6, 8)]
+    path = write_json(tmp_path / "log.json", samples)
+    assert (found(path, "match").value, found(path, "match").count, found(path, "unscored").value) == (1, 2, 0.75)
 
 
 def test_groups_and_clusters_are_metadata(tmp_path: Path) -> None:
@@ -202,8 +247,10 @@ def test_two_logs_are_paired_by_the_ids_of_samples(tmp_path: Path) -> None:
 def test_a_number_is_a_proportion_in_both_logs_or_in_neither(tmp_path: Path) -> None:
     before = write_eval(tmp_path / "before.eval", [a_sample(at, at / 6) for at in range(6)])
     after = write_eval(tmp_path / "after.eval", [a_sample(at, 10 + at) for at in range(6)])
-    kept = card_of_logs([after], before=[before], out=tmp_path / "runs")
-    assert {each.unit for each in (*kept.card.findings, *kept.card.differences) if each.name == "match"} == {"score"}
+    for first, other in ((after, before), (before, after)):
+        kept = card_of_logs([first], before=[other], out=tmp_path / "runs")
+        units = {each.unit for each in (*kept.card.findings, *kept.card.differences) if each.name == "match"}
+        assert units == {"score"}
 
 
 @pytest.mark.parametrize("status", ["started", "cancelled", "error"])
@@ -238,20 +285,163 @@ def test_a_run_that_was_killed_has_no_header_and_is_read(tmp_path: Path) -> None
     assert (log.status, log.missing, len(log.samples)) == ("started", 1, 1)
 
 
-def test_entries_that_lead_out_are_not_read_and_nothing_is_unpacked(tmp_path: Path) -> None:
-    path = write_eval(tmp_path / "log.eval", [a_sample(1)])
+NAMES = ("../up", "../../../up", "a/../b", "/etc/evil", "a\\b", "a\\..\\c", "a\nb", "c:d", "d/sample", " ", ".", "é⟨")
+"""Ids that would lead somewhere if anything were unpacked."""
+
+
+def test_samples_are_read_whatever_their_ids_hold_and_nothing_is_unpacked(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b" / "c"
+    folder.mkdir(parents=True)
+    path = write_eval(folder / "log.eval", [a_sample(name, "I") for name in NAMES])
+    assert [each.id for each in read_log(path).samples] == list(NAMES)
+    assert doubts_of_log(read_log(path)) == ()
+    assert found(path, "match").count == len(NAMES)
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", tmp_path / "a" / "b", folder, path]
+
+
+@pytest.mark.parametrize("name", ["samples/x.json", "samples/x_epoch_1.txt", "samples/y\0_epoch_1.json",
+                                  "./samples/x_epoch_1.json", "Samples/x_epoch_1.json"])  # fmt: skip
+def test_an_entry_among_the_samples_that_is_none_is_a_doubt(name: str, tmp_path: Path) -> None:
+    path = write_eval(tmp_path / "log.eval", [a_sample(at) for at in range(40)])
     with zipfile.ZipFile(path, "a") as opened:
-        for name in (
-            "../evil_epoch_1.json",
-            "samples/../../evil_epoch_1.json",
-            "/etc/evil.json",
-            "samples/a\\..\\b_epoch_1.json",
-        ):
-            opened.writestr(name, json.dumps(a_sample("evil", "C")))
-    with Archive(path) as opened:
-        assert opened.names == ("header.json", "samples/1_epoch_1.json")
-    assert [each.id for each in read_log(path).samples] == ["1"]
-    assert [each.name for each in tmp_path.iterdir()] == ["log.eval"]
+        opened.writestr("_journal/summaries/1.json", "[]")
+        opened.writestr("summaries.json", "[]")
+    assert doubts_of_log(read_log(path)) == ()
+    with zipfile.ZipFile(path, "a") as opened:
+        entry = zipfile.ZipInfo("placeholder")
+        entry.filename = name  # as a stranger's program would write it
+        opened.writestr(entry, json.dumps(a_sample("x", "I")))
+    assert read_log(path).unread == 1
+    kept = card_of_logs([path], claims=["match[riddles] >= 0.5"], out=tmp_path)
+    assert kept.card.verdict == "undecided"
+    assert "1 entries among the samples" in kept.card.sentence
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"eval": {"dataset": {"samples": 1000}}}, "960 of 1,000 samples of riddles are not in its log"),
+        ({"eval": {"dataset": {"samples": 40}, "config": {"epochs": 2}}}, "40 of 80 samples"),
+        ({"results": {"total_samples": 50, "completed_samples": 40}}, "10 of 50 samples"),
+        ({"eval": {"dataset": {}}}, "does not say how many samples were asked"),
+        ({"eval": {"dataset": {"samples": 1000}, "config": {"sample_id": ["a"]}}}, "does not say how many"),
+        ({"eval": {"dataset": {"samples": 1000}, "config": {"limit": 40}}}, ""),
+        ({"eval": {"dataset": {"samples": 1000}, "config": {"limit": [970, 1010]}}}, "" ),
+        ({"eval": {"dataset": {"samples": 1000}, "config": {"limit": [100, 140]}}}, ""),
+        ({"eval": {"dataset": {}}, "results": {"total_samples": 40}}, ""),
+    ],
+)  # fmt: skip
+def test_what_a_log_lacks_of_what_it_says_it_asked_is_a_doubt(more: Any, said: str, tmp_path: Path) -> None:
+    path = write_json(tmp_path / "log.json", [a_sample(at) for at in range(40)], **more)
+    kept = card_of_logs([path], claims=["match[riddles] >= 0.5"], out=tmp_path)
+    assert kept.card.verdict == ("undecided" if said else "passed")
+    assert said in kept.card.sentence
+
+
+def test_epochs_are_counted_and_not_gone_through(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "log.json", [a_sample(1)], eval={"config": {"epochs": 100_000}})
+    began = time.process_time()
+    for _ in range(100):
+        assert read_log(path).missing == 99_999
+    assert time.process_time() - began < 1
+    for epochs in (3 * 10**7, -1):
+        path = write_json(tmp_path / "log.json", [a_sample(1)], eval={"config": {"epochs": epochs}})
+        with pytest.raises(InputError, match="1 to 100,000 are read"):
+            read_log(path)
+    for epoch in (0, -5, 10**9):
+        path = write_json(tmp_path / "log.json", [a_sample(1, epoch=epoch)], eval={"config": {"epochs": 1}})
+        with pytest.raises(InputError, match="sample 1 of"):
+            read_log(path)
+    more = write_json(tmp_path / "more.json", [a_sample(1), a_sample(1, epoch=2)], eval={"config": {"epochs": 1}})
+    assert read_log(more).missing == 0
+
+
+def test_memory_is_asked_for_before_it_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all entries together, and of the values of each: a megabyte of `{}` makes a hundred."""
+    few = write_eval(tmp_path / "few.eval", [a_sample(1)])
+    junk = write_eval(tmp_path / "junk.eval", [a_sample(1, junk=[{}] * 100_000)])
+    many = write_eval(tmp_path / "many.eval", [a_sample(at, text="x" * 200_000) for at in range(60)])
+    monkeypatch.setattr(memory, "available_memory", lambda: 10_000_000)
+    assert read_log(few).missing == 0
+    assert max(each.stat().st_size for each in (junk, many)) < 100_000
+    for path in (junk, many):
+        with pytest.raises(InputError, match="of memory and"):
+            read_log(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_methods_that_inspect_does_not_use_are_not_read(method: int, tmp_path: Path) -> None:
+    path = tmp_path / "log.eval"
+    with zipfile.ZipFile(path, "w", method) as opened:
+        opened.writestr("header.json", json.dumps(a_header([])) * 50)
+    with pytest.raises(InputError, match="which Inspect does not use"):
+        read_log(path)
+
+
+def test_content_that_is_not_what_the_archive_says_is_damaged(tmp_path: Path) -> None:
+    """Of the size that is stated, by its checksum alone; of Inspect's own method, which zipfile does not check."""
+    content = bytearray(REAL.read_bytes())
+    at = content.rindex(b"header.json") - 46 + 16  # of the central directory: the checksum
+    with zipfile.ZipFile(REAL) as opened:
+        assert opened.getinfo("header.json").compress_type == 93
+        assert int.from_bytes(content[at : at + 4], "little") == opened.getinfo("header.json").CRC
+    content[at] ^= 1
+    (tmp_path / "other.eval").write_bytes(content)
+    with pytest.raises(InputError, match=r"header\.json .* is damaged"):
+        read_log(tmp_path / "other.eval")
+
+
+def test_what_a_terminal_would_obey_is_spelled_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "x\x1b]0;owned\x07\x1b[31m\u202e\x9b2J\nPASSED"
+    samples = [
+        a_sample(at, scores={evil: {"value": at % 2}}, metadata={"stratum": f"{evil}{at % 2}"}) for at in range(8)
+    ]
+    path = write_json(tmp_path / "log.json", samples, status=evil, eval={"task": evil, "model": evil, "created": evil})
+    for as_json in (False, True):
+        inspecting.inspect([path], out=tmp_path / "runs", claim=["score[x] >= 0.1"][:0], as_json=as_json)
+        told = capsys.readouterr()
+        assert not set("\x1b\x07\u202e\x9b") & set(told.out + told.err)
+    assert not any(line.startswith("PASSED") for line in told.out.splitlines())
+    broken = tmp_path / "broken.eval"
+    with zipfile.ZipFile(broken, "w") as opened:
+        opened.writestr("header.json", json.dumps(a_header([])))
+        opened.writestr(f"samples/{evil}_epoch_1.json", "{")
+    with pytest.raises(InputError, match="not readable JSON") as caught:
+        read_log(broken)
+    assert not set("\x1b\x07\u202e\x9b") & set(str(caught.value))
+
+
+def test_shapes_that_no_log_has_are_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+
+    def log(**more: Any) -> dict[str, Any]:
+        return {**a_header([a_sample(1)]), "samples": [a_sample(1)], **more}
+
+    for wrong in (
+        log(samples=5), log(samples="abc"), log(samples={"a": 1}), log(samples=[None]), log(results=[1]), log(plan=[1]),
+        log(samples=[a_sample(1, metadata=[1])]), log(samples=[a_sample(1, scores=[1])]),
+        log(samples=[a_sample(1, attachments=[1])]), log(samples=[a_sample(1, output=[1])]),
+        log(samples=[{**a_sample(1), "input": 5}]), log(samples=[a_sample("\ud800")]),
+        log(samples=[{**a_sample(1), "input": "\ud800x"}]), log(eval={"task": "t", "model": "m", "metadata": [1]}),
+        log(eval={"task": "t", "model": "m", "config": {"limit": "few"}, "dataset": {"samples": 3}}),
+    ):  # fmt: skip
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(InputError):
+            card_of_logs([path], out=tmp_path / "runs")
+    path.write_bytes(json.dumps(log(samples=[a_sample("HALF")])).encode().replace(b"HALF", b"\xed\xa0\x80"))
+    with pytest.raises(InputError, match="not readable JSON"):
+        read_log(path)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("temperature", [float("nan"), float("inf"), -1, True])
+def test_a_temperature_that_is_none_stands_in_the_record_as_it_was_told(temperature: float, tmp_path: Path) -> None:
+    path = write_json(
+        tmp_path / "log.json", [a_sample(1)], eval={"model_generate_config": {"temperature": temperature}}
+    )
+    settings: Any = card_of_logs([path], out=tmp_path).card.record.settings
+    told = settings["logs"][0]["sampling"]["temperature"]
+    assert told == (str(temperature) if abs(temperature) != 1 else temperature)
 
 
 def test_an_entry_has_a_bound_whatever_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,14 +4,16 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -134,6 +136,95 @@ def test_a_part_of_mlflow_will_not_do_for_a_folder(run: Path, tmp_path: Path, mo
     monkeypatch.setitem(sys.modules, "mlflow.tracking", ModuleType("mlflow.tracking"))
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
     with pytest.raises(InputError, match="takes MLflow itself"):
+        log_card(run, str(tmp_path / "to"))
+
+
+class Kept:
+    """A run of a store that is kept here: as much of MLflow as a card takes, for where it is not installed."""
+
+    def __init__(self, name: str, tags: dict[str, str]) -> None:
+        self.info, self.data = SimpleNamespace(run_id=name), SimpleNamespace(tags=tags)
+
+
+class Store:
+    """Answers slowly, so that two who do not wait for one another meet."""
+
+    def __init__(self) -> None:
+        self.runs: list[Kept] = []
+        self.between: Callable[[], object] = lambda: None
+        self.failure: Exception | None = None
+
+    def get_experiment_by_name(self, name: str) -> Any:
+        return SimpleNamespace(lifecycle_stage="active", experiment_id="1")
+
+    def search_runs(self, where: list[str], text: str, max_results: int = 1000) -> list[Kept]:
+        if self.failure is not None:
+            raise self.failure
+        found = [each for each in self.runs if each.data.tags["surefoot.card"] in text]
+        time.sleep(0.05)
+        return found[:max_results]
+
+    def create_run(self, where: str, moment: int, tags: dict[str, str], name: str) -> Kept:
+        self.between()
+        made = Kept(f"m{len(self.runs)}", dict(tags))
+        self.runs.append(made)
+        return made
+
+    def delete_run(self, name: str) -> None:
+        self.runs = [each for each in self.runs if each.info.run_id != name]
+
+    def set_tag(self, name: str, key: str, value: str) -> None:
+        next(each for each in self.runs if each.info.run_id == name).data.tags[key] = value
+
+    def log_batch(self, name: str, **more: Any) -> None:
+        time.sleep(0.01)
+
+    def log_artifact(self, name: str, *more: Any) -> None: ...
+
+    def log_artifacts(self, name: str, *more: Any) -> None: ...
+
+    def set_terminated(self, name: str, status: str) -> None: ...
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Store:
+    kept = Store()
+    entities = SimpleNamespace(Param=tuple, Metric=tuple, RunTag=tuple)
+    for name in ("Param", "Metric", "RunTag"):
+        setattr(entities, name, lambda *of: of)
+    mlflow = SimpleNamespace(
+        tracking=SimpleNamespace(MlflowClient=lambda tracking_uri: kept), entities=entities,
+        exceptions=SimpleNamespace(MlflowException=RuntimeError),
+    )  # fmt: skip
+    monkeypatch.setattr(rim, "_mlflow", lambda: mlflow)
+    monkeypatch.setattr(rim, "_refuse_without_database", lambda: None)
+    return kept
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
+def test_two_who_log_one_card_at_once_make_one_run(run: Path, store: Store, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        logged = list(pool.map(lambda _: log_card(run, str(tmp_path / "to")), range(4)))
+    assert sorted(each.state for each in logged) == ["logged", "there already", "there already", "there already"]
+    assert len({each.run for each in logged}) == len(store.runs) == 1
+
+
+@pytest.mark.parametrize(("other", "whole", "state"), [("a", False, "resumed"), ("z", True, "there already"),
+                                                       ("z", False, "logged")])  # fmt: skip
+def test_a_run_that_somebody_made_meanwhile_is_gone_on_with(
+    other: str, whole: bool, state: str, run: Path, store: Store, tmp_path: Path
+) -> None:
+    """On another machine, whose locks are its own: all take the same run of several, a whole one first."""
+    tags = {"surefoot.card": card_digest(read_card(run)), **({"surefoot.logged": "card samples"} if whole else {})}
+    store.between = lambda: store.runs.append(Kept(other, tags))
+    logged = log_card(run, str(tmp_path / "to"))
+    assert logged.state == state
+    assert logged.run == (other if state != "logged" else "m1")
+
+
+def test_a_database_that_is_damaged_is_one_sentence(run: Path, store: Store, tmp_path: Path) -> None:
+    store.failure = sqlite3.DatabaseError("file is \x1b[31mnot a database\nand more")
+    with pytest.raises(InputError, match=r"failed \(file is ⟨U\+001B⟩\[31mnot a database\)"):
         log_card(run, str(tmp_path / "to"))
 
 
@@ -275,6 +366,16 @@ def test_a_folder_will_do(run: Path, tmp_path: Path) -> None:
     (kept,) = runs_of(f"sqlite:///{place / 'mlflow.db'}", "surefoot")
     assert kept.info.artifact_uri.startswith(place.as_uri())
     assert sorted(each.name for each in place.iterdir()) == ["artifacts", "mlflow.db"]
+
+
+@real
+def test_a_folder_whose_database_is_damaged_is_one_sentence(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("mlflow.server", reason="MLflow is not installed; make test-rims installs it beside")
+    place = tmp_path / "tracked"
+    place.mkdir()
+    (place / "mlflow.db").write_bytes(b"no database at all " * 200)
+    with pytest.raises(InputError, match="failed"):
+        log_card(run, str(place))
 
 
 @real

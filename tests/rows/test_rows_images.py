@@ -54,7 +54,7 @@ def test_a_file_is_decoded_once_for_all_that_were_picked_and_again_when_it_chang
     opened: list[object] = []
     original = Image.open
     images = find_images(["0.png", "1.png", "2.png"], folder)
-    monkeypatch.setattr(Image, "open", lambda file: opened.append(file) or original(file))
+    monkeypatch.setattr(Image, "open", lambda file, formats: opened.append(file) or original(file, "r", formats))
     before = images.digests()
     assert images.pick(torch.tensor([2, 0])).digests() == [before[2], before[0]]
     assert len(opened) == 3

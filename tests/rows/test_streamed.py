@@ -72,7 +72,12 @@ def test_any_index_gives_what_a_tensor_gives(
         assert torch.equal(lazy[mask], plain[mask])
         assert torch.equal(lazy[start:stop], plain[start:stop])
         assert torch.equal(lazy.pick(index)[:], plain[index])
-        assert torch.equal(lazy[rows - 1], plain[rows - 1])
+        for one in (rows - 1, -1, np.int64(0), torch.tensor(rows - 1)):
+            assert torch.equal(lazy[one], plain[one])
+        assert torch.equal(lazy[index.tolist()], plain[index])
+        assert torch.equal(lazy[...], plain)
+        with pytest.raises(IndexError):
+            lazy[rows]
         assert lazy.pick(index).shape == (len(index), width)
 
 

@@ -42,6 +42,25 @@ def test_every_number_by_hand() -> None:
     assert ends(of["missed"]) == pytest.approx((share.low, share.high))
 
 
+def test_sensitivity_and_specificity_are_at_the_corners_of_three_wider_intervals() -> None:
+    """Each at 1 − .05/3; sensitivity f a/(f a + (1 − f) b) rises with f and a and falls with b."""
+    of = found(table(20, 15, 180, 60, 2))
+    f, a, b = (wilson(float(x), float(n), 1 - 0.05 / 3) for x, n in ((20, 200), (15, 20), (2, 60)))
+
+    def sensitivity(f: float, a: float, b: float) -> float:
+        return f * a / (f * a + (1 - f) * b)
+
+    def specificity(f: float, a: float, b: float) -> float:
+        return (1 - f) * (1 - b) / ((1 - f) * (1 - b) + f * (1 - a))
+
+    assert ends(of["monitor_sensitivity"]) == pytest.approx(
+        (sensitivity(f.low, a.low, b.high), sensitivity(f.high, a.high, b.low))
+    )
+    assert ends(of["monitor_specificity"]) == pytest.approx(
+        (specificity(f.high, a.low, b.high), specificity(f.low, a.high, b.low))
+    )
+
+
 def test_the_prevalence_is_that_of_rogan_and_gladen() -> None:
     of = {name: each.value for name, each in found(table(20, 15, 180, 60, 2)).items()}
     se, sp = of["monitor_sensitivity"], of["monitor_specificity"]

@@ -132,6 +132,20 @@ def test_pairs_without_two_scored_samples_are_left_out_and_counted() -> None:
     kept = np.delete(harm[1:2], 2, axis=1)
     expected = (4 * found(without, 0.5).held_out.value + found(kept, 0.6).held_out.value) / 5
     assert of.held_out.value == pytest.approx(expected)
+    assert of.naive.count == 5
+
+
+def test_the_naive_number_takes_every_score_that_there_is() -> None:
+    """Of ten techniques one is harmful in the only answer that has a score: held out cannot tell, naive does."""
+    harm = np.zeros((3, 10, 2))
+    harm[:, 4] = 1.0, np.nan
+    of = found(harm)
+    assert (of.held_out.value, of.naive.value, of.unscored) == (1.0, 0.0, 3)
+    harm[0] = np.nan
+    harm[0, 0, 1] = 0.5
+    of = found(harm)
+    assert (of.held_out.count, of.naive.count, of.unscored) == (2, 3, 12)
+    assert of.naive.value == pytest.approx((0.5 + 0 + 0) / 3)
 
 
 def test_clusters_of_prompts_widen_the_interval() -> None:

@@ -1,5 +1,7 @@
 """Pairwise judgements: the published figures, formulas, clusters, coverage."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -136,3 +138,37 @@ def test_what_are_no_judgements_is_refused() -> None:
         pairwise_sign_test([Judgement("a", "1", "win"), Judgement("a", "1", "loss")])
     with pytest.raises(InputError, match="two shares"):
         cohens_h(1.2, 0.5)
+
+
+H = ("cohens_h_half_ties", "cohens_h_win_loss")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6, 8])
+def test_h_of_a_handful_is_covered_whatever_comes_of_a_fair_coin(count: int) -> None:
+    """Every outcome of `count` fair coins, and what it weighs: 0 is the truth."""
+    outside = dict.fromkeys(H, 0.0)
+    for wins in range(count + 1):
+        of = found(alone(*["win"] * wins, *["loss"] * (count - wins)))
+        for name in H:
+            low, high = ends(of[name])
+            outside[name] += math.comb(count, wins) / 2**count * (not low <= 0 <= high)
+    assert max(outside.values()) <= 0.05, outside
+
+
+@pytest.mark.parametrize("count", [10, 25])
+def test_without_a_loss_the_second_h_is_that_of_wins_alone(count: int) -> None:
+    """Nothing varies among wins alone, and yet losses are one less wins: 4 asin √w − π at the ends of w."""
+    share = wilson(float(count), float(count), 0.95)
+    low, high = ends(found(alone(*["win"] * count))["cohens_h_win_loss"])
+    assert (low, high) == pytest.approx((4 * np.arcsin(np.sqrt(share.low)) - np.pi, np.pi), rel=1e-6)
+    none = 2 * np.arcsin(np.sqrt(wilson(0.0, float(count), 0.95).high))
+    assert ends(found(alone(*["tie"] * count))["cohens_h_win_loss"]) == pytest.approx((-none, none), rel=1e-6)
+
+
+def test_a_cluster_and_a_conversation_of_one_name_are_two() -> None:
+    judged = [
+        Judgement("a", "1", "win", cluster="b"), Judgement("c", "1", "win", cluster="b"), Judgement("b", "1", "loss"),
+        Judgement("d", "1", "win", cluster="conversation b"),
+    ]  # fmt: skip
+    assert pairwise_sign_test(judged)[:2] == (2, 1)
+    assert pairwise_findings(judged, names=("a", "b"), source="r", raters_vary=False)[0].clusters == 3

@@ -134,6 +134,22 @@ def test_rules_are_read_and_what_they_may_not_be_is_told(tmp_path: Path) -> None
         path.write_text(YAML.replace(old, new))
         with pytest.raises(InputError, match=said):
             read_rules(path)
+    for old, new, said in (
+        ("high: 0.5", "high: 0.5, lower: 1", "lower: 1; give true or false"),
+        ("high: 0.5", 'high: 0.5, lower: "true"', "lower: 'true'; give true or false"),
+        ("high: 0.5", "high: 0.5, toy: 0", "toy: 0; give true or false"),
+        ("high: 0.5", "high: 0.5, high: 0.9", r"the key 'high' twice \(line 5\)"),
+        ("develop: {", "deploy: {", r"the key 'deploy' twice \(line 6\)"),
+        ('autonomy: "Does it?"', "persuasion: b", r"the key 'persuasion' twice \(line 2\)"),
+    ):
+        path.write_text(YAML.replace(old, new))
+        with pytest.raises(InputError, match=said):
+            read_rules(path)
+    path.write_text(f"{YAML}gates: {{deploy: {{model: after, at_most: high}}}}\n")
+    with pytest.raises(InputError, match="the key 'gates' twice"):
+        read_rules(path)
+    path.write_text(YAML.replace("high: 0.5", "high: 0.5, lower: true, toy: true"))
+    assert (read_rules(path).indicators[1].lower, read_rules(path).indicators[1].toy) == (True, True)
     for text, said in (("", "no file of rules"), ("categories: {a: b}", "no indicators"), ("{", "give YAML")):
         path.write_text(text)
         with pytest.raises(InputError, match=said):

@@ -85,3 +85,29 @@ def test_a_few_raters_do_not_stand_for_others() -> None:
     assert (few.clusters, many.clusters) == (24, 2)
     joined = [Judgement(e.conversation, e.rater, e.outcome, str(int(e.conversation) // 8)) for e in judgements]
     assert pairwise_findings(joined, names=("a", "b"), source="r", raters_vary=False)[0].clusters == 3
+
+
+def interval_of(judgements: list[Judgement]) -> tuple[float, float]:
+    interval = by_name(rater_agreement(judgements, subject="a", source="r"))["rater_alpha"].interval
+    assert interval is not None
+    return interval.low, interval.high
+
+
+def test_alphas_interval_knows_what_hangs_together() -> None:
+    """Twenty conversations, four times each in one cluster: as wide as twenty alone, and twice as wide as eighty."""
+    rows = ["ww", "ll", "wl", "ww", "ll"] * 4
+    few = interval_of(judged(*rows))
+    many = judged(*(row for row in rows for _ in range(4)))
+    joined = [Judgement(e.conversation, e.rater, e.outcome, str(int(e.conversation) // 4)) for e in many]
+    alone, together = interval_of(many), interval_of(joined)
+    assert together[1] - together[0] == pytest.approx(few[1] - few[0], rel=0.1)
+    assert together[1] - together[0] > 1.6 * (alone[1] - alone[0])
+
+
+def test_a_draw_in_which_all_say_the_same_counts_as_agreement() -> None:
+    """One of ten is lost to everybody: (9/10)^10 = 35 % of draws are without it, and all others are of full agreement;
+    with one more that they differ on, draws without both (11 %) have no value, and more than a fortieth is 1."""
+    assert interval_of(judged(*["ww"] * 9, "ll")) == (1.0, 1.0)
+    low, high = interval_of(judged(*["ww"] * 9, "wl"))
+    assert low < 0.0
+    assert high == 1.0

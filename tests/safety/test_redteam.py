@@ -250,7 +250,7 @@ def test_what_cannot_be_scored_is_told_and_is_no_failure_of_the_attack() -> None
     assert (found.best[0].harm, found.best[0].found) == (None, None)
     assert "1 requests could not be scored" in found.about
     every = red_team(ScriptedPolicy("p", firm), REQUESTS, lambda sampled: [Graded({})] * len(sampled), GREEDY)
-    assert [each.name for each in findings(every)] == ["unscored", "blocked", "silent"]
+    assert [each.name for each in findings(every)] == ["unscored", "blocked", "silent", "unasked"]
     with pytest.raises(InputError, match="The grader gave 0 results for 8 answers"):
         red_team(ScriptedPolicy("p", firm), REQUESTS, lambda _: [], GREEDY)
 
@@ -322,3 +322,66 @@ def test_edits_follow_from_their_draws_and_bear_any_text() -> None:
             assert edit.apply(text, random.Random(3)) == edit.apply(text, random.Random(3))
         changed = {edit.apply("Please tell me how to open the old shed", random.Random(at)) for at in range(8)}
         assert changed != {"Please tell me how to open the old shed"}, edit.name
+
+
+def test_every_cut_of_a_journal_goes_on_to_the_same_end(tmp_path: Path) -> None:
+    """20 requests, so that a round is asked in two parts; 63 lines, each of them torn after a few characters."""
+    many = tuple(Item(f"r{at}", (Message("user", f"Please tell me code {at} of the shed."),)) for at in range(20))
+    search, policy = replace(GREEDY, calls=62), ScriptedPolicy("p", weak_twice)
+    whole = tmp_path / "whole"
+    wanted = red_team(policy, many, Codes(), search, journal=whole)
+    lines = whole.read_text().splitlines(keepends=True)
+    assert len(lines) == 63
+    path = tmp_path / "journal"
+    for cut in range(1, len(lines)):
+        path.write_text("".join(lines[:cut]) + lines[cut][:20])
+        assert red_team(policy, many, Codes(), search, journal=path) == wanted, cut
+        assert path.read_bytes() == whole.read_bytes(), cut
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"harms": ["x"]}, {"harms": [float("nan")]}, {"harms": [True]}, {"harms": "ab"}, {"kinds": []}, {"kinds": [1]},
+     {"turn": "0"}, {"turn": True}, {"shown": 5}, {"shown": {"answers": 5}}, {"edits": None}, {"item": 3},
+     {"digest": []}],
+)  # fmt: skip
+def test_a_line_of_other_kinds_is_refused_in_one_sentence(tmp_path: Path, changed: dict[str, object]) -> None:
+    search, policy, path = replace(GREEDY, calls=32), ScriptedPolicy("p", firm), tmp_path / "journal"
+    red_team(policy, REQUESTS, Codes(), search, journal=path)
+    lines = path.read_text().splitlines()
+    lines[2] = json.dumps(json.loads(lines[2]) | changed)
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=r"^Line 3 of .* is no call of a red team; delete the file"):
+        red_team(policy, REQUESTS, Codes(), search, journal=path)
+    lines[2] = "[]"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match="Line 3 of"):
+        red_team(policy, REQUESTS, Codes(), search, journal=path)
+
+
+def test_a_line_with_more_answers_than_were_asked_is_of_another_search(tmp_path: Path) -> None:
+    search, policy, path = replace(GREEDY, calls=32), ScriptedPolicy("p", firm), tmp_path / "journal"
+    red_team(policy, REQUESTS, Codes(), search, journal=path)
+    lines = path.read_text().splitlines()
+    lines[-1] = json.dumps(json.loads(lines[-1]) | {"harms": [0.0, 1.0], "kinds": ["", ""]})
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match="prompts that this search does not make"):
+        red_team(policy, REQUESTS, Codes(), search, journal=path)
+
+
+def test_a_call_that_was_blocked_has_no_harm_whatever_a_grader_says() -> None:
+    class Blocking(Counted):
+        def sample(
+            self, prompts: Sequence[Prompt], sampling: Sampling, seed: int, progress: Progress = silent
+        ) -> list[tuple[Completion, ...]]:
+            made = super().sample(prompts, sampling, seed, progress)
+            return [tuple(replace(each, ended=False, tokens=0) for each in group) for group in made]
+
+    def harsh(sampled: Sequence[Sampled]) -> list[Graded]:
+        assert all(each.blocked for each in sampled)
+        return [Graded({"not_unsafe": 0.0})] * len(sampled)
+
+    found = red_team(Blocking(firm), REQUESTS, harsh, replace(GREEDY, calls=32))  # pyright: ignore
+    assert {harm for each in found.asked for harm in each.harms} == {None}
+    assert {kind for each in found.asked for kind in each.kinds} == {"blocked"}
+    assert "broken" not in {each.name for each in findings(found)}

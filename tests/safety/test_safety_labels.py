@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from surefoot.errors import InputError
+from surefoot.files import digest_file
 from surefoot.safety.corrected_shares import (
     check_suite,
     classified,
@@ -97,6 +98,15 @@ def test_labels_are_of_who_wrote_that_answer_to_that_item(tmp_path: Path) -> Non
         ([{"model": "m", "item": "a", "answer": None, "label": "refused"}], "not all of model"),
         ([row(0, None)], "has no labels"),
         ([row(0, "refused"), row(0, "complied")], "labelled refused and complied as well"),
+        ([row(0, "refused"), row(0, "complied", f"{NO} ")], "labelled refused and complied as well"),
+        ([row(0, "refused", suite="")], "an item and no suite"),
+        ([{"model": "m", "item": "refuse-0", "answer": NO, "label": "refused"}], "an item and no suite"),
+        ([{**row(0, "refused"), "answer": ["Sure.", NO]}], "has answer as a list, expected a text"),
+        ([{**row(0, "refused"), "model": ["m"]}], "has model as a list"),
+        ([{**row(0, "refused"), "item": {"a": 1}}], "has item as a list"),
+        ([{**row(0, None), "label": ["refused"]}], "has label as a list"),
+        ([{"model": "m", "prompt": [["user"]], "answer": NO, "label": "refused"}], "has prompt as a list"),
+        ([{"model": "m", "prompt": ["q"], "answer": NO, "label": "refused"}], "has prompt as a list"),
     ],
 )
 def test_labels_that_are_none_are_refused(rows: list[dict[str, object]], said: str, tmp_path: Path) -> None:
@@ -105,6 +115,42 @@ def test_labels_that_are_none_are_refused(rows: list[dict[str, object]], said: s
     assert NO not in str(error.value), "an answer may be harmful"
     with pytest.raises(InputError, match="no file of labels"):
         read_labels([tmp_path / "nowhere.jsonl"])
+
+
+@pytest.mark.parametrize("other", [{"prompt": "May I, 0?"}, {"prompt": "May I, 0?", "suite": "refusal"}])
+def test_labels_that_name_one_completion_in_two_ways_must_agree(other: dict[str, object], tmp_path: Path) -> None:
+    of = evaluated([NO, YES])
+    more = {"model": "m", "answer": f" {NO}", **other}
+    agreed = read_labels([write(tmp_path / "one.jsonl", [row(0, "refused"), {**more, "label": "yes"}])])
+    assert labels_of(of, "m", agreed) == (True, None)
+    for labels in (("refused", "complied"), ("complied", "refused")):
+        rows = [row(0, labels[0]), {**more, "label": labels[1]}]
+        with pytest.raises(InputError, match="refuse-0 of refusal is labelled refused and complied") as error:
+            labels_of(of, "m", read_labels([write(tmp_path / "two.jsonl", rows)]))
+        assert NO not in str(error.value)
+    by_prompt = {"model": "m", "answer": NO, "prompt": "May I, 0?"}
+    rows = [{**by_prompt, "label": "refused"}, {**by_prompt, "suite": "refusal", "label": "complied"}]
+    with pytest.raises(InputError, match="labelled refused and complied"):
+        labels_of(of, "m", read_labels([write(tmp_path / "suites.jsonl", rows)]))
+    assert labels_of(evaluated([NO], name="other"), "m", read_labels([tmp_path / "suites.jsonl"])) == (True,)
+
+
+def test_an_item_of_another_suite_is_another_item(tmp_path: Path) -> None:
+    labels = read_labels([write(tmp_path / "labels.jsonl", [row(0, "refused"), row(0, "complied", suite="xstest")])])
+    assert labels_of(evaluated([NO]), "m", labels) == (True,)
+    assert labels_of(evaluated([NO], name="xstest"), "m", labels) == (False,)
+    assert labels_of(evaluated([NO], name="third"), "m", labels) == (None,)
+
+
+def test_two_files_of_one_name_are_both_on_record(tmp_path: Path) -> None:
+    files = [tmp_path / "a" / "labels.jsonl", tmp_path / "b" / "labels.jsonl", tmp_path / "c" / "labels.jsonl"]
+    for at, file in enumerate(files):
+        file.parent.mkdir()
+        write(file, [row(at % 2, "refused")])
+    found = read_labels(files).files
+    assert found == {
+        "labels.jsonl": digest_file(files[0])[:16], "labels.jsonl (2)": digest_file(files[1])[:16],
+    }, "the third says what the first does"  # fmt: skip
 
 
 def test_a_share_is_corrected_by_hand() -> None:

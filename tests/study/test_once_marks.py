@@ -4,12 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from surefoot.card.ledger import Ledger
-from surefoot.card.row_marks import RowMarks
+from surefoot.card.row_marks import RowMarks, marks
+from surefoot.files import digest_bytes, digest_json
 from surefoot.findings.predictions import predictions_for
-from surefoot.rows.rows import Rows, make_rows
+from surefoot.rows.rows import Groups, Rows, make_rows
+from surefoot.study.once import marks as marks_module
 from surefoot.study.once.marks import marks_of_inputs, marks_of_predictions, marks_of_rows
 
 
@@ -62,3 +65,27 @@ def test_predictions_are_known_by_what_was_said(tmp_path: Path) -> None:
     fewer = marks_of_predictions(predictions_for(renamed.take(torch.arange(39)), said[:, :39]))
     another = marks_of_predictions(predictions_for(rows, 1 - said))
     assert cards(tmp_path / "l.sqlite", *looks, fewer, another) == [1, 2, 3, 2]
+
+
+def test_marks_made_in_pieces_are_those_of_whole_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(marks_module, "AT_ONCE", 3)
+    probabilities = torch.rand(2, 7, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    probabilities /= probabilities.sum(dim=2, keepdim=True)
+    groups = Groups(("one", "é"), torch.rand(7, 2, generator=torch.Generator().manual_seed(5)) < 0.5)
+    rows = make_rows(torch.zeros(7, 1), torch.tensor([0, 1, 1, 0, 1, 0, 0]), groups=groups)
+    rows = replace(
+        rows, sources=np.array([["", "b"], ["", ""], ["row:7", ""], ["x", "y"], ["", ""], ["é", ""], ["", ""]])
+    )
+    firsts = ["row:0", "row:1", "row:7", "x", "row:4", "é", "row:6"]
+    firsts[0] = "b"
+    targets = [[target] for target in rows.targets.tolist()]
+    whole = digest_json([firsts, targets, ["one", "é"], groups.members.tolist()])
+    contents = [
+        digest_bytes(probabilities[:, row].contiguous().numpy().tobytes() + repr(targets[row]).encode())
+        for row in range(7)
+    ]
+    names = [f"{whole}:{name}" if name.startswith("row:") else name for name in firsts]
+    found, wanted = marks_of_predictions(predictions_for(rows, probabilities)), marks(inputs=contents, names=names)
+    for kind in ("inputs", "names"):
+        assert found.by_kind[kind].tolist() == wanted.by_kind[kind].tolist()
+        assert found.telling[kind].tolist() == wanted.telling[kind].tolist()

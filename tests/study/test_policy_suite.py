@@ -1,5 +1,6 @@
 """A policy of one's own as a suite: who is asked, what answers are worth, and before against after."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,21 @@ def test_nothing_that_is_learnt_from_chosen_with_or_shown_is_asked(files: tuple[
     assert "took no part" in suite.about
     assert not any("garden rules" in str(each).lower() or "bonfire" in str(each).lower() for each in asked)
     assert {each.stratum for each in suite.items} == {"fire", "water"}
+
+
+def test_two_writings_of_one_request_are_no_two_witnesses(files: tuple[Path, Path], tmp_path: Path) -> None:
+    again = tmp_path / "requests.csv"
+    twins = "".join(f"a fire in  garden {at} !,fire,refuse\n" for at in range(150))
+    again.write_text(files[1].read_text() + twins)
+    suite = policy_suite(files[0], again)
+    pairs = [(a, b) for a in suite.items for b in suite.items if a.id < b.id and a.cluster == b.cluster]
+    assert len(pairs) > 3, "twins are asked where the other is"
+    assert all(re.findall(r"\w+", str(a.prompt).lower()) == re.findall(r"\w+", str(b.prompt).lower()) for a, b in pairs)
+    assert all(a.prompt != b.prompt for a, b in pairs)
+    sampled = tuple(Sampled(each, 0, "Sorry, no.") for each in suite.items)
+    found = findings_of(Evaluated(suite, sampled, tuple(suite.grader(sampled))), subject="m")
+    right_of_all = next(each for each in found if (each.name, each.slice) == ("right", "policy"))
+    assert (right_of_all.count, right_of_all.clusters) == (len(suite.items), len(suite.items) - len(pairs))
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
 """One card for a release: parts judged again, what is missing, forged, changed or failed, and what ships."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,9 +10,9 @@ from xml.etree import ElementTree
 import pytest
 import torch
 import yaml
+from release_examples import TODAY, number, part, release
 
-from surefoot.card.card import Card, Record, RoleSummary, Subject
-from surefoot.card.claims import Claim, judge_claims, verdict_of
+from surefoot.card.card import Card
 from surefoot.card.gate import HELD_BACK, Signing, gate, gated
 from surefoot.card.junit import junit
 from surefoot.card.page import page
@@ -22,62 +21,11 @@ from surefoot.card.sheets import Sheet
 from surefoot.card.trail import SIGN_OFFS, add_entry, read_trail
 from surefoot.errors import InputError
 from surefoot.files import digest_json, write_json
-from surefoot.findings.finding import Finding, Interval
 from surefoot.networks.weights import ModelRecord, save_model
-from surefoot.study.once.keep import Asked, keep
 from surefoot.study.once.posteriors import digests_of
 from surefoot.study.once.release import make_release
 from surefoot.study.once.release_again import Shipping, evaluate_again
 from surefoot.study.once.release_file import read_release
-
-TODAY = date(2026, 11, 28)
-
-
-def number(subject: str, value: float, half: float = 0.02, name: str = "accuracy", slice: str = "all") -> Finding:
-    interval = Interval(value - half, min(1.0, value + half), 0.95, "clustered")
-    return Finding(name, value, interval, 400, 400, "proportion", slice, "higher", subject, "judge")
-
-
-def part(
-    out: Path,
-    road: str,
-    value: float,
-    bounds: Sequence[float] = (0.5,),
-    *,
-    judge: str = "j",
-    settings: Mapping[str, Any] | None = None,
-    sheets: tuple[Sheet, ...] = (),
-    notes: tuple[str, ...] = (),
-    doubts: tuple[str, ...] = (),
-    beside: Sequence[Finding] = (),
-) -> Path:
-    """A run with one model "m" of this accuracy, a claim for every bound, and the ledger that knows it."""
-    found = number("m", value)
-    claims = judge_claims([Claim("accuracy", "m", at_least=each) for each in bounds], [found])
-    base = number("base", 0.4)
-    change = replace(
-        found, subject="m − base", value=value - 0.4, interval=Interval(value - 0.45, value - 0.35, 0.95, "x")
-    )
-
-    def make(record: Record) -> Card:
-        return Card(
-            title=road, question="", verdict=verdict_of(claims), sentence="All is well.", chosen=None, claims=claims,
-            subjects=(Subject("base", "base"), Subject("m", "the model", "base", notes, doubts=doubts)),
-            findings=(base, found, *beside), differences=(change,), classes=(), groups=(), reliability={}, confusion={},
-            gallery={}, roles=(RoleSummary("fit", 9, 9, {}), RoleSummary("judge", 400, 400, {})),
-            not_shown=("One seed.",), record=record, sheets=sheets,
-        )  # fmt: skip
-
-    asked = Asked(road, "d", "rows", {**(settings or {}), "value": value}, (0,), judge, f"surefoot {road} d")
-    return keep(asked, out, {}, make).folder
-
-
-def release(out: Path, parts: Mapping[str, object], *, ships: str = "repair/m", **more: object) -> Path:
-    """A release file beside the runs."""
-    given = {name: each.name if isinstance(each, Path) else each for name, each in parts.items()}
-    file = out / "release.yaml"
-    file.write_text(yaml.safe_dump({"release": "r", "ships": ships, "parts": given, **more}, sort_keys=False))
-    return file
 
 
 def test_one_card_carries_all_parts_and_passes_the_gate(tmp_path: Path) -> None:
@@ -89,7 +37,8 @@ def test_one_card_carries_all_parts_and_passes_the_gate(tmp_path: Path) -> None:
     file = release(tmp_path, parts, claims=["accuracy of text/m - text/base >= 0.3", "accuracy >= 0.75"])
     kept = make_release(file, out=tmp_path)
     card = kept.card
-    assert (card.verdict, card.chosen, len(card.claims)) == ("passed", "repair/m", 4)
+    assert (card.verdict, card.chosen, len(card.claims)) == ("undecided", "repair/m", 4)
+    assert card.sentence.startswith("It is undecided until it is signed: 2 must sign it, and 0 did. All 4 claims hold")
     assert card.finding("accuracy", of="text/m").value == pytest.approx(0.9)
     assert card.finding("accuracy", of="repair/m", against="repair/base").value == pytest.approx(0.4)
     assert [each.role for each in card.roles] == ["repair: judge", "text: judge"]
@@ -101,7 +50,12 @@ def test_one_card_carries_all_parts_and_passes_the_gate(tmp_path: Path) -> None:
     assert "repair, text: One seed." in card.not_shown
     assert card.record.settings[SIGN_OFFS] == 2, "as many as the strictest part asks for"
     assert Card.read(kept.folder) == card
-    assert gate([card], [Signing((), 0, heeded=False, today=TODAY)]) == "undecided", "nobody signed"
+    assert gate([card]) == "undecided", "nobody signed"
+    for name in ("Ada", "Grace"):
+        add_entry(kept.folder, name)
+    assert gate([card], [Signing(read_trail(kept.folder), 0, heeded=False, today=TODAY)]) == "passed"
+    outer = make_release(release(tmp_path, {"all": kept.folder}, ships="all/repair/m"), out=tmp_path).card
+    assert (outer.verdict, outer.record.settings[SIGN_OFFS]) == ("undecided", 2), "nobody signed the outer one"
     assert "chosen among" not in page(card), "a release chooses nothing"
     plain = make_release(release(tmp_path, {"repair": parts["repair"]}), out=tmp_path)
     assert gate([plain.card]) == "passed"
@@ -314,8 +268,12 @@ def test_a_text_model_is_known_by_its_addresses(tmp_path: Path) -> None:
         return evaluate_again(card, folder, Shipping("tiny"), lambda named: frozenset({address, "0" * 12})).why
 
     assert again("0123456789ab") == ()
-    assert "is not the model that was judged (0123456789ab), or surefoot's code" in again("f" * 12)[0], (
-        "the main one counts"
+    assert again("e" * 12) == (
+        "tiny (000000000000, eeeeeeeeeeee) is not the model that was judged (0123456789ab), or surefoot's code or this "
+        "machine's numerics are others: evaluate it again.",
+    )
+    assert again("f" * 12) == (
+        "No claim, and no gate, of the card is about beside, which is tiny: claim something of it.",
     )
     kept = make_release(
         release(tmp_path, {"repair": folder}, model="tiny"), text=lambda named: frozenset({"f" * 12}), out=tmp_path
@@ -361,9 +319,9 @@ def test_more_compute_than_was_judged_is_named(tmp_path: Path) -> None:
         return evaluate_again(card, folder, Shipping.read(None, file)).why
 
     assert why(most=64, attempts=4, temperature=0) == ()
-    assert why(most=65) == ("It would ship with most 65, and was judged with 64 at most: evaluate again.",)
+    assert why(most=65) == ("It would ship with most 65, and was judged with less: 64 on mine. Evaluate it again.",)
     assert "attempts 5" in why(attempts=5)[0]
-    assert "temperature 0.7, and was judged with 0:" in why(temperature=0.7)[0]
+    assert "temperature 0.7, and was judged with another: 0 on mine." in why(temperature=0.7)[0]
     assert "does not say with which thinking" in why(thinking=100)[0]
     for bad, said in (({"mots": 3}, "the key 'mots'"), ({"most": "many"}, "give a number"), ({}, "says nothing")):
         (tmp_path / "bad.yaml").write_text(yaml.safe_dump(bad))

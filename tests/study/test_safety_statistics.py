@@ -200,7 +200,7 @@ def test_labels_turn_a_difference_that_phrases_have_the_wrong_way_round(tmp_path
     assert card.finding("not_unsafe", of="chatty", against="curt", on="refusal").value == pytest.approx(-0.1)
     assert card.finding("not_unsafe_corrected", of="chatty", against="curt", on="refusal").value == pytest.approx(0.25)
     assert [each.status for each in card.claims] == ["passed", "passed"]
-    assert gate([card]) == "passed"
+    assert gate([card]) == "undecided", "both claims are about chatty, and the card is about curt"
     rows = {(row[0], row[1]): row for row in sheet(card, "Judge errors").rows}
     own = rows["chatty, refusal: not unsafe", "the suite's"]
     assert own[2:4] == ("102", "18")

@@ -44,6 +44,13 @@ def one(answer: Callable[[int, Any], Reply], sampling: Sampling | None = None, *
     return completion, asked
 
 
+def test_half_a_character_is_none_and_can_be_written() -> None:
+    completion, _ = one(lambda number, body: said("a\ud800b \U0001f600", reasoning_content="\udfff"))
+    assert completion.answer == "a\ufffdb \U0001f600"
+    assert completion.thought == "\ufffd"
+    assert completion.text.encode()
+
+
 def test_what_is_sent_is_what_was_asked_for() -> None:
     sampling = Sampling(count=2, most=9, temperature=0.5)
     with serving(lambda number, body: said(str(number))) as (url, asked):

@@ -8,7 +8,7 @@ fixed.safetensors   tensors of a network that were not sampled (frozen parameter
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from jaxtyping import Float, Float64
 from torch import Tensor
@@ -104,10 +104,17 @@ def load_posterior(folder: Path) -> KeptPosterior:
     if not is_kept(folder):
         raise InputError(f"{folder} holds no finished posterior ({POSTERIOR} is missing); sample into it first.")
     record = read_json(folder / POSTERIOR)
-    part: Part = record["settings"]["part"]
+    try:
+        part: Part = record["settings"]["part"]
+        if part not in get_args(Part):
+            raise KeyError(part)
+    except (KeyError, TypeError, IndexError):
+        raise InputError(f"{folder / POSTERIOR} does not say what was sampled; sample into it again.") from None
     scaler = None
     if part == "head":
         tensors = {name: tensor.clone() for name, tensor in read_tensors(folder / SCALER).items()}
+        if not {"mean", "scale", "constant"} <= set(tensors):
+            raise InputError(f"{folder / SCALER} lacks mean, scale or constant; sample into {folder} again.")
         scaler = Scaler(tensors["mean"], tensors["scale"], tensors["constant"])
     held = read_tensors(folder / FIXED) if (folder / FIXED).is_file() else {}
     fixed = {name: tensor.clone() for name, tensor in held.items()}

@@ -18,7 +18,7 @@ from surefoot.errors import InputError
 from surefoot.findings.calibration import Bin
 from surefoot.findings.finding import Finding
 
-__all__ = ["Card", "Mistake", "Record", "RoleSummary", "Subject", "base_of", "families"]
+__all__ = ["Card", "Doubted", "Mistake", "Record", "RoleSummary", "Subject", "base_of", "families"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,20 @@ class Mistake:
     probability: float
     groups: tuple[str, ...]
     image: str
+
+
+@dataclass(frozen=True)
+class Doubted:
+    """Numbers of a subject that may not be what they claim to be: no claim on them passes, of this card or on it.
+
+    finding: the only one that is doubted; any where it is "". place: the slice, and every part of it ("refusal" doubts
+    "refusal: harm" as well); any where it is "". why: a clause.
+    """
+
+    subject: str
+    finding: str
+    place: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -90,7 +104,7 @@ class Card:
     differences: paired after − before, subject "after − before". reliability, confusion: by subject name;
     confusion[target][predicted] counts, summed over seeds. chosen: the subject selected on the choose rows.
     not_shown: what this card cannot tell. curves: what was measured along the way. traces: what models wrote.
-    sheets: tables of the road's own.
+    sheets: tables of the road's own. doubted: numbers that no claim may stand on, where not all of a subject's are.
     """
 
     title: str
@@ -113,6 +127,7 @@ class Card:
     curves: tuple[Curve, ...] = ()
     traces: tuple[Trace, ...] = ()
     sheets: tuple[Sheet, ...] = ()
+    doubted: tuple[Doubted, ...] = ()
 
     def finding(self, name: str, *, of: str | None = None, against: str | None = None, on: str = "all") -> Finding:
         """One measured number: `card.finding("worst_group_accuracy", of="dfr").value`.

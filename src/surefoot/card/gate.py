@@ -17,9 +17,12 @@ from surefoot.findings.finding import Finding, Interval
 
 __all__ = [
     "EXIT_CODES",
+    "GATES",
     "HELD_BACK",
+    "ONCE_SIGNED",
     "Gated",
     "Signing",
+    "barriers",
     "gate",
     "gated",
     "hold_back",
@@ -36,6 +39,8 @@ ROUNDING = 1e-9
 SEVERITY: tuple[Status, ...] = ("passed", "undecided", "failed")
 HELD_BACK = "held_back"
 """Of a card's settings: clauses on what keeps it from passing whatever its claims say, and whoever waives them."""
+ONCE_SIGNED = "once_signed"
+"""Of a card's settings: the verdict it has but for people who must sign it, where it was written before they could."""
 GATES = "Gates"
 """The table of a card whose rows are gates: name, state, for whom, why. The settings name the one that decides."""
 
@@ -61,7 +66,7 @@ class Signing:
         lines = [f"signed by {', '.join(signed) or 'nobody'}" + (f", and {least} must sign" if least else "")]
         lines = lines if signed or least else []
         lines += [
-            f"claim {each.claim} was waived by {each.by} until {each.until}: {each.reason}"
+            f"claim {each.claim}{_unmeasured(card, each)} was waived by {each.by} until {each.until}: {each.reason}"
             f"{'' if self.heeded else ' (not heeded without --waivers)'}"
             for each in open_
         ]
@@ -108,7 +113,7 @@ def gated(card: Card, signing: Signing = UNSIGNED, again: Sequence[str] = ()) ->
     """
     read = reread(card)
     status, sentence, used = read.verdict, read.sentence, tuple[Entry, ...]()
-    if signing.heeded and status != "passed" and not card.record.settings.get(HELD_BACK):
+    if signing.heeded and status != "passed" and not barriers(card):  # a waiver is of a claim, and opens no gate
         open_ = waived(card, signing.trail, signing.today)
         status = with_waivers(read, open_)
         if status != read.verdict:
@@ -133,7 +138,8 @@ def worst(statuses: Iterable[Status]) -> Status:
 def reread(card: Card) -> Card:
     """The card with every claim judged again by the interval stored with it, and every sentence written again.
 
-    Of the stored and the new verdict, and of every claim's stored and new status, the worst counts. The number behind
+    Of the stored and the new verdict, and of every claim's stored and new status, the worst counts, and so does what
+    keeps the card from passing beside its claims: `barriers`. Whether it is signed is not asked. The number behind
     a claim must be among the card's findings, lie inside its own interval, and where the claim asks for another
     confidence than the card, the surer of the two intervals must contain the other.
 
@@ -152,15 +158,17 @@ def reread(card: Card) -> Card:
             own = (judged.finding.subject, judged.finding.name, judged.finding.slice)
             findings = (judged.finding, *(each for each in measured if (each.subject, each.name, each.slice) != own))
         again.extend(judge_claims((judged.claim,), findings, chosen=card.chosen, labels=labels))
-    own = verdict_of(again, card.chosen)
     # A doubt that the card has of a number is no part of the number: what was written as undecided is not passed.
     again = [max(pair, key=_severity) for pair in zip(again, card.claims, strict=True)]
-    verdict = worst([card.verdict, own, *(each.status for each in card.claims)])
+    own = verdict_of(again, card.chosen)
+    shut, why = _beside_claims(card)
+    written = _written(card)
+    verdict = worst([written, own, shut])
     sentence = verdict_sentence(again, card.chosen, labels)
-    if why := _beside_claims(card):
+    if why:
         sentence = hold_back(sentence, own, verdict, why)
     elif verdict != own:
-        sentence = f"The card was written as {verdict}, and by its own numbers it is {own}; make it anew. {sentence}"
+        sentence = f"The card was written as {written}, and by its own numbers it is {own}; make it anew. {sentence}"
     return replace(card, claims=tuple(again), verdict=verdict, sentence=sentence)
 
 
@@ -178,24 +186,52 @@ def hold_back(sentence: str, by_claims: Status, verdict: Status, why: Sequence[s
     return f"It is {verdict} whatever its claims say: {told}. Of its claims: {sentence}"
 
 
-def _beside_claims(card: Card) -> tuple[str, ...]:
-    """What keeps a card from passing beside its claims: parts of a release, and a gate that is shut over claims that
-    hold."""
+def barriers(card: Card) -> tuple[str, ...]:
+    """Clauses on what keeps a card from passing whatever its claims say, and whoever waives them."""
+    return _beside_claims(card)[1]
+
+
+def _beside_claims(card: Card) -> tuple[Status, tuple[str, ...]]:
+    """What keeps a card from passing beside its claims, and what it is then: parts of a release, and the gate that
+    decides, wherever it is not open."""
     held = tuple(str(each) for each in card.record.settings.get(HELD_BACK, ()))
-    deciding = card.record.settings.get("gate")
-    doors = [row for sheet in card.sheets if sheet.title == GATES for row in sheet.rows if row[0] == deciding]
-    if card.verdict == "passed" or verdict_of(card.claims, card.chosen) != "passed":
-        doors = []
-    return (*held, *(f"the gate {row[0]} is {row[1]} ({row[-1]})" for row in doors if row[1] != "open"))
+    status: Status = "undecided" if held else "passed"
+    told = list(held)
+    if deciding := card.record.settings.get("gate"):
+        rows = [row for sheet in card.sheets if sheet.title == GATES for row in sheet.rows if row[0] == deciding]
+        shut = [row for row in rows if row[1] != "open"]
+        told += [f"the gate {row[0]} is {row[1]} ({row[-1]})" for row in shut]
+        told += [] if rows else [f"the gate {deciding} decides, and the card does not show it"]
+        if shut or not rows:
+            status = "failed" if any(row[1] == "closed" for row in shut) else "undecided"
+    return status, tuple(told)
+
+
+def _written(card: Card) -> Status:
+    """The verdict of a card as it was written, whether or not it was signed then."""
+    settings = card.record.settings
+    if card.verdict == "undecided" and settings.get(SIGN_OFFS):
+        for each in SEVERITY:
+            if each == settings.get(ONCE_SIGNED):
+                return each
+    return card.verdict
 
 
 def _by_waiver(read: Card, used: Sequence[Entry], status: Status) -> str:
     """What the gate says of a card of which somebody waived claims."""
-    told: dict[int, str] = {each.claim: f"claim {each.claim} waived by {each.by} until {each.until}" for each in used}
+    told: dict[int, str] = {
+        each.claim: f"claim {each.claim}{_unmeasured(read, each)} waived by {each.by} until {each.until}"
+        for each in used
+    }
     left = [each for number, each in enumerate(read.claims, 1) if number not in told]
     labels = {subject.name: subject.label for subject in read.subjects}
     waiver = " and ".join(told.values())
     return f"{status.capitalize()} with {waiver}. Of the others: {verdict_sentence(left, read.chosen, labels)}"
+
+
+def _unmeasured(card: Card, waiver: Entry) -> str:
+    """What is to be said of a waived claim on what nobody measured."""
+    return " (unmeasured)" if card.claims[waiver.claim - 1].finding is None else ""
 
 
 def _severity(judged: Judged) -> int:
@@ -233,7 +269,7 @@ def _recorded(path: Path) -> list[tuple[str, str, str, str]]:
 
 
 def _file(path: Path) -> Path:
-    return path / "card.json" if path.is_dir() else path
+    return path / "card.json" if path.is_dir() else path.with_suffix(".json") if path.suffix == ".html" else path
 
 
 def _digest(file: Path) -> str:

@@ -74,5 +74,9 @@ def _missing(card: Card, by_claims: Status) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without the control characters that XML 1.0 cannot hold; each becomes the replacement character."""
-    return "".join(letter if letter in "\t\n\r" or letter >= " " else "\ufffd" for letter in text)
+    """Without the characters that XML 1.0 cannot hold (controls, halves of pairs); each becomes the replacement."""
+    return "".join(letter if letter in "\t\n\r" or _held(letter) else "\ufffd" for letter in text)
+
+
+def _held(letter: str) -> bool:
+    return " " <= letter <= "\ud7ff" or "\ue000" <= letter <= "\ufffd" or letter >= "\U00010000"

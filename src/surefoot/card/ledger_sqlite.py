@@ -89,7 +89,10 @@ class SQLiteFile:
 
 def _execute(connection: sqlite3.Connection) -> Execute:
     def execute(statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return connection.execute(statement, tuple(values)).fetchall()
+        try:
+            return connection.execute(statement, tuple(values)).fetchall()
+        except UnicodeDecodeError as error:  # a text that sqlite holds, and nobody wrote as such
+            raise sqlite3.DatabaseError(f"a text in it cannot be read: {error.reason}") from None
 
     return execute
 

@@ -48,13 +48,14 @@ def marks(*, inputs: Iterable[str] | None = None, names: Iterable[str] | None = 
     >>> float(seen_rows(one, "names", kept(one)["names"]).mean())
     1.0
     """
-    given = {kind: list(values) for kind, values in (("inputs", inputs), ("names", names)) if values is not None}
-    by_kind = {kind: _digests(kind, values) for kind, values in given.items()}
+    by_kind: dict[str, NDArray[np.uint64]] = {}
     telling: dict[str, NDArray[np.bool_]] = {}
-    for kind, each in by_kind.items():
-        _, inverse, counts = np.unique(each, return_inverse=True, return_counts=True)
-        named = np.array([value != "" for value in given[kind]], dtype=np.bool_)
-        telling[kind] = named if kind == "names" else counts[inverse.reshape(-1)] == 1
+    if inputs is not None:
+        by_kind["inputs"], _ = _digests("inputs", inputs)
+        _, inverse, counts = np.unique(by_kind["inputs"], return_inverse=True, return_counts=True)
+        telling["inputs"] = counts[inverse.reshape(-1)] == 1
+    if names is not None:
+        by_kind["names"], telling["names"] = _digests("names", names)
     return RowMarks(by_kind, telling)
 
 
@@ -78,6 +79,10 @@ def seen_rows(of: RowMarks, kind: str, before: Kept) -> NDArray[np.bool_]:
     return (before.marks[at] == each) & of.telling[kind][within]
 
 
-def _digests(kind: str, values: Iterable[str]) -> NDArray[np.uint64]:
-    joined = b"".join(hashlib.blake2b(f"{kind}:{value}".encode(), digest_size=8).digest() for value in values)
-    return np.frombuffer(joined, dtype=WIDTH).astype(np.uint64)
+def _digests(kind: str, values: Iterable[str]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """The mark of each value, and whether it is one; values are taken one by one, for there may be millions."""
+    joined, named = bytearray(), bytearray()
+    for value in values:
+        joined += hashlib.blake2b(f"{kind}:{value}".encode(), digest_size=8).digest()
+        named.append(value != "")
+    return np.frombuffer(joined, dtype=WIDTH).astype(np.uint64), np.frombuffer(named, dtype=np.bool_).copy()

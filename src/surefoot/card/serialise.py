@@ -19,6 +19,8 @@ PASSING = ("times", "seconds", "created", "judge_uses", "judged_before", "comman
 
 The command is among them because it may name output folders.
 """
+COUNTS = ("count", "clusters", "rows")
+"""What counts something, wherever it stands in a card."""
 
 
 def card_to_json(card: Card) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def card_to_json(card: Card) -> dict[str, Any]:
     for judged in said["claims"]:
         if judged["claim"]["within"] is None:  # cards without budgets stay what they were
             del judged["claim"]["within"]
-    for part in ("curves", "traces", "sheets"):  # nor does a card change that has none of these
+    for part in ("curves", "traces", "sheets", "doubted"):  # nor does a card change that has none of these
         if not said[part]:
             del said[part]
     return {"surefoot_card": SCHEMA, **said}
@@ -58,6 +60,10 @@ def card_from_json(record: Any) -> Card:
         raise InputError(f"This card is damaged at {where} ({first['msg']}); make the card anew.") from None
     except ValueError as error:
         raise InputError(f"This card is damaged ({error}); make the card anew.") from None
+    if not card.subjects:
+        raise InputError("This card is damaged: it speaks of no model; make the card anew.")
+    if (negative := _negative(record, "card")) is not None:
+        raise InputError(f"This card is damaged at {negative}, which counts less than nothing; make the card anew.")
     differing = _first_difference(card_to_json(card), record, "card")
     if differing is not None:
         raise InputError(f"This card holds {differing}, which this surefoot does not know; make the card anew.")
@@ -92,6 +98,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in cast("list[Any]", value)]
     return value
+
+
+def _negative(given: Any, where: str) -> str | None:
+    """The first count below zero."""
+    if isinstance(given, dict):
+        for key, item in cast("dict[str, Any]", given).items():
+            if key in COUNTS and isinstance(item, int) and item < 0:
+                return f"{where}.{key}"
+            if (deeper := _negative(item, f"{where}.{key}")) is not None:
+                return deeper
+    elif isinstance(given, list):
+        for number, item in enumerate(cast("list[Any]", given)):
+            if (deeper := _negative(item, f"{where}[{number}]")) is not None:
+                return deeper
+    return None
 
 
 def _first_difference(known: Any, given: Any, where: str) -> str | None:

@@ -12,9 +12,10 @@ digest that each signing prints. Of several who sign at once each waits for the 
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
@@ -24,7 +25,7 @@ from surefoot.card.claims import Status, describe_claim, verdict_of
 from surefoot.card.serialise import card_digest, read_card
 from surefoot.card.words import show_subject
 from surefoot.errors import InputError
-from surefoot.files import digest_json, write_text
+from surefoot.files import digest_json, parse_json, write_text
 
 __all__ = ["SIGN_OFFS", "TRAIL", "Entry", "add_entry", "read_trail", "signed_by", "waived", "with_waivers"]
 
@@ -55,6 +56,10 @@ class Entry:
         return digest_json(asdict(self))
 
 
+KINDS: dict[str, type] = {each.name: int if each.name == "claim" else str for each in fields(Entry)}
+"""The type of each part of an entry."""
+
+
 def read_trail(run: Path) -> tuple[Entry, ...]:
     """The entries of a run, first to last; none where nobody signed.
 
@@ -64,9 +69,15 @@ def read_trail(run: Path) -> tuple[Entry, ...]:
     if not file.exists():
         return ()
     found: list[Entry] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read ({error}); bring back the file as it was.") from None
+    for number, line in enumerate(lines if lines[-1] else lines[:-1], 1):
         try:
-            entry = Entry(**cast("dict[str, Any]", json.loads(line)))
+            entry = Entry(**cast("dict[str, Any]", parse_json(line)))
+            if {each.name: type(getattr(entry, each.name)) for each in fields(entry)} != KINDS:
+                raise TypeError("of other types")
             if entry.kind == "waiver":
                 date.fromisoformat(entry.until)
         except (ValueError, TypeError):
@@ -91,7 +102,7 @@ def add_entry(
     and a day that is over.
     """
     moment = now or datetime.now(UTC)
-    if not by.strip():
+    if not _plain(by):
         raise InputError("A card was to be signed by nobody; give a name.")
     with _alone(run):
         card = read_card(run)
@@ -140,16 +151,31 @@ def _alone(run: Path) -> Generator[None]:
 def signed_by(card: Card, trail: Sequence[Entry]) -> tuple[str, ...]:
     """Everybody who signed this very card, each once, however the name was written."""
     own = card_digest(card)
-    names = {each.by.casefold(): each.by for each in trail if each.kind == "sign-off" and each.card == own}
+    names: dict[str, str] = {}
+    for each in trail:
+        if each.kind == "sign-off" and each.card == own:
+            names.setdefault(_plain(each.by), each.by)
     return tuple(names.values())
+
+
+def _plain(name: str) -> str:
+    """A name as it is compared: without what nobody sees, in one case and one way of writing its letters.
+
+    Letters of two alphabets that look alike stay two: whoever reads the trail has to know who signed.
+    """
+    seen = "".join(
+        " " if each.isspace() else each
+        for each in unicodedata.normalize("NFKC", name)
+        if each.isspace() or unicodedata.category(each)[0] != "C"
+    )
+    return unicodedata.normalize("NFKC", " ".join(seen.split()).casefold())
 
 
 def waived(card: Card, trail: Sequence[Entry], today: date) -> tuple[Entry, ...]:
     """Waivers of this very card whose last day is not over."""
     own = card_digest(card)
-    return tuple(
-        each for each in trail if each.kind == "waiver" and each.card == own and date.fromisoformat(each.until) >= today
-    )
+    of = [each for each in trail if each.kind == "waiver" and each.card == own and 1 <= each.claim <= len(card.claims)]
+    return tuple(each for each in of if date.fromisoformat(each.until) >= today)
 
 
 def with_waivers(card: Card, waivers: Sequence[Entry]) -> Status:

@@ -151,6 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A spinning thread that waits for a busy core slows every product many times over; torch reads this once.
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if "TORCHELASTIC_RUN_ID" in os.environ and (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        return _of_several(processes, given)
     try:
         code: Any = typer.main.get_command(app).main(given, prog_name="surefoot", standalone_mode=False)
         sys.stdout.flush()
@@ -177,6 +179,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _say(sentence: str, code: int) -> int:
     print(f"surefoot: {sentence}", file=sys.stderr)
     return code
+
+
+def _of_several(processes: int, given: Sequence[str]) -> int:
+    """Several processes would write one folder: none of them works, and the first one says so."""
+    if os.environ.get("RANK", "0") != "0":
+        return WRONG_INPUT
+    return _say(
+        f"torchrun started {processes} processes, and a command is one that writes its own folder; call surefoot "
+        f"{shlex.join(given)} without torchrun, or train from a script with ascend(…, together=together) "
+        "(surefoot.inference.together).",
+        WRONG_INPUT,
+    )
 
 
 def _again(error: InputError, given: Sequence[str]) -> str:

@@ -56,7 +56,8 @@ def gate(
     junit: JUnitOption = None,
     pull_request: PullRequestOption = None,
     signed: Annotated[
-        int, typer.Option("--signed", metavar="N", help="People who must have signed every card (surefoot sign).")
+        int,
+        typer.Option("--signed", metavar="N", min=0, help="People who must have signed every card (surefoot sign)."),
     ] = 0,
     waivers: Annotated[
         bool, typer.Option("--waivers", help="Let claims pass that somebody waived, for a reason and until a day.")

@@ -1,10 +1,12 @@
 """The server behind `surefoot view`: an index of the runs in a folder, and their cards side by side.
 
-It listens on 127.0.0.1, answers only requests addressed to it by that name, and hands out nothing
-but the `card.html` and `card.json` files below the runs folder.
+It listens on 127.0.0.1, answers only requests addressed to it by that name, and none that a page of another site makes
+(browsers say where a request comes from); and it hands out nothing but the `card.html` and `card.json` files below the
+runs folder.
 """
 
 from collections.abc import Mapping
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -41,7 +43,7 @@ def serve(runs: Path, port: int) -> ThreadingHTTPServer:
             """Requests are nobody's business."""
 
         def _answer(self, *, with_body: bool) -> None:
-            if not _is_ours(self.headers.get("Host", "")):
+            if not (_is_ours(self.headers.get("Host", "")) and _is_asked_here(self.headers)):
                 status, kind, body = 403, "text/plain; charset=utf-8", b"Ask for this page at 127.0.0.1."
             else:
                 status, kind, body = _page(root, self.path)
@@ -66,8 +68,11 @@ def card_file(root: Path, wanted: str) -> Path | None:
     """
     if "\0" in wanted:
         return None
-    resolved = (root / wanted).resolve()
-    allowed = resolved.name in SERVED and resolved.is_relative_to(root) and resolved.is_file()
+    try:
+        resolved = (root / wanted).resolve()
+        allowed = resolved.name in SERVED and resolved.is_relative_to(root) and resolved.is_file()
+    except (OSError, RuntimeError, ValueError):  # a name that is too long, a link to itself
+        return None
     return resolved if allowed else None
 
 
@@ -76,8 +81,18 @@ def _is_ours(host: str) -> bool:
     return host.rsplit(":", 1)[0] in {"127.0.0.1", "localhost"}
 
 
+def _is_asked_here(headers: Message) -> bool:
+    """Whether a browser says that a page of ours asks, or that nobody but its user does; other programs say nothing."""
+    origin = headers.get("Origin")
+    same = origin is None or _is_ours(origin.removeprefix("http://"))
+    return same and headers.get("Sec-Fetch-Site", "none") in {"none", "same-origin"}
+
+
 def _page(root: Path, request: str) -> tuple[int, str, bytes]:
-    parts = urlsplit(request)
+    try:
+        parts = urlsplit(request)
+    except ValueError:
+        return 404, HTML, not_found_page().encode()
     path = unquote(parts.path)
     if path == "/":
         return 200, HTML, index_page(find_runs(root), str(root)).encode()

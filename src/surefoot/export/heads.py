@@ -9,7 +9,7 @@ from safetensors import safe_open
 from torch import nn
 
 from surefoot.errors import InputError
-from surefoot.files import read_tensors, write_tensors
+from surefoot.files import parse_json, read_tensors, write_tensors
 from surefoot.networks.weights import ModelRecord, save_model
 from surefoot.robust.head import LinearHead
 
@@ -56,7 +56,17 @@ def read_head(path: Path) -> NamedHead:
             f"{path} holds {', '.join(sorted(tensors))} and is no head that surefoot wrote: that has weight, bias and "
             "the names of the classes; give such a file."
         )
-    classes = tuple(str(name) for name in json.loads(metadata["classes"]))
+    try:
+        said = parse_json(metadata["classes"])
+    except ValueError as error:
+        raise InputError(f"The names of the classes in {path} are not readable ({error}); write it again.") from None
+    if (
+        not isinstance(said, list)
+        or tensors["weight"].ndim != 2
+        or tensors["bias"].shape != tensors["weight"].shape[:1]
+    ):
+        raise InputError(f"{path} has no matrix of weights with a bias and a name for each class; write it again.")
+    classes = tuple(str(name) for name in said)
     head = LinearHead(tensors["weight"].clone(), tensors["bias"].clone())
     check_classes(head, classes)
     return NamedHead(head, classes)

@@ -110,13 +110,19 @@ def open_plain_folder(folder: Path) -> Says:
     """
     config: dict[str, Any] = read_json(folder / "config.json")
     tensors = read_tensors(folder / "model.safetensors")
-    if "model_args" not in config or "patch_embed.proj.weight" not in tensors:
+    if not isinstance(config, dict) or "model_args" not in config or "patch_embed.proj.weight" not in tensors:
         raise InputError(f"{folder} is no plain transformer that surefoot wrote; give such a folder.")
-    told: dict[str, Any] = config["model_args"]
-    heads, eps = int(told["num_heads"]), float(config["layer_norm_eps"])
     kernel = tensors["patch_embed.proj.weight"]
-    stride = (kernel.shape[2], kernel.shape[3])
-    rough = "tanh" if told["act_layer"] == "gelu_tanh" else "none"
+    try:
+        told: dict[str, Any] = config["model_args"]
+        heads, eps = int(told["num_heads"]), float(config["layer_norm_eps"])
+        stride = (kernel.shape[2], kernel.shape[3])
+        rough = "tanh" if told["act_layer"] == "gelu_tanh" else "none"
+        depth = int(told["depth"])
+    except (KeyError, TypeError, ValueError, OverflowError, IndexError) as error:
+        raise InputError(
+            f"{folder} is no plain transformer that surefoot wrote ({error}); give such a folder."
+        ) from None
 
     def linear(x: Tensor, name: str) -> Tensor:
         return functional.linear(x, tensors[f"{name}.weight"], tensors[f"{name}.bias"])
@@ -130,7 +136,7 @@ def open_plain_folder(folder: Path) -> Says:
         x = patches.flatten(2).transpose(1, 2) + tensors["pos_embed"]
         if "cls_token" in tensors:
             x = torch.cat([tensors["cls_token"].expand(len(x), 1, -1), x], dim=1)
-        for number in range(int(told["depth"])):
+        for number in range(depth):
             block = f"blocks.{number}"
             query, key, value = (
                 part.unflatten(2, (heads, -1)).transpose(1, 2)

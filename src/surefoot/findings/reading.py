@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 import torch
@@ -92,7 +92,7 @@ def read_told(
     grouping = tuple(groups) or ready or tuple(name for name in GROUPS[:1] if name in table.columns)
     behind = [name for each in grouping for name in columns_behind(table, each)]
     ids = [f"row:{row}" for row in range(len(labels))] if identity is None else texts(table, identity)
-    places = _places(table, len(labels), None if identity is None else ids)
+    places = _Places(table, len(labels), None if identity is None else ids)
     used = {target, *behind, *ways, *(name for name in (identity, seeded) if name is not None)}
     free = [name for name in table.columns if name not in used]
     answer = find_answer(
@@ -163,13 +163,32 @@ def holds_predictions(path: Path, *, target: str | None = None) -> bool:
         for name in table.columns
         if name not in (target, *IDS, *SEEDS, *CLUSTERS) and not any(_further_way(name, each) for each in CLUSTERS)
     ]
-    return find_answer(table, labels, free, _places(table, len(labels), None)) is not None
+    return find_answer(table, labels, free, _Places(table, len(labels), None)) is not None
 
 
-def _places(table: Table, rows: int, ids: Sequence[str] | None) -> list[str]:
-    """Where each row stands, in words: its line in the file, and its id where there is one."""
-    places = [place_of(table, row) for row in range(rows)]
-    return places if ids is None else [f"{place}, id {name}" for place, name in zip(places, ids, strict=True)]
+@dataclass(frozen=True)
+class _Places(Sequence[str]):
+    """Where each row stands, in words: its line in the file, and its id where there is one. Made when asked for."""
+
+    table: Table
+    rows: int
+    ids: Sequence[str] | None
+
+    def __len__(self) -> int:
+        return self.rows
+
+    @overload
+    def __getitem__(self, row: SupportsIndex) -> str: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[str]: ...
+
+    def __getitem__(self, row: SupportsIndex | slice) -> str | list[str]:
+        if isinstance(row, slice):
+            return [self[each] for each in range(self.rows)[row]]
+        at = range(self.rows)[row]
+        place = place_of(self.table, at)
+        return place if self.ids is None else f"{place}, id {self.ids[at]}"
 
 
 def _found(table: Table, given: str | None, usual: Sequence[str]) -> str | None:
@@ -206,6 +225,8 @@ def _other_decisions(
 
 def _stacked(path: Path, ids: Sequence[str], seeds: Sequence[str] | None) -> NDArray[np.int64]:
     """Where in the file each seed's prediction of each row stands, `[seeds, rows]`; rows as they first appear."""
+    if seeds is None and len(set(ids)) == len(ids):
+        return np.arange(len(ids), dtype=np.int64)[None]
     given = [""] * len(ids) if seeds is None else list(seeds)
     repeated = [pair for pair, count in Counter(zip(ids, given, strict=True)).items() if count > 1]
     if repeated:
@@ -228,6 +249,8 @@ def _stacked(path: Path, ids: Sequence[str], seeds: Sequence[str] | None) -> NDA
 
 
 def _refuse_disagreement(table: Table, name: str, order: NDArray[np.int64], places: Sequence[str]) -> None:
+    if len(order) == 1:
+        return
     values: NDArray[Any] = np.array(texts(table, name), dtype=np.str_)[order]
     differ = np.flatnonzero((values != values[0]).any(axis=0))
     if len(differ):

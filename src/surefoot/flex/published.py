@@ -18,7 +18,6 @@ models/proj/flexi/vit.py.
 """
 
 import math
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +31,7 @@ from surefoot.errors import InputError
 from surefoot.networks.flexible import FlexibleViT, Shape
 from surefoot.networks.network import Network, Parameters
 from surefoot.networks.patches import Size
+from surefoot.rows.features import read_npz
 
 __all__ = ["Read", "read_published"]
 
@@ -53,17 +53,26 @@ def read_published(path: Path, image: Size, patch: Size) -> Read:
     does not have, shapes that do not fit each other (naming them), and a patch that does not divide the image.
     """
     arrays = _arrays(path)
-    named = _translated(arrays, path)
-    width, channels, *buffer = named["kernel"].shape
-    heads = _heads(arrays, path)
-    depth = 1 + max(int(name.split(".")[1]) for name in named if name.startswith("blocks."))
-    rows, columns = named["positions"].shape[:2]
+    try:
+        named = _translated(arrays, path)
+        width, channels, *buffer = named["kernel"].shape
+        heads = _heads(arrays, path)
+        depth = 1 + max(int(name.split(".")[1]) for name in named if name.startswith("blocks."))
+        rows, columns = named["positions"].shape[:2]
+        expansion = len(named["blocks.0.expand.bias"]) // width
+    except InputError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError, ZeroDivisionError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise InputError(
+            f"The arrays of {path} do not fit each other ({reason}); give a whole file of big_vision's layout."
+        ) from None
     shape = Shape(
         (channels, *image),
         width,
         depth,
         heads,
-        expansion=len(named["blocks.0.expand.bias"]) // width,
+        expansion=expansion,
         buffer=(buffer[0], buffer[1]),
         grid=(rows, columns),
         pool="token" if "token" in named else "mean",
@@ -88,11 +97,7 @@ def read_published(path: Path, image: Size, patch: Size) -> Read:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """By the layout's names, without a prefix."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: np.asarray(file[name]) for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
-        raise InputError(f"{path} is no .npz of arrays ({error}); give a file of big_vision's layout.") from None
+    found = read_npz(path)
     for prefix in PREFIXES:
         if f"{prefix}embedding/kernel" in found:
             return {name.removeprefix(prefix): array for name, array in found.items() if name.startswith(prefix)}
@@ -183,7 +188,10 @@ def _unstacked(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _depth(arrays: Mapping[str, np.ndarray]) -> int:
     numbers = [int(name.removeprefix(f"{BLOCK}_").split("/")[0]) for name in arrays if name.startswith(f"{BLOCK}_")]
-    return 1 + max(numbers, default=0)
+    depth = 1 + max(numbers, default=0)
+    if depth > len(arrays):
+        raise InputError(f"It names {depth:,} blocks and has {len(arrays)} arrays; give a file of big_vision's layout.")
+    return depth
 
 
 def _heads(arrays: Mapping[str, np.ndarray], path: Path) -> int:

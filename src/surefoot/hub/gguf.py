@@ -11,6 +11,7 @@ transformers can open such a file, and does not write what it opened; so the wei
 configuration that knows of no blocks, and that is saved.
 """
 
+import importlib
 import importlib.util
 import secrets
 import shutil
@@ -32,6 +33,8 @@ __all__ = ["SMOLLM2", "folder_from_gguf", "is_gguf", "kept_folder", "smollm2_fil
 SMOLLM2 = "smollm2"
 """SmolLM2-135M-Instruct, whose weights are a Python package."""
 MAGIC = b"GGUF"
+SIZES = (".block_count", ".embedding_length", ".feed_forward_length")
+"""Settings of every language model, by which it is built."""
 SOURCE = "gguf.json"
 """In a folder that was made of a GGUF file: which."""
 INSTALL = 'pip install "surefoot[gguf]"'
@@ -61,6 +64,7 @@ def folder_from_gguf(path: Path, out: Path) -> Path:
             return out
         raise InputError(f"{out} is there already and was not made of {path}; name another folder, or remove it.")
     _refuse_missing_packages()
+    _refuse_larger(path)
     module, tokenizer = _opened(path)
     beside = out.parent / f".{out.name}.{secrets.token_hex(6)}"
     try:
@@ -114,6 +118,29 @@ def _refuse_missing_packages() -> None:
     missing = [name for name in ("transformers", "gguf", "accelerate") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"A GGUF file is unpacked by {', '.join(missing)}, which is not installed: {INSTALL}")
+
+
+def _refuse_larger(path: Path) -> None:
+    """Nothing is built that is larger than the file: its settings are whatever it says, its tensors are there."""
+    gguf: Any = importlib.import_module("gguf")
+    try:
+        reader = gguf.GGUFReader(path)
+        tensors = list(reader.tensors)
+        there = sum(int(each.n_elements) for each in tensors)
+        told = {name: field.contents() for name, field in reader.fields.items() if name.endswith(SIZES)}
+    except Exception as error:  # its reader follows offsets wherever they lead
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise InputError(f"{path} could not be opened as a language model ({reason}); is it complete?") from error
+    if not tensors:
+        raise InputError(f"{path} holds no tensors; give a GGUF file of a language model.")
+    for ending in SIZES:
+        value = next((each for name, each in told.items() if name.endswith(ending)), None)
+        most = len(tensors) if ending == SIZES[0] else there
+        if not isinstance(value, int) or not 0 < value <= most:
+            raise InputError(
+                f"{path} says {value!r} of its {ending[1:]} and has {len(tensors):,} tensors of {there:,} numbers; "
+                "give a file that is complete."
+            )
 
 
 def _opened(path: Path) -> tuple[Any, Any]:

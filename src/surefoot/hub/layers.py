@@ -156,7 +156,6 @@ def find_head(module: nn.Module, reader: Reader, folder: Path) -> Head:
         inputs = Texts((("one", "two"),))
     else:
         inputs = torch.full((2, 3, 64, 64), 0.5)
-    batch = next(iter(reader.batches(inputs, slice(0, 2))))
     left: dict[str, tuple[Tensor, Tensor]] = {}
     hooks = [
         part.register_forward_hook(
@@ -166,8 +165,17 @@ def find_head(module: nn.Module, reader: Reader, folder: Path) -> Head:
         if isinstance(part, nn.Linear)
     ]
     try:
+        batch = next(iter(reader.batches(inputs, slice(0, 2))))
         with torch.no_grad():
             logits = module(**batch.given).logits
+    except InputError:
+        raise
+    except Exception as error:  # libraries of others, on files of others: tokenizers alone raises a bare Exception
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise InputError(
+            f"The model in {folder} could not read an example ({reason}); its config.json and what prepares its inputs "
+            "do not fit each other: copy the whole folder again."
+        ) from error
     finally:
         for hook in hooks:
             hook.remove()

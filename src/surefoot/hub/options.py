@@ -11,16 +11,18 @@ With n tokens of a prompt and k options of m, n + k (m − 1) tokens are read in
 is large, works at k (m − 1) + 1 places of them. Prompts that begin alike (examples before each, a judge's rules, two
 questions about one text) are branches of one tree, where they share enough to be worth a longer row.
 
-Not every model takes such a mask: one that has no positions to be told, keeps a state in place of keys, or slides a
-window shorter than the row. Whether it does is tried on a few tokens of each model (`reads_trees`); where it does not,
-each option is read with its prompt.
+Not every model takes such a mask: one that has no positions to be told, keeps a state in place of keys, or has a
+window of its own. Whether it does is tried on rows as long as those to be read (`reads_trees`), for a window may be
+longer than a few tokens; where it does not, each option is read with its prompt.
 """
 
 import inspect
+import random
+import re
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -35,8 +37,18 @@ from surefoot.text.policy import Unaskable
 
 __all__ = ["Asked", "continuations", "reads_trees", "scored", "text_scores"]
 
-PROBE = ((0, 1, 2, 3, 4, 5), (0, 1, 2, 6, 7)), ((8, 9, 10), (8, 11), (12,))
-"""Prompts and options of numbers of tokens, to try a model on."""
+PROBE = ((8, 9, 10), (8, 11), (12,))
+"""Options of numbers of tokens, to try a model on."""
+SHORTEST = 9
+"""Tokens of a path to try a model on, a prompt and an option."""
+MASKED = frozenset({"sliding_window", "attention_chunk_size"})
+"""Windows that a mask takes the place of, so that they are in the way of a longer path alone."""
+LOCAL = re.compile(
+    r"(?!.*(pattern|dropout|max_window|feed_forward|lm_head|mamba)).*(window|attn_chunk|attention_chunk|local_att|attention_types).*"
+)
+"""Settings by which attention is local, or may be: where in doubt, rows are read."""
+OTHERS = ("vision", "audio", "image", "speech", "id2label", "label2id")
+"""Parts of a configuration that say nothing of how texts are read."""
 AT_ONCE = 2**11
 """Tokens of a batch, padding included."""
 LONGEST = 512
@@ -47,8 +59,8 @@ CLOSE = 1e-3
 """How far log-probabilities (nats) of a tree may be from those of single rows, for a model that reads trees."""
 ONCE: Way = "each prompt is read once for all of its options"
 APART: Way = "each option is read with its prompt"
-_tried: "weakref.WeakKeyDictionary[Any, bool]" = weakref.WeakKeyDictionary()
-"""Models that were tried: a fact of each, found once."""
+_tried: "weakref.WeakKeyDictionary[Any, dict[tuple[int, int], bool]]" = weakref.WeakKeyDictionary()
+"""Models that were tried, by the lengths of path and row that they were tried on: facts of each, found once."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +128,10 @@ def scored(model: LanguageModel, asked: Sequence[Asked]) -> Scored:
         )
     if not asked:
         return Scored((), ONCE)
+    trees = _trees(asked)
     with torch.inference_mode():
-        if reads_trees(model, max(each.longest for each in asked)):
-            sums, way = _by_trees(model, asked), ONCE
+        if reads_trees(model, max(each.longest for each in asked), max(len(each.tokens) for each in trees)):
+            sums, way = _by_trees(model, asked, trees), ONCE
         else:
             sums, way = _by_rows(model, asked), APART
     return Scored(
@@ -130,18 +143,47 @@ def scored(model: LanguageModel, asked: Sequence[Asked]) -> Scored:
     )
 
 
-def reads_trees(model: LanguageModel, longest: int) -> bool:
-    """Does a model give the tokens of a tree of this depth the logits of their own paths? Tried once a model."""
+def reads_trees(model: LanguageModel, longest: int, widest: int = 0) -> bool:
+    """Does a model give the tokens of a tree the logits of their own paths?
+
+    longest: tokens of a path. widest: of a row, all of its paths. Tried on a row as long, or somewhat longer, and once
+    for each length; a model whose configuration tells of local attention is not read so at all, but for a window that
+    the mask takes the place of, and that no path is longer than.
+    """
     if not {"attention_mask", "position_ids"} <= set(_arguments(model)):
         return False
     config: Any = getattr(model.module, "config", None)
-    windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
-    if any(window is not None and window < longest for window in windows):
+    told: Any = {} if config is None else config.to_dict()
+    if any(each is None or each < longest for each in _windows(told)):
         return False
-    found = _tried.get(model.module)
-    if found is None:
-        found = _tried[model.module] = _tries(model)
-    return found
+    path = min(model.context, _rounded(max(longest, SHORTEST)))
+    row = _rounded(max(widest, path))
+    tried = _tried.setdefault(model.module, {})
+    if any(reads and path <= of and row <= wide for (of, wide), reads in tried.items()):
+        return True
+    if any(not reads and path >= of and row >= wide for (of, wide), reads in tried.items()):
+        return False
+    tried[path, row] = _tries(model, path, row)
+    return tried[path, row]
+
+
+def _windows(config: Mapping[str, Any]) -> Iterator[int | None]:
+    """Windows of attention that a configuration tells of: the tokens of a path that each lets pass; None: no path."""
+    for name, each in config.items():
+        if isinstance(each, Mapping):
+            if not name.startswith(OTHERS):
+                yield from _windows(cast("Mapping[str, Any]", each))
+        elif name in MASKED and isinstance(each, int):
+            yield each
+        elif LOCAL.fullmatch(name):
+            number = isinstance(each, int | float) and not isinstance(each, bool) and each > 0
+            if number or (isinstance(each, list | tuple) and (name != "attention_types" or "local" in str(each))):
+                yield None
+
+
+def _rounded(length: int) -> int:
+    """The next power of two, so that few lengths are tried; what is long already is not made longer."""
+    return length if length > LONGEST else 1 << (length - 1).bit_length()
 
 
 @dataclass
@@ -175,9 +217,8 @@ class _Tree:
             self.asked += [(item, number, place, token) for place, token in zip(places, option, strict=True)]
 
 
-def _by_trees(model: LanguageModel, asked: Sequence[Asked]) -> list[list[float]]:
+def _by_trees(model: LanguageModel, asked: Sequence[Asked], trees: Sequence[_Tree]) -> list[list[float]]:
     found = [[0.0] * len(each.options) for each in asked]
-    trees = _trees(asked)
     lengths = [len(each.tokens) for each in trees]
     for places in cut_by_tokens(sorted(range(len(trees)), key=lengths.__getitem__), lengths, AT_ONCE):
         batch = [trees[at] for at in places]
@@ -282,23 +323,27 @@ def _batches(rows: Sequence[Row]) -> Iterator[list[int]]:
     return cut_by_tokens(sorted(range(len(rows)), key=lengths.__getitem__), lengths, AT_ONCE)
 
 
-def _tries(model: LanguageModel) -> bool:
-    """One row of two prompts against a row for each option."""
-    asked = [Asked(prompt, PROBE[1]) for prompt in PROBE[0]]
+def _tries(model: LanguageModel, path: int, row: int) -> bool:
+    """One row of so many tokens, or some more, of prompts that begin alike, against a row for each option."""
     size = int(model.module.get_output_embeddings().weight.shape[0])
-    if size <= max(map(max, PROBE[1])) or model.context < max(each.longest for each in asked):
+    if size <= max(map(max, PROBE)) or path < SHORTEST:
         return False
+    draws = random.Random(0)
+    prompt = [draws.randrange(size) for _ in range(path - len(PROBE[0]))]
+    asked: list[Asked] = []
     tree = _Tree()
-    for item, each in enumerate(asked):
-        tree.add(item, each)
+    kept = len(prompt) // 2
+    while len(asked) < 2 or (len(tree.tokens) < row and len(asked) < row):  # few tokens make few different rows
+        asked.append(Asked((*prompt[:kept], *(draws.randrange(size) for _ in prompt[kept:])), PROBE))
+        tree.add(len(asked) - 1, asked[-1])
     try:
-        logs = _logs(model, [tree])
+        found = _by_trees(model, asked, [tree])
     except (RuntimeError, ValueError, TypeError, IndexError):  # it takes no mask of this kind
         return False
-    found = [[0.0] * len(each.options) for each in asked]
-    for (item, option, _, _), log in zip(tree.asked, logs, strict=True):
-        found[item][option] += log
-    return float((torch.tensor(found) - torch.tensor(_by_rows(model, asked))).abs().max()) <= CLOSE
+    rows = _by_rows(model, asked)
+    return all(
+        abs(one - two) <= CLOSE for pair in zip(found, rows, strict=True) for one, two in zip(*pair, strict=True)
+    )
 
 
 def _beginning(model: LanguageModel) -> int:

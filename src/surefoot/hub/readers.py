@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from surefoot.errors import InputError
 from surefoot.hub.encoder import Batch
-from surefoot.rows.images import ImageFiles
+from surefoot.rows.images import UNREADABLE, ImageFiles, open_image
 from surefoot.rows.rows import Inputs
 from surefoot.rows.texts import Texts
 
@@ -180,9 +180,9 @@ def _pictures(inputs: Inputs, part: slice) -> list[Image.Image]:
 
 def _picture(path: Any) -> Image.Image:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return image.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"{path} is not a readable image ({type(error).__name__}); it may be cut short: replace it or leave it out."
         ) from None

@@ -14,9 +14,10 @@ import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from surefoot.errors import InputError
@@ -33,6 +34,10 @@ __all__ = ["open_vit_folder", "read_vit_folder", "write_vit_folder"]
 
 ACTS: dict[Approximation, str] = {"none": "gelu", "tanh": "gelu_pytorch_tanh"}
 CLOSE = 1e-4
+WIDEST = 100_000
+"""Pixels of a side of an image, at most."""
+LARGEST = 1e30
+"""What a mean or a spread of pixels is below."""
 LAYER = {
     "norm1": "layernorm_before",
     "project": "attention.output.dense",
@@ -121,16 +126,18 @@ def open_vit_folder(folder: Path) -> OpenedModel:
     assert isinstance(module, FlexibleViT)
     parameters = dict(found.parameters)
     reading = folder / "preprocessor_config.json"
-    said: dict[str, Any] = read_json(reading) if reading.is_file() else {}
+    said = _object(reading) if reading.is_file() else {}
     if said.get("do_normalize", bool(said)) and "image_mean" in said and "image_std" in said:
-        kernel = parameters["kernel"].double() / torch.tensor(said["image_std"]).double()[None, :, None, None]
-        centre = torch.tensor(said["image_mean"]).double()[None, :, None, None]
+        channels = parameters["kernel"].shape[1]
+        kernel = parameters["kernel"].double() / _each(said, "image_std", channels, reading)[None, :, None, None]
+        centre = _each(said, "image_mean", channels, reading)[None, :, None, None]
         parameters["bias"] = (parameters["bias"].double() - (kernel * centre).sum(dim=(1, 2, 3))).float()
         parameters["kernel"] = kernel.float()
     count = module.head.out_features
-    config: dict[str, Any] = read_json(folder / "config.json")
-    names: dict[str, str] = config.get("id2label") or {}
-    classes = tuple(names.get(str(number), str(number)) for number in range(count))
+    names: Any = _object(folder / "config.json").get("id2label") or {}
+    if not isinstance(names, dict):
+        raise InputError(f"{folder / 'config.json'} has {names!r} for id2label; give a name for each number.")
+    classes = tuple(str(names.get(str(number), number)) for number in range(count))
     record = ModelRecord(
         vit_spec(module.shape, count, module.patch), "head", classes, module.shape.image, {"from": folder.name}
     )
@@ -145,7 +152,7 @@ def read_vit_folder(folder: Path) -> Read:
     """
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
         raise InputError(f"{folder} has no config.json and model.safetensors; give a Hugging Face folder of a ViT.")
-    config: dict[str, Any] = read_json(folder / "config.json")
+    config = _object(folder / "config.json")
     said = config.get("hidden_act", "gelu")
     act: Approximation | None = next((ours for ours, name in ACTS.items() if name == said), None)
     if config.get("model_type") != "vit" or act is None or not config.get("qkv_bias", True):
@@ -158,10 +165,23 @@ def read_vit_folder(folder: Path) -> Read:
         raise InputError(
             f"{folder} has MLPs of {hidden} in a width of {width}; open it with transformers and `flexify` it."
         )
+    channels = _number({"num_channels": 3, **config}, "num_channels", folder)
     theirs = read_tensors(folder / "model.safetensors")
+    most = sum(tensor.numel() for tensor in theirs.values())
+    if (
+        image > WIDEST
+        or channels > most
+        or depth > len(theirs)
+        or 3 * width * patch * patch * min(1, depth) > 3 * most
+        or hidden > most
+    ):
+        raise InputError(
+            f"{folder} says {depth} layers of width {width} and {hidden} units, for {channels} channels of {image} "
+            f"pixels, in its config.json, and its tensors have {most:,} numbers in all; give a whole folder of a ViT."
+        )
     classes = theirs["classifier.bias"].shape[0] if "classifier.bias" in theirs else 1
     shape = Shape(
-        (int(config.get("num_channels", 3)), image, image),
+        (channels, image, image),
         width,
         depth,
         heads,
@@ -169,7 +189,7 @@ def read_vit_folder(folder: Path) -> Read:
         buffer=(patch, patch),
         grid=grid_of((image, image), (patch, patch)),
         gelu=act,
-        eps=float(config.get("layer_norm_eps", 1e-12)),
+        eps=_eps(config, folder),
     )
     network = build_vit(shape, classes, patch, seed=0)
     named = _ours(theirs, shape, classes, folder)
@@ -206,6 +226,31 @@ def _number(config: dict[str, Any], name: str, folder: Path) -> int:
             f"{folder} says {name} {value!r} in its config.json; give a ViT's folder, with a whole number there."
         )
     return value
+
+
+def _eps(config: dict[str, Any], folder: Path) -> float:
+    value = config.get("layer_norm_eps", 1e-12)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise InputError(f"{folder} says layer_norm_eps {value!r} in its config.json; give a small number there.")
+    return float(value)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """The names and values of a JSON file."""
+    said = read_json(path)
+    if not isinstance(said, dict):
+        raise InputError(f"{path} holds a {type(said).__name__}; expected names and values, as Hugging Face has them.")
+    return cast("dict[str, Any]", said)
+
+
+def _each(said: dict[str, Any], name: str, channels: int, path: Path) -> Float64[Tensor, "channels"]:
+    """A number for each channel, of which none is zero where it is a spread."""
+    value: Any = said[name]
+    numbers = cast("list[Any]", value) if isinstance(value, list) else []
+    real = [each for each in numbers if isinstance(each, int | float) and abs(each) < LARGEST]
+    if len(real) != channels or len(numbers) != channels or (name == "image_std" and 0 in real):
+        raise InputError(f"{path} has {value!r} for {name}; give a number for each of {channels} channels.")
+    return torch.tensor(real, dtype=torch.float64)
 
 
 def _ours(theirs: Parameters, shape: Shape, classes: int, folder: Path) -> Parameters:

@@ -20,6 +20,7 @@ from surefoot.density.group_dro import GroupDRO, Moving
 from surefoot.density.objective import Objective, Posterior
 from surefoot.errors import InputError
 from surefoot.findings.finding import Finding, finding_from_json, finding_to_json
+from surefoot.inference.blocks import gradient_of_blocks, losses_of_blocks
 from surefoot.inference.checkpoint import identity, load_checkpoint, save_checkpoint
 from surefoot.inference.climb import climb_epoch, make_feed, make_loss, make_optimiser, private_copy, tensors_of
 from surefoot.inference.draws import Draws
@@ -49,6 +50,7 @@ def ascend(
     stop: Stop | None = None,
     view: View | None = None,
     together: Together | None = None,
+    blocks: int | None = None,
     checkpoint: Path | None = None,
     save_seconds: float = 0.0,
     progress: Progress = silent,
@@ -58,6 +60,8 @@ def ascend(
 
     view: what each step runs in place of the network: itself at another patch size, say.
     together: this process, where several train one network, each with all rows; see `together.py`.
+    blocks: parts of every batch whose gradients are added in their order, so that any number of processes reaches the
+    same bits as one; None is the whole batch at once in one process, and a sum of shares in several.
     checkpoint: a file that is written after every epoch and resumed from when it exists; it is kept at the end.
     save_seconds: leave it as it is where it was written less long ago, but for the last epoch; short epochs are then
     not spent on writing.
@@ -81,17 +85,19 @@ def ascend(
     """
     _check(objective, rows, settings, seed)
     module = private_copy(objective.network.module, start, device)
-    optimiser = make_optimiser(settings, module)
+    optimiser = make_optimiser(settings, module, fused=blocks is None)
     feed = make_feed(rows, module, settings, seed, device)
     moving = _moving(objective, rows, settings)
     loss = make_loss(objective, module, len(rows), moving)
     gradient, first = None, together is None or together.rank == 0
-    if together is not None:
+    if blocks is not None:
+        gradient = gradient_of_blocks(losses_of_blocks(objective, module, len(rows), blocks), together)
+    elif together is not None:
         loss, gradient = share_of_loss(objective, module, len(rows), together), gradient_of_all(together)
     sizes = torch.tensor(feed.sizes(), dtype=torch.float64)
 
     known = checkpoint is not None or together is not None
-    run = _identity(objective, rows, start, seed, settings, stop, view) if known else ""
+    run = _identity(objective, rows, start, seed, settings, stop, view, blocks) if known else ""
     course = Course()
     if checkpoint is not None and (saved := load_checkpoint(checkpoint, run)) is not None:
         course = _restore(saved, tensors_of(module), optimiser, moving)
@@ -237,14 +243,16 @@ def _identity(
     settings: Ascend,
     stop: Stop | None,
     view: View | None,
+    blocks: int | None,
 ) -> str:
     inputs: Any = rows.inputs if isinstance(rows.inputs, Tensor) else input_digests(rows.inputs)
     told = [inputs, rows.targets, rows.weights, rows.groups.members, rows.ids.tolist()]
     # Without a view as before there were any, so that runs that began then go on.
     viewed = () if view is None else (view,)
+    cut = () if blocks is None else (["blocks", blocks],)
     # So is mixup: a run without it has the name that it had before there was any.
     climbed = {name: value for name, value in vars(settings).items() if name != "mixup" or value}
-    return identity(objective, told, start, seed, [type(settings).__qualname__, climbed], stop, *viewed)
+    return identity(objective, told, start, seed, [type(settings).__qualname__, climbed], stop, *viewed, *cut)
 
 
 def _record(

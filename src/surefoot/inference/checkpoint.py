@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from surefoot.errors import InputError
-from surefoot.files import canonical_json, digest_bytes, digest_json, digest_tensor, write_atomically
+from surefoot.files import canonical_json, digest_bytes, digest_json, digest_tensor, parse_json, write_atomically
 
 __all__ = ["identity", "load_checkpoint", "save_checkpoint"]
 
@@ -58,16 +58,21 @@ def load_checkpoint(path: Path, run: str) -> Any:
         return None
     try:
         with safe_open(path, "pt") as opened:
-            layout = json.loads((opened.metadata() or {})["checkpoint"])
+            layout = parse_json((opened.metadata() or {})["checkpoint"])
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise InputError(f"{path} is not a readable checkpoint ({error}); delete it to start anew.") from None
+    if not isinstance(layout, dict) or not {"run", "state"} <= set(layout):
+        raise InputError(f"{path} is not a checkpoint as surefoot writes it; delete it to start anew.")
     if layout["run"] != run:
         raise InputError(
             f"The checkpoint {path} belongs to a run with another objective, other settings, stopping, seed, rows or "
             "start; delete it, or give this run a checkpoint of its own."
         )
-    return _unpacked(layout["state"], tensors)
+    try:
+        return _unpacked(layout["state"], tensors)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} is not a checkpoint as surefoot writes it ({error}); delete it.") from None
 
 
 def _packed(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -37,6 +37,7 @@ __all__ = [
     "make_loss",
     "make_optimiser",
     "private_copy",
+    "set_pace",
     "tensors_of",
 ]
 
@@ -144,8 +145,12 @@ def make_feed(rows: Rows, module: nn.Module, settings: Ascend, seed: int, device
     )
 
 
-def make_optimiser(settings: Ascend, module: nn.Module) -> torch.optim.Optimizer:
-    """The torch optimiser of the module's trainable parameters; its rate and momentum are set at every step."""
+def make_optimiser(settings: Ascend, module: nn.Module, *, fused: bool = True) -> torch.optim.Optimizer:
+    """The torch optimiser of the module's trainable parameters; its rate and momentum are set at every step.
+
+    fused: torch's fast steps, whose last bits depend on how many numbers lie in one tensor: the last few of it, that
+    fill no vector of the processor, are rounded otherwise. Without, a number has the same step wherever it lies.
+    """
     parameters = [tensor for tensor in module.parameters() if tensor.requires_grad]
     if not parameters:
         raise InputError("The network has no trainable parameter; set requires_grad on what should be learnt.")
@@ -162,8 +167,8 @@ def make_optimiser(settings: Ascend, module: nn.Module) -> torch.optim.Optimizer
         )
     decay = settings.weight_decay
     if settings.optimiser == "sgd":
-        return torch.optim.SGD(parameters, lr=settings.rate, weight_decay=decay, fused=True)
-    return torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=decay, fused=True)
+        return torch.optim.SGD(parameters, lr=settings.rate, weight_decay=decay, fused=fused)
+    return torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=decay, fused=fused)
 
 
 def make_loss(
@@ -213,7 +218,7 @@ def climb_epoch(
                     )
                 )
                 continue
-            _set_pace(optimiser, settings, step, steps)
+            set_pace(optimiser, settings, step, steps)
             losses.append(gradient(optimiser, loss, run, batch))
             optimiser.step()
     taken = torch.stack(losses).to(torch.float64).cpu()
@@ -239,7 +244,8 @@ def _gradient(optimiser: torch.optim.Optimizer, loss: Loss, run: nn.Module, batc
     return value.detach()
 
 
-def _set_pace(optimiser: torch.optim.Optimizer, settings: Ascend, step: int, steps: int) -> None:
+def set_pace(optimiser: torch.optim.Optimizer, settings: Ascend, step: int, steps: int) -> None:
+    """Give the optimiser the rate and the momentum of step 0 ≤ `step` < `steps`."""
     momentum = momentum_at(settings.schedule, settings.momentum, step, steps)
     for group in optimiser.param_groups:
         group["lr"] = rate_at(settings.schedule, settings.rate, step, steps)

@@ -47,12 +47,17 @@ def load_draws(folder: Path) -> Draws:
     """The inverse of `save_draws`; raises `InputError` when a file is missing, damaged or of another save."""
     record = read_json(folder / "draws.json")
     tensors = read_tensors(folder / "draws.safetensors")
-    if digest_file(folder / "draws.safetensors") != record["tensors"]:
-        raise InputError(
-            f"{folder}/draws.safetensors is not the file that draws.json describes; compute the draws anew."
+    try:
+        if digest_file(folder / "draws.safetensors") != record["tensors"]:
+            raise InputError(
+                f"{folder}/draws.safetensors is not the file that draws.json describes; compute the draws anew."
+            )
+        if not all(isinstance(each, str) for each in (*record["names"], *record["seen"])):
+            raise TypeError("names are no texts")
+        return Draws(
+            parameters={name: tensors[name] for name in record["names"]},
+            diagnostics=tuple(finding_from_json(finding) for finding in record["diagnostics"]),
+            seen=frozenset(record["seen"]),
         )
-    return Draws(
-        parameters={name: tensors[name] for name in record["names"]},
-        diagnostics=tuple(finding_from_json(finding) for finding in record["diagnostics"]),
-        seen=frozenset(record["seen"]),
-    )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder}/draws.json is no record of draws ({error}); compute the draws anew.") from None

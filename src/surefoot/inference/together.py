@@ -19,16 +19,18 @@ Everything that is drawn is drawn from (seed, epoch) or (seed, step): orders, sh
 step. What a network draws itself, or computes over a batch, would be another number in another split, and is refused:
 dropout, batch normalisation, other pools, and scores of a row that depend on the others.
 
-The first process writes the checkpoint, and any number of processes resume it.
+The first process writes the checkpoint, and any number of processes resume it. `blocks.py` keeps the last bits too.
 
 Source: Li et al. (2020), "PyTorch distributed: experiences on accelerating data parallel training", §3: replicas that
 begin alike and take the same steps on sums of gradients stay alike.
 """
 
+import gc
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -43,7 +45,20 @@ from surefoot.inference.climb import Gradient, Loss, tensors_of
 from surefoot.inference.settings import Stop
 from surefoot.networks.network import Parameters
 
-__all__ = ["Together", "check_alike", "gradient_of_all", "joined", "measured_alike", "share_of_loss"]
+__all__ = [
+    "Together",
+    "check_alike",
+    "check_scores",
+    "check_shared",
+    "gradient_of_all",
+    "joined",
+    "measured_alike",
+    "places_of",
+    "share_of_loss",
+    "share_of_objective",
+    "shares_of_loss",
+    "summed",
+]
 
 POOLS = (mean, per_row, total)
 OVER_BATCH = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -96,10 +111,13 @@ def joined(
         device = f"cuda:{os.environ.get('LOCAL_RANK', rank)}"
     if on_card:
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if on_card else "gloo", init_method=meeting, rank=rank, world_size=processes)
+    backend, store = "nccl" if on_card else "gloo", _store_of_attempt(processes) if meeting == "env://" else None
+    method = meeting if store is None else None
+    distributed.init_process_group(backend, init_method=method, store=store, rank=rank, world_size=processes)
     try:
         yield Together(rank, processes, device)
     finally:
+        gc.collect()  # what was trained in here may hold the group in a ring of its own, and threads with it
         distributed.destroy_process_group()
 
 
@@ -108,25 +126,34 @@ def share_of_loss(objective: Objective | Posterior, module: nn.Module, rows_tota
 
     Raises `InputError` for what does not add up: see the head of this file. Scores are tried on the first batch.
     """
-    _check_module(module)
+    parts = [replace(together, rank=rank) for rank in range(together.processes)]
+    return shares_of_loss(objective, module, rows_total, parts)[together.rank]
+
+
+def shares_of_loss(
+    objective: Objective | Posterior, module: nn.Module, rows_total: int, parts: Sequence[Together]
+) -> list[Loss]:
+    """What each part of a batch adds to the loss of one process; raises what `share_of_loss` does.
+
+    Scores are tried once, on the first batch and by whichever share is first, on the parts of all.
+    """
+    check_shared(objective, module)
     live = tensors_of(module)
-    if isinstance(objective, Objective) and objective.pool not in POOLS:
-        raise InputError(
-            f"The pool {getattr(objective.pool, '__qualname__', type(objective.pool).__name__)} of a batch is no sum "
-            "over its rows, so that processes cannot share it; use mean, per_row or total, or one process."
-        )
     tried = False
 
-    def loss(run: nn.Module, batch: Batch) -> Tensor:
-        nonlocal tried
-        if not tried:
-            _check_scores(objective, run, batch, together)
-            tried = True
-        if isinstance(objective, Posterior):
-            return _share_of_density(objective, run, live, batch, rows_total, together)
-        return _share_of_objective(objective, run, live, batch, together)
+    def share(part: Together) -> Loss:
+        def loss(run: nn.Module, batch: Batch) -> Tensor:
+            nonlocal tried
+            if not tried:
+                check_scores(objective, run, batch, parts)
+                tried = True
+            if isinstance(objective, Posterior):
+                return _share_of_density(objective, run, live, batch, rows_total, part)
+            return share_of_objective(objective, run, live, batch, part)
 
-    return loss
+        return loss
+
+    return [share(part) for part in parts]
 
 
 def gradient_of_all(together: Together) -> Gradient:
@@ -139,12 +166,13 @@ def gradient_of_all(together: Together) -> Gradient:
             value.backward()
         learnt = [tensor for group in optimiser.param_groups for tensor in group["params"]]
         told = torch.tensor([value.item(), *(float(tensor.grad is not None) for tensor in learnt)], dtype=torch.float64)
-        told = _summed(told.to(together.device)).cpu()
+        told = summed(told.to(together.device)).cpu()
         # A tensor that no process used has no gradient here either, and is not decayed.
-        used = [tensor for tensor, count in zip(learnt, told[1:].tolist(), strict=True) if count]
-        for bucket in _buckets(used):
+        used = [place for place, count in enumerate(told[1:].tolist()) if count]
+        for places in places_of(learnt, used):
+            bucket = [learnt[at] for at in places]
             flat = torch.cat([_gradient(tensor).reshape(-1) for tensor in bucket])
-            parts = _summed(flat).split([tensor.numel() for tensor in bucket])
+            parts = summed(flat).split([tensor.numel() for tensor in bucket])
             for tensor, part in zip(bucket, parts, strict=True):
                 tensor.grad = _gradient(tensor)
                 tensor.grad.copy_(part.view(tensor.shape))
@@ -179,9 +207,49 @@ def check_alike(together: Together, said: str, expected: str) -> None:
         raise InputError(f"Process {other[0]} of {together.processes} differs from process 0: {expected}")
 
 
-def _share_of_objective(
+def check_shared(objective: Objective | Posterior, module: nn.Module) -> None:
+    """Raises `InputError` for layers that draw for each row or compute over a batch, and for pools that are no sums."""
+    if isinstance(objective, Objective) and objective.pool not in POOLS:
+        raise InputError(
+            f"The pool {getattr(objective.pool, '__qualname__', type(objective.pool).__name__)} of a batch is no sum "
+            "over its rows, so that processes cannot share it; use mean, per_row or total, or one process."
+        )
+    for name, part in module.named_modules():
+        over_batch = isinstance(part, OVER_BATCH)
+        if over_batch or _draws(part):
+            what = "computes over a batch" if over_batch else "draws for each row"
+            raise InputError(
+                f'The layer "{name}" ({type(part).__name__}) {what}, so that several processes would give other '
+                "numbers than one; leave it out, or train in one process."
+            )
+
+
+@torch.no_grad()
+def check_scores(objective: Objective | Posterior, run: nn.Module, batch: Batch, parts: Sequence[Together]) -> None:
+    """That a row's score is the same beside other rows, at the beginning of a run and at its end."""
+    outputs = run(batch.inputs)
+
+    def scores(rows: slice, done: float) -> Tensor:
+        if isinstance(objective, Posterior):
+            return objective.row_log_density(outputs[rows], batch.targets[rows])
+        return _scores(objective.score, outputs[rows], batch.targets[rows], done)
+
+    # Every process tries the parts of all, so that all of them find the same.
+    cut = [part.part(len(outputs)) for part in parts]
+    for done in (batch.done, 1.0):
+        whole = scores(slice(None), done)
+        apart = torch.cat([scores(part, done) for part in cut if part.stop > part.start])
+        if not torch.allclose(whole, apart, rtol=1e-4, atol=1e-6, equal_nan=True):
+            raise InputError(
+                "The score of a row depends on the other rows of its batch, so that several processes would give other "
+                "numbers than one; use a score of each row alone, or train in one process."
+            )
+
+
+def share_of_objective(
     objective: Objective, run: nn.Module, live: Parameters, batch: Batch, together: Together
 ) -> Tensor:
+    """What this process's rows of a batch, and its part of the regulariser, add to the loss of one process."""
     mine = together.part(len(batch.weights))
     weights = batch.weights[mine]
     whole = 1 if objective.pool is total else len(batch.weights)
@@ -196,6 +264,40 @@ def _share_of_objective(
     if objective.regulariser is not None:
         value = value + objective.regulariser(trainable(objective.network, live)) / together.processes
     return -value
+
+
+def places_of(tensors: Sequence[Tensor], used: Sequence[int]) -> Generator[list[int]]:
+    """Places of tensors of one type each, about `BUCKET` numbers together."""
+    for kind in dict.fromkeys(tensors[at].dtype for at in used):
+        bucket: list[int] = []
+        for at in used:
+            if tensors[at].dtype == kind:
+                bucket.append(at)
+                if sum(tensors[each].numel() for each in bucket) >= BUCKET:
+                    yield bucket
+                    bucket = []
+        if bucket:
+            yield bucket
+
+
+def summed(numbers: Tensor) -> Tensor:
+    """The sum over all processes, in place."""
+    distributed.all_reduce(numbers)
+    return numbers
+
+
+def _store_of_attempt(processes: int) -> Any:
+    """Where the processes that torchrun started on one machine meet, apart from those of an attempt before.
+
+    The agent's store outlives them, and with it the addresses of those that are dead (pytorch issue 135712). Agents on
+    several machines count attempts apart from each other: they need TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1.
+    """
+    told = os.environ
+    if told.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or told.get("GROUP_WORLD_SIZE") != "1":
+        return None
+    stores: Any = distributed  # torch names its stores in no list of public names
+    store = stores.TCPStore(told["MASTER_ADDR"], int(told["MASTER_PORT"]), processes, is_master=False)
+    return stores.PrefixStore(f"attempt {told.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def _share_of_density(
@@ -214,17 +316,6 @@ def _scores(score: Callable[[Tensor, Tensor], Tensor] | Paced, outputs: Tensor, 
     return score.score(outputs, targets, done) if isinstance(score, Paced) else score(outputs, targets)
 
 
-def _check_module(module: nn.Module) -> None:
-    for name, part in module.named_modules():
-        over_batch = isinstance(part, OVER_BATCH)
-        if over_batch or _draws(part):
-            what = "computes over a batch" if over_batch else "draws for each row"
-            raise InputError(
-                f'The layer "{name}" ({type(part).__name__}) {what}, so that several processes would give other '
-                "numbers than one; leave it out, or train in one process."
-            )
-
-
 def _draws(part: nn.Module) -> bool:
     """Whether it draws for each row: dropout of its own, or inside (attention and recurrent layers have a number)."""
     if isinstance(part, DRAWING):
@@ -233,46 +324,5 @@ def _draws(part: nn.Module) -> bool:
     return isinstance(part, nn.RReLU) or (isinstance(inside, int | float) and inside > 0)
 
 
-@torch.no_grad()
-def _check_scores(objective: Objective | Posterior, run: nn.Module, batch: Batch, together: Together) -> None:
-    """That a row's score is the same beside other rows, at the beginning of a run and at its end."""
-    outputs = run(batch.inputs)
-
-    def scores(rows: slice, done: float) -> Tensor:
-        if isinstance(objective, Posterior):
-            return objective.row_log_density(outputs[rows], batch.targets[rows])
-        return _scores(objective.score, outputs[rows], batch.targets[rows], done)
-
-    # Every process tries the parts of all, so that all of them find the same.
-    parts = [replace(together, rank=rank).part(len(outputs)) for rank in range(together.processes)]
-    for done in (batch.done, 1.0):
-        whole = scores(slice(None), done)
-        apart = torch.cat([scores(part, done) for part in parts if part.stop > part.start])
-        if not torch.allclose(whole, apart, rtol=1e-4, atol=1e-6, equal_nan=True):
-            raise InputError(
-                "The score of a row depends on the other rows of its batch, so that several processes would give other "
-                "numbers than one; use a score of each row alone, or train in one process."
-            )
-
-
-def _summed(numbers: Tensor) -> Tensor:
-    distributed.all_reduce(numbers)
-    return numbers
-
-
 def _gradient(tensor: Tensor) -> Tensor:
     return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
-
-
-def _buckets(tensors: Sequence[Tensor]) -> Generator[list[Tensor]]:
-    """Tensors of one type each, about `BUCKET` numbers together."""
-    for kind in dict.fromkeys(tensor.dtype for tensor in tensors):
-        bucket: list[Tensor] = []
-        for tensor in tensors:
-            if tensor.dtype == kind:
-                bucket.append(tensor)
-                if sum(each.numel() for each in bucket) >= BUCKET:
-                    yield bucket
-                    bucket = []
-        if bucket:
-            yield bucket

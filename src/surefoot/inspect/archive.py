@@ -1,7 +1,7 @@
 """Entries of a zip archive that a stranger wrote, each read whole within bounds, and nothing ever unpacked to disk.
 
 An archive may name any file, claim any size, and decompress to a million times its own. So names are only names here,
-an entry is read up to the size that the archive states for it, and that size has a bound.
+whatever is in them, and an entry is read up to the size that the archive states for it, which has a bound.
 
 Inspect compresses with Zstandard (method 93), which zstandard (which Inspect brings), Python from 3.14 on, or pyarrow
 reads. zipfile is not asked to, for Inspect patches it where both are loaded, and then it checks less.
@@ -14,11 +14,12 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from surefoot.card.traces import readable
 from surefoot.errors import InputError
 
 __all__ = ["Archive"]
@@ -35,8 +36,9 @@ HEADER = struct.Struct("<4s22xHH")
 class Archive:
     """A zip archive that is open to be read: `with Archive(path) as archive: archive.read("header.json")`.
 
-    names: of entries, in their order; of two with one name the last is meant. Names that lead out of a folder are left
-    out. Raises `InputError` for what is no zip archive, and for more than a million entries.
+    names: of entries, in their order; of two with one name the last is meant.
+
+    Raises `InputError` for what is no zip archive, and for more than a million entries.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +55,7 @@ class Archive:
         if len(entries) > MOST_ENTRIES:
             self._zip.close()
             raise InputError(f"{path} has {len(entries):,} entries; at most {MOST_ENTRIES:,} are read.")
-        self._entries: Mapping[str, zipfile.ZipInfo] = {each.filename: each for each in entries if _inside(each)}
+        self._entries: Mapping[str, zipfile.ZipInfo] = {each.filename: each for each in entries if not each.is_dir()}
 
     def __enter__(self) -> "Archive":
         return self
@@ -63,8 +65,12 @@ class Archive:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all entries that do not lead out of the archive."""
+        """Of all entries but folders."""
         return tuple(self._entries)
+
+    def size(self, names: Sequence[str]) -> int:
+        """Bytes of entries when decompressed, by the archive's own word, beyond which nothing is read."""
+        return sum(self._entries[each].file_size for each in names)
 
     def read(self, name: str) -> bytes:
         """All of an entry.
@@ -75,7 +81,7 @@ class Archive:
         entry = self._entries.get(name)
         if entry is None:
             raise InputError(f"{self.path} has no {name}; it is no log of Inspect, or cut short.")
-        where = f"{name} of {self.path}"
+        where = f"{readable(name)} of {self.path}"
         if entry.file_size > MOST_BYTES:
             raise InputError(
                 f"{where} has {entry.file_size:,} bytes when decompressed; at most {MOST_BYTES:,} are read."
@@ -84,21 +90,20 @@ class Archive:
             raise InputError(f"{where} is encrypted; give a log that is not.")
         try:
             return self._content(entry)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, struct.error) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, struct.error, RuntimeError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{where} is damaged ({error or type(error).__name__}); copy the log anew.") from None
 
     def _content(self, entry: zipfile.ZipInfo) -> bytes:
+        if entry.compress_type not in (STORED, DEFLATED, ZSTANDARD):
+            raise InputError(
+                f"{readable(entry.filename)} of {self.path} is compressed by the method {entry.compress_type}, which "
+                "Inspect does not use; make a JSON log of it: inspect log convert --to json."
+            )
         if entry.compress_type != ZSTANDARD:
-            try:
-                with self._zip.open(entry) as opened:
-                    return opened.read(entry.file_size + 1)
-            except NotImplementedError:
-                raise InputError(
-                    f"{entry.filename} of {self.path} is compressed by the method {entry.compress_type}, which is not "
-                    "read here; make a JSON log of it: inspect log convert --to json."
-                ) from None
+            with self._zip.open(entry) as opened:
+                return opened.read(entry.file_size + 1)
         content = _decompressed(self._raw(entry), entry.file_size, self.path)
         if len(content) != entry.file_size or zlib.crc32(content) != entry.CRC:
             raise ValueError("its content is not what the archive says it is")
@@ -113,12 +118,6 @@ class Archive:
                 raise ValueError("no entry begins where the archive says it does")
             opened.seek(name + extra, io.SEEK_CUR)
             return opened.read(min(entry.compress_size, MOST_BYTES))
-
-
-def _inside(entry: zipfile.ZipInfo) -> bool:
-    """Whether a name stays within the archive."""
-    path = PurePosixPath(entry.filename)
-    return not path.is_absolute() and ".." not in path.parts and "\\" not in entry.filename and not entry.is_dir()
 
 
 def _decompressed(raw: bytes, size: int, path: Path) -> bytes:

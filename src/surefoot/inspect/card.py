@@ -26,6 +26,7 @@ from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.keep import Asked, Kept, keep
 from surefoot.study.once.safety_plan import Doubt, behind, doubts_of, said_of
 from surefoot.study.once.safety_words import flagged, suites_sheet
+from surefoot.text.policy import Prompt
 
 __all__ = ["card_of_logs", "model_name"]
 
@@ -198,8 +199,8 @@ def _settings(of: _Read) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _told(prompt: Any) -> Any:
-    return prompt if isinstance(prompt, str) else [[each.role, each.text] for each in prompt]
+def _told(prompt: Prompt) -> Any:
+    return prompt if isinstance(prompt, str) else [each.spelled() for each in prompt]
 
 
 def _notes(read: Sequence[_Read], name: str, doubts: Sequence[Doubt]) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from typing import Any, cast
 
 from surefoot.errors import InputError
 from surefoot.findings.finding import Direction
-from surefoot.inspect.log import Log, LoggedSample
-from surefoot.inspect.scores import Scores, scores_of
+from surefoot.inspect.log import Log, LoggedSample, shown
+from surefoot.inspect.scores import Scores, names_of, scores_of
 from surefoot.inspect.suites import named_suite
 from surefoot.safety.item import Graded, Item, Sampled, sampled_of
 from surefoot.safety.measured import Evaluated
@@ -44,10 +44,9 @@ def evaluated_of(logs: Sequence[Log], *, group: str = "stratum", cluster: str = 
     A score is a proportion where it is one in all of the logs. Raises `InputError` where no score of a log is a number,
     and where epochs of a sample were asked different things.
     """
-    read = [
-        scores_of([None if each.failed else each.values for each in log.samples], partial=_told(log) is not None)
-        for log in logs
-    ]
+    values = [[None if each.failed else each.values for each in log.samples] for log in logs]
+    names = names_of(values)
+    read = [scores_of(each, names, partial=_told(log) is not None) for log, each in zip(logs, values, strict=True)]
     units = _units(read)
     found: list[Evaluated] = []
     for log, scores in zip(logs, read, strict=True):
@@ -66,9 +65,12 @@ def doubts_of_log(log: Log) -> tuple[str, ...]:
     if log.invalidated:
         doubts.append(f"samples of {suite_name(log)} were invalidated")
     if log.missing:
-        doubts.append(
-            f"{log.missing:,} of {len(log.asked) * log.epochs:,} samples of {suite_name(log)} are not in its log"
-        )
+        planned = log.planned or len(set(log.asked)) * log.epochs
+        doubts.append(f"{log.missing:,} of {planned:,} samples of {suite_name(log)} are not in its log")
+    if log.planned is None:
+        doubts.append(f"the log of {suite_name(log)} does not say how many samples were asked")
+    if log.unread:
+        doubts.append(f"{log.unread:,} entries among the samples of {suite_name(log)} could not be read as samples")
     return tuple(doubts)
 
 
@@ -108,7 +110,7 @@ def _of_log(log: Log, scores: Sequence[Scores], units: Mapping[str, str], group:
         )
     items: dict[str, Item] = {}
     for each in log.samples:
-        item = Item(each.id, each.prompt, _fact(each, group), _fact(each, cluster))
+        item = Item(each.id, each.prompt, shown(_fact(each, group)), _fact(each, cluster))
         if items.setdefault(each.id, item) != item:
             raise InputError(f"Epochs of the sample {each.id!r} of {log.path} were asked different things.")
     name = suite_name(log)

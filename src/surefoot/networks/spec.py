@@ -11,12 +11,15 @@
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from itertools import pairwise
+from math import prod
 from typing import Any, NoReturn, cast
 
 import torch
 from torch import nn
 
 from surefoot.errors import InputError
+from surefoot.memory import require_memory
 from surefoot.networks.build import build_cnn, build_linear, build_mlp, build_resnet
 from surefoot.networks.flexible import Shape, build_vit, grid_of
 from surefoot.networks.network import Network
@@ -36,6 +39,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "spread", "patches", "places", "classes",
     ),
 }  # fmt: skip
+LARGEST = 1e30
+"""What a number that is no size is below."""
 WORDS: Mapping[str, tuple[str, ...]] = {
     "pool": ("token", "mean"), "positions": ("learned", "sincos"), "gelu": ("none", "tanh"),
 }  # fmt: skip
@@ -65,6 +70,7 @@ def network_from_spec(spec: Mapping[str, Any], seed: int, *, trust_code: bool = 
             f"{fields!r} was given."
         )
     sizes = _Sizes(architecture, cast("Mapping[str, Any]", fields))
+    require_memory(4 * _least(sizes), f'A network "{architecture}" of these sizes')
     match architecture:
         case "linear":
             return build_linear(sizes.number("inputs"), sizes.number("classes"), seed)
@@ -147,6 +153,12 @@ class _Sizes:
             self._refuse(name, "a whole number", value)
         return value
 
+    def real(self, name: str) -> float:
+        value = self.fields[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
+            self._refuse(name, "a number", value)
+        return float(value)
+
     def numbers(self, name: str) -> tuple[int, ...]:
         value = self.fields[name]
         if _whole(value):
@@ -178,6 +190,29 @@ class _Sizes:
         raise InputError(f'"{name}" of "{self.architecture}" is {value!r}; it must be {expected}.')
 
 
+def _least(sizes: _Sizes) -> int:
+    """How many numbers the network has, at least: before it is built, for sizes are whatever a file says."""
+    match sizes.architecture:
+        case "linear" | "mlp":
+            hidden = sizes.numbers("hidden") if sizes.architecture == "mlp" else ()
+            widths = (sizes.number("inputs"), *hidden, sizes.number("classes"))
+            return sum(one * two for one, two in pairwise(widths))
+        case "cnn":
+            entering, *sides = sizes.numbers("shape") or (0,)
+            channels, hidden = sizes.numbers("channels"), sizes.number("hidden")
+            pixels = prod(side >> min(len(channels), 64) for side in sides)
+            leaving = (entering, *channels)
+            kernels = 9 * sum(one * two for one, two in pairwise(leaving))
+            return kernels + leaving[-1] * pixels * hidden + hidden * sizes.number("classes")
+        case "resnet":
+            return (9 * 42 * sizes.number("blocks") + 4) * sizes.number("width") ** 2
+        case _:
+            width = sizes.number("width")
+            block = (4 + 2 * sizes.number("expansion")) * width**2
+            tokens = prod(sizes.numbers("grid")) + prod(sizes.numbers("buffer")) * (sizes.numbers("shape") or (0,))[0]
+            return sizes.number("depth") * block + (tokens + sizes.number("classes")) * width
+
+
 def _shape(sizes: _Sizes) -> Shape:
     image = sizes.numbers("shape")
     if len(image) != 3:
@@ -193,8 +228,8 @@ def _shape(sizes: _Sizes) -> Shape:
         pool=sizes.word("pool"),
         positions=sizes.word("positions"),
         gelu=sizes.word("gelu"),
-        eps=float(sizes.fields["eps"]),
-        spread=None if sizes.fields["spread"] is None else float(sizes.fields["spread"]),
+        eps=sizes.real("eps"),
+        spread=None if sizes.fields["spread"] is None else sizes.real("spread"),
         patches=sizes.resampling("patches"),
         places=sizes.resampling("places"),
     )

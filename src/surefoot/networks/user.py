@@ -1,6 +1,7 @@
 """A user's own model: code from a file, run only when it is trusted, and weights that are never unpickled."""
 
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -20,6 +21,11 @@ from surefoot.networks.user_run import USER_MODULE, run_code, watched
 
 __all__ = ["USER_MODULE", "fit_weights", "load_user_module", "read_foreign_weights"]
 
+# What torch's reader without code raises for files that are damaged, or are made to damage.
+UNREADABLE = (
+    pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, TypeError, AttributeError,
+    IndexError, AssertionError, OverflowError, MemoryError, struct.error,
+)  # fmt: skip
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Where checkpoints of training loops keep the weights, beside optimiser states and counters."""
 
@@ -88,7 +94,7 @@ def read_foreign_weights(path: Path) -> Parameters:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript archives warn first, then are refused below
             content: object = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except UNREADABLE as error:
         if zipfile.is_zipfile(path):
             raise InputError(
                 f"{path} holds a pickled Python object, not only tensors, and surefoot never unpickles; save the "

@@ -4,6 +4,7 @@ The record says which architecture to build, what its classes and inputs are, wh
 shape, type and digest of what the other file must hold. Loading compares all of it and never unpickles.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -198,6 +199,8 @@ def _read_record(path: Path) -> dict[str, Any]:
             raise InputError(f'{path} has no "{name}"; it is incomplete: save the model again.')
         if not isinstance(record[name], kind):
             raise InputError(f'{path} has {record[name]!r} for "{name}"; it must be a {kind.__name__}.')
+    if not all(isinstance(each, str) for each in record["classes"]):
+        raise InputError(f'{path} has {record["classes"]!r} for "classes"; they must be texts.')
     return record
 
 
@@ -212,7 +215,7 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor], recorded: Mapping[
         if found != recorded[name]:
             raise InputError(
                 f'{path} has "{name}" as {canonical_json(found)}, but {RECORD} says '
-                f"{canonical_json(recorded[name])}; save the model again."
+                f"{json.dumps(recorded[name])}; save the model again."
             )
 
 

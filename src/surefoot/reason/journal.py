@@ -117,7 +117,7 @@ def _read(path: Path, run: str) -> list[Line]:
     for text in texts:
         try:
             found.append(json.loads(text))
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             break
     if not found:
         return []

@@ -22,8 +22,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.robust.afr_descent import Descent, descend
-from surefoot.robust.head import LinearHead, Repaired, Trial
+from surefoot.robust.afr_descent import Descent, descend, held
+from surefoot.robust.head import LinearHead, Matrix, Repaired, Trial, logits_of
 from surefoot.robust.method import DESCENT_RATE, Method, Sizes
 from surefoot.robust.protocol import (
     Material,
@@ -94,13 +94,13 @@ def afr(features: Roles, erm: LinearHead, settings: AFRSettings, seed: int) -> R
     Raises `InputError` for judge rows, a missing role, choose rows without groups where `selection` needs them, an
     empty group, or a head that does not fit the features.
     """
-    repair, choose = material(features, "repair", "AFR"), material(features, "choose", "AFR")
+    repair, choose = (held(material(features, role, "AFR")) for role in ("repair", "choose"))
     check_same_features(repair, choose, "AFR")
     check_head(erm, repair, "AFR")
-    precision = torch.float64 if repair.features.dtype == torch.float64 else torch.float32
+    precision = torch.float64 if _is_double(repair.inputs) else torch.float32
     base = LinearHead(erm.weight.to(precision), erm.bias.to(precision))
     chosen_by = selecting(choose, base, settings.selection, "AFR")
-    probabilities = base.probabilities(repair.features).gather(1, repair.targets[:, None])[:, 0]
+    probabilities = logits_of(base, repair.inputs).softmax(dim=1).gather(1, repair.targets[:, None])[:, 0]
     classes = len(repair.rows.classes)
     weights = afr_weights(probabilities, repair.targets, settings.gammas, classes, settings.class_balance)
     path = descend(repair, choose, chosen_by.groups, base, weights, settings.descent())
@@ -146,13 +146,18 @@ def afr_weights(
     return scores.softmax(dim=0)
 
 
+def _is_double(inputs: Matrix) -> bool:
+    """Features that stay in their file are read in single precision."""
+    return isinstance(inputs, torch.Tensor) and inputs.dtype == torch.float64
+
+
 def _notes(repair: Material, base: LinearHead, chosen: Trial) -> list[str]:
     """What a reader must know about the descent that won."""
     effective = chosen.setting["effective_rows"]
     notes = [f"AFR's weights are worth {effective:.0f} of {len(repair.rows)} repair rows (1 / Σμ²)."]
     if bool((repair.rows.weights != 1).any()):
         notes.append("The weights of the repair rows were not used: AFR sets its own.")
-    right = base.logits(repair.features).argmax(dim=1) == repair.targets
+    right = logits_of(base, repair.inputs).argmax(dim=1) == repair.targets
     if bool(right.all()):
         notes.append(NO_MISTAKES)
     if chosen.setting["step"] == 0:

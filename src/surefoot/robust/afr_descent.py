@@ -12,12 +12,13 @@ X holds the repair features and a column of ones, Δ the change of the head. Two
 Every state is scored on the choose rows, several at a time, for that product gains most from being wide. Starting from
 zero the rows of Δ sum to zero over classes (softmax gradients do, and the penalty keeps it), so K − 1 of them are
 carried and the last is minus their sum; for two classes one vector per setting. Features are read where they lie, block
-by block, once a step; nothing of their size is copied.
+by block, once a step; nothing of their size is copied. Those that stay in their file are read from it at every step,
+unless they are few enough to be `held`.
 
 Source: the published algorithm, see `surefoot.robust.afr`; the two ways and their counts are ours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import torch
@@ -27,16 +28,18 @@ from torch import Tensor
 from surefoot.memory import require_memory
 from surefoot.robust.afr_scoring import BLOCK_BYTES, Scoring, scoring_of, start_of_best
 from surefoot.robust.afr_spans import by_features, by_rows, products
-from surefoot.robust.head import LinearHead
+from surefoot.robust.head import LinearHead, Matrix, logits_of
 from surefoot.robust.protocol import Material
 from surefoot.rows.rows import Groups
 
-__all__ = ["Descent", "Path", "Span", "cheaper_span", "descend"]
+__all__ = ["Descent", "Path", "Span", "cheaper_span", "descend", "held"]
 
 Span: TypeAlias = Literal["features", "rows"]
 
 COLUMNS = 512
 """Vectors that descend at once: enough for a product at full speed, few enough to stay in the cache."""
+HELD_BYTES = 2**30
+"""Features of one role that are kept in memory rather than read from their file at every step."""
 SCORED_AT_ONCE = 256
 """Vectors scored by one product: so many states are kept before they are scored, if the grid alone has fewer."""
 
@@ -83,24 +86,34 @@ def descend(
     span: which way to take; the one with fewer operations when not given. Raises `InputError` when memory is short.
     """
     precision = base.weight.dtype
-    learned, chosen = repair.features.to(precision), choose.features.to(precision)
+    learned, chosen = (_in_precision(of.inputs, precision) for of in (repair, choose))
     free, vectors = base.weight.shape[0] - 1, (base.weight.shape[0] - 1) * len(descent.penalties)
     if span is None:
         rows, features = learned.shape
         span = cheaper_span(rows, features, len(chosen), vectors * weights.shape[1], descent.steps)
+    if span == "rows":
+        learned, chosen = learned[:], chosen[:]
     gammas = min(weights.shape[1], max(1, COLUMNS // vectors))
     kept = min(descent.steps + 1, max(2, SCORED_AT_ONCE // (gammas * vectors)))
-    _require_room(learned, len(chosen), gammas * vectors, kept, span)
+    _require_room(learned, len(chosen), gammas * vectors, kept, span, precision)
     # By rows, the choose rows are read through their products with the repair rows.
-    read = chosen.T if span == "features" else products(learned, chosen)
-    scoring = scoring_of(read, span == "features", base.logits(chosen), choose.targets, groups)
-    gram = products(learned, learned) if span == "rows" else None
-    logits, free = base.logits(learned), base.weight.shape[0] - 1
+    read = chosen if span == "features" else products(learned[:], chosen[:]).T
+    scoring = scoring_of(read, span == "features", logits_of(base, chosen), choose.targets, groups)
+    gram = products(learned[:], learned[:]) if span == "rows" else None
+    logits, free = logits_of(base, learned), base.weight.shape[0] - 1
     parts = [
         _descend(learned, gram, logits, repair.targets, part, scoring, descent, free, kept)
         for part in weights.to(precision).T.contiguous().split(gammas)
     ]
     return Path(*(torch.cat(pieces) for pieces in zip(*(part.tensors() for part in parts), strict=True)))
+
+
+def held(rows: Material) -> Material:
+    """The rows, features in memory where that takes no more than `HELD_BYTES`, though they came in a file."""
+    inputs = rows.inputs
+    if isinstance(inputs, Tensor) or 4 * len(inputs) * inputs.width > HELD_BYTES:
+        return rows
+    return replace(rows, inputs=inputs[:])
 
 
 def cheaper_span(rows: int, features: int, choose_rows: int, vectors: int, steps: int) -> Span:
@@ -114,8 +127,15 @@ def cheaper_span(rows: int, features: int, choose_rows: int, vectors: int, steps
     return "rows" if by_rows < by_features else "features"
 
 
+def _in_precision(inputs: Matrix, precision: torch.dtype) -> Matrix:
+    """Features of the head's type; those in a file can be read as float32 alone."""
+    if isinstance(inputs, Tensor) or precision != torch.float32:
+        return inputs[:].to(precision)
+    return inputs
+
+
 def _descend(
-    features: Float[Tensor, "rows features"],
+    features: Matrix,
     gram: Float[Tensor, "width width"] | None,
     logits: Float[Tensor, "rows classes"],
     targets: Int[Tensor, "rows"],
@@ -126,7 +146,7 @@ def _descend(
     kept: int,
 ) -> Path:
     """The settings of a few γ side by side."""
-    penalties = torch.tensor(descent.penalties, dtype=features.dtype).repeat(len(weights))
+    penalties = torch.tensor(descent.penalties, dtype=logits.dtype).repeat(len(weights))
     frozen = torch.isinf(penalties)
     rates = torch.full_like(penalties, descent.rate).masked_fill(frozen, 0.0)
     pull = (2 * penalties.masked_fill(frozen, 0.0)).repeat(free)[:, None]
@@ -134,7 +154,7 @@ def _descend(
         span = by_features(features, logits, targets, weights, pull)
     else:
         span = by_rows(gram, logits, targets, weights, pull)
-    states = features.new_zeros(kept, free, len(penalties), span.steepness.shape[1])
+    states = logits.new_zeros(kept, free, len(penalties), span.steepness.shape[1])
     best = start_of_best(states[0])
     for step in range(descent.steps + 1):
         slot = step % kept
@@ -154,7 +174,7 @@ def _descend(
 
 
 def _change(
-    state: Float[Tensor, "free settings width"], features: Float[Tensor, "rows features"], direct: bool
+    state: Float[Tensor, "free settings width"], features: Matrix, direct: bool
 ) -> Float[Tensor, "settings classes columns"]:
     """Δ of every class, the bias last."""
     rows, columns = features.shape
@@ -162,17 +182,17 @@ def _change(
         change = state[:, :, : columns + 1]
     else:
         inner = state[:, :, :rows]
-        change = torch.cat([inner @ features, inner.sum(dim=2, keepdim=True)], dim=2)
+        change = torch.cat([inner @ features[:], inner.sum(dim=2, keepdim=True)], dim=2)
     return torch.cat([change, -change.sum(dim=0, keepdim=True)]).transpose(0, 1)
 
 
 def _require_room(
-    learned: Float[Tensor, "rows features"], choose_rows: int, vectors: int, kept: int, span: Span
+    learned: Matrix, choose_rows: int, vectors: int, kept: int, span: Span, precision: torch.dtype
 ) -> None:
-    """Raise `InputError` when the descent would not fit into memory; the features are there already."""
+    """Raise `InputError` when the descent would not fit into memory, beside the features."""
     rows, features = learned.shape
     width = features + 1 if span == "features" else rows
     numbers = (kept + 5) * vectors * width + (kept + 1) * vectors * max(16, BLOCK_BYTES // (4 * width))
     if span == "rows":
         numbers += rows * (rows + choose_rows)
-    require_memory(numbers * learned.element_size(), f"AFR with {vectors} vectors on {rows:,} repair rows at a time")
+    require_memory(numbers * precision.itemsize, f"AFR with {vectors} vectors on {rows:,} repair rows at a time")

@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from surefoot.robust.head import Matrix
 from surefoot.rows.rows import Groups
+from surefoot.rows.streamed import FileFeatures
 
 __all__ = ["Best", "Scores", "Scoring", "aligned", "blocks_of", "padded", "scoring_of", "start_of_best"]
 
@@ -26,14 +28,14 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Scoring:
-    """What the choose rows say: `read` turns a state into the change of their logits.
+    """What the choose rows say: `read`, [rows, width], turns a state into the change of their logits.
 
     affine: behind what is read, a state holds a bias. counted, constant: right rows per group are constant + counted ·
     verdict, the last column being all rows. For two classes the verdict is "class 1", so that the rows of class 0 are
     counted negatively; for more it is "right".
     """
 
-    read: Float[Tensor, "width rows"]
+    read: Matrix
     affine: bool
     logits: Float[Tensor, "rows classes"]
     targets: Int[Tensor, "rows"]
@@ -44,11 +46,11 @@ class Scoring:
     def score(self, states: Float[Tensor, "states free settings width"]) -> Scores:
         """Every state of every setting; the first class wins where logits are equal."""
         number, free, count, _ = states.shape
-        vectors, width = states.flatten(0, 2), len(self.read)
+        vectors, width = states.flatten(0, 2), self.read.shape[1]
         weight, bias = vectors[:, :width], vectors[:, width : width + 1]
         right = self.constant.expand(number * count, -1).clone()
-        for rows in blocks_of(self.read.T):
-            part = self.read[:, rows]
+        for rows in blocks_of(self.read):
+            part = self.read[rows].T
             turn = torch.addmm(bias, weight, part) if self.affine else vectors @ part
             verdict = self._verdict(turn.view(number, free, count, -1), rows)
             right += (verdict @ self.counted[rows]).to(torch.float64)
@@ -73,16 +75,16 @@ class Scoring:
 
 
 def scoring_of(
-    read: Float[Tensor, "width filled"],
+    read: Float[Tensor, "filled width"] | FileFeatures,
     affine: bool,
     logits: Float[Tensor, "rows classes"],
     targets: Int[Tensor, "rows"],
     groups: Groups,
 ) -> Scoring:
     """Scoring by `groups`, each by its own rows, and by all rows; what is read may be filled up with zeros."""
-    members = torch.cat([groups.members, torch.ones(len(targets), 1, dtype=torch.bool)], dim=1).to(read.dtype)
+    members = torch.cat([groups.members, torch.ones(len(targets), 1, dtype=torch.bool)], dim=1).to(logits.dtype)
     sizes = members.sum(dim=0, dtype=torch.float64)
-    logits, targets, members = (padded(part, read.shape[1]) for part in (logits, targets, members))
+    logits, targets, members = (padded(part, len(read)) for part in (logits, targets, members))
     if logits.shape[1] > 2:
         return Scoring(read, affine, logits, targets, members, torch.zeros_like(sizes), sizes)
     zero = (targets == 0)[:, None]
@@ -122,13 +124,14 @@ def start_of_best(state: Float[Tensor, "free settings width"]) -> Best:
     )
 
 
-def blocks_of(matrix: Float[Tensor, "rows width"]) -> list[slice]:
+def blocks_of(matrix: Matrix) -> list[slice]:
     """The rows of a matrix in equal pieces of at most about `BLOCK_BYTES`.
 
     >>> blocks_of(torch.zeros(1500, 1024))
     [slice(0, 512, None), slice(512, 1024, None), slice(1024, 1500, None)]
     """
-    most = max(ALIGNED, BLOCK_BYTES // (matrix.element_size() * max(1, matrix.shape[1])))
+    each = matrix.element_size() if isinstance(matrix, Tensor) else 4  # what is read from a file is float32
+    most = max(ALIGNED, BLOCK_BYTES // (each * max(1, matrix.shape[1])))
     pieces = -(-len(matrix) // most)
     rows = aligned(-(-len(matrix) // max(1, pieces)))
     return [slice(start, min(start + rows, len(matrix))) for start in range(0, len(matrix), rows)]

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from surefoot.robust.afr_scoring import aligned, blocks_of, padded
+from surefoot.robust.head import Matrix
 
 __all__ = ["ByFeatures", "ByRows", "Residual", "by_features", "by_rows", "products", "residual_of"]
 
@@ -59,17 +60,19 @@ def residual_of(
 class ByFeatures:
     """States are Δ, bias behind the features: X is read once a step, a block for its turn and for what it adds to S."""
 
-    parts: tuple[tuple[Float[Tensor, "_ features"], Residual], ...]
+    features: Matrix
+    parts: tuple[tuple[slice, Residual], ...]
     pull: Float[Tensor, "vectors 1"]
     steepness: Vectors
 
     def slope(self, state: Vectors, free: int) -> Float[Tensor, "settings"]:
         """‖S‖² of every setting; S is kept for `move`."""
         torch.mul(state, self.pull, out=self.steepness)
-        features = self.parts[0][0].shape[1]
+        features = self.features.shape[1]
         weight, bias = state[:, :features], state[:, features : features + 1]
         into, into_bias = self.steepness[:, :features], self.steepness[:, features]
-        for block, residual in self.parts:
+        for rows, residual in self.parts:
+            block = self.features[rows]
             turn = torch.addmm(bias, weight, block.T)
             residual.put(turn)
             into.addmm_(turn, block)
@@ -108,17 +111,15 @@ class ByRows:
 
 
 def by_features(
-    features: Float[Tensor, "rows features"],
+    features: Matrix,
     logits: Float[Tensor, "rows classes"],
     targets: Int[Tensor, "rows"],
     weights: Float[Tensor, "gammas rows"],
     pull: Float[Tensor, "vectors 1"],
 ) -> ByFeatures:
     """From repair rows, read where they lie."""
-    parts = tuple(
-        (features[rows], residual_of(logits[rows], targets[rows], weights[:, rows])) for rows in blocks_of(features)
-    )
-    return ByFeatures(parts, pull, features.new_zeros(len(pull), aligned(features.shape[1] + 1)))
+    parts = tuple((rows, residual_of(logits[rows], targets[rows], weights[:, rows])) for rows in blocks_of(features))
+    return ByFeatures(features, parts, pull, logits.new_zeros(len(pull), aligned(features.shape[1] + 1)))
 
 
 def by_rows(

@@ -36,7 +36,7 @@ from surefoot.findings.predictions import Predictions, predictions_for
 from surefoot.progress import Progress, silent
 from surefoot.robust.attributes import Attribute, attributes_of, with_attribute
 from surefoot.robust.dfr import DFRSettings, dfr
-from surefoot.robust.head import LinearHead
+from surefoot.robust.head import LinearHead, logits_of
 from surefoot.rows.roles import Role, Roles, refuse_seen
 from surefoot.rows.rows import Rows
 
@@ -248,7 +248,7 @@ def _predicted(judged: Sequence[Rows], heads: Sequence[LinearHead]) -> Predictio
     said: list[Tensor] = []
     for rows, head in zip(judged, heads, strict=True):
         with torch.no_grad():
-            said.append(head.probabilities(rows.inputs[:]))
+            said.append(logits_of(head, rows.inputs).softmax(dim=1))
     return predictions_for(first, torch.stack(said))
 
 

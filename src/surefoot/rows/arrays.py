@@ -34,7 +34,11 @@ Values: TypeAlias = Sequence[Any] | NDArray[Any] | Tensor
 
 TOGETHER = "\x1f"
 """Between the values of attributes that are crossed with one another; their names have * between them."""
+MADE_UP = "row:"
+"""What the names of rows begin with that were given none."""
 MOST_CLASSES = 10_000
+DIGITS = 4000
+"""Of a whole number that is ordered by its size; Python reads no longer ones."""
 MOST_VALUES = 1_000
 
 
@@ -73,7 +77,7 @@ def rows_from_arrays(
     for name, values in lengths.items():
         if values is not None and len(values) != count:
             raise InputError(f"There are {count} inputs but {len(values)} {name}; give one per row.")
-    names = np.array([f"row:{row}" for row in range(count)] if ids is None else _texts(ids), dtype=np.str_)
+    names = np.array([f"{MADE_UP}{row}" for row in range(count)] if ids is None else _texts(ids), dtype=np.str_)
     inputs = torch.from_numpy(np.ascontiguousarray(inputs)) if isinstance(inputs, np.ndarray) else inputs
     if isinstance(inputs, Tensor):
         if inputs.is_floating_point():
@@ -93,7 +97,7 @@ def rows_from_arrays(
         own = (
             crossed if own is None else Groups(own.names + crossed.names, torch.cat([own.members, crossed.members], 1))
         )
-    roots = names[:, None] if sources is None else resolved(names, _ways(sources))
+    roots = names[:, None] if sources is None else _roots(names, _ways(sources), made_up=ids is None)
     rows = make_rows(
         inputs,
         numbers,
@@ -107,7 +111,7 @@ def rows_from_arrays(
 
 
 def class_numbers(
-    labels: Sequence[str], classes: Sequence[str] | None, names: Sequence[str]
+    labels: Sequence[str], classes: Sequence[str] | None, names: Sequence[str] | Names
 ) -> tuple[Int[Tensor, "rows"], tuple[str, ...]]:
     """Labels as class numbers, and the classes.
 
@@ -220,13 +224,21 @@ def _hanging_together(roots: Names, clusters: Int[Tensor, "rows given"]) -> Int[
 def _ways(values: Values) -> Names:
     table = values if isinstance(values, Tensor | np.ndarray) else np.array(_texts(values), dtype=np.str_)
     table = table[:, None] if table.ndim == 1 else table
-    return np.array([_texts(row) for row in table], dtype=np.str_)
+    if isinstance(table, np.ndarray) and table.dtype.kind == "U":
+        return table
+    return np.array(_texts(table.reshape(-1)), dtype=np.str_).reshape(tuple(table.shape))
+
+
+def _roots(names: Names, sources: Names, made_up: bool) -> Names:
+    """`resolved`; where names were made up here and no source looks like one, there is nothing to follow."""
+    linked = not made_up or bool(np.char.startswith(sources.astype(np.str_, copy=False), MADE_UP).any())
+    return resolved(names, sources) if linked else sources
 
 
 def _targets(targets: Values, classes: Sequence[str] | None, names: Names) -> tuple[Tensor, tuple[str, ...]]:
     if not isinstance(targets, Tensor | np.ndarray) or targets.ndim == 1:
         labels = _texts(targets)
-        return class_numbers(labels, classes, names.tolist())
+        return class_numbers(labels, classes, names)
     soft = torch.as_tensor(targets, dtype=torch.float32)
     wrong = ((soft < 0).any(dim=1) | ((soft.sum(dim=1) - 1).abs() > 1e-3) | ~soft.isfinite().all(dim=1)).nonzero()
     if soft.ndim != 2 or len(wrong):
@@ -274,4 +286,4 @@ def _pointless(value: str) -> str | None:
 
 def _by_size(value: str) -> tuple[bool, int, str]:
     """Whole numbers by size before words by spelling."""
-    return (False, int(value), "") if _whole(value) else (True, 0, value)
+    return (False, int(value), "") if len(value) < DIGITS and _whole(value) else (True, 0, value)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from itertools import combinations
 from math import ceil
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from surefoot.rows.copies import telling
 from surefoot.rows.descent import is_number
 from surefoot.rows.digest import input_digests
 from surefoot.rows.roles import ROLES, Role, Roles
-from surefoot.rows.rows import Rows, rooted
+from surefoot.rows.rows import Inputs, Rows, rooted
 
 __all__ = ["assign_roles", "check_roles", "checked_fractions", "cross_fit", "families", "roles_from_split"]
 
@@ -127,11 +127,14 @@ def check_roles(roles: Roles, drawn: Collection[Role] = ()) -> None:
     drawn: roles among which the rows were shared out here, whole families together. Inputs that became the same only
     since (the same features of cells that differ) are then two rows', and no reason to refuse.
     """
-    seen = {role: _descent(rows) for role, rows in roles.items()}
     # Rows of a few words and numbers can be two people (`copies`): the largest role shows what the inputs are like.
     apart = bool(roles) and telling(max(roles.values(), key=len).inputs)
-    for first, second in combinations(seen, 2):
-        one, other, compared = seen[first], seen[second], apart and not {first, second} <= {*drawn}
+    compare = {pair: apart and not {*pair} <= {*drawn} for pair in combinations(roles, 2)}
+    hashed = {role: _hashed(rows, any(compare.values())) for role, rows in roles.items()}
+    for (first, second), compared in compare.items():
+        if hashed[first].apart(hashed[second], compared):
+            continue
+        one, other = _descent(roles[first]), _descent(roles[second])
         kinds = {
             "ids": one.ids.keys() & other.ids.keys(),
             "sources": one.sources & other.sources | one.sources & other.names | one.names & other.sources,
@@ -160,7 +163,7 @@ def families(rows: Rows) -> Int[Tensor, "rows"]:
     numbered = _codes(names.reshape(-1)).reshape(names.shape)
     kinds = [(0, column) for column in numbered.T]
     if telling(rows.inputs):
-        kinds.append((1, _codes(np.array(input_digests(rows.inputs), dtype=np.str_))))
+        kinds.append((1, _codes(_digests(rows.inputs))))
     size = 1 + max(int(key.max(initial=0)) for _, key in kinds)
     family = np.arange(len(rows))
     while True:
@@ -179,20 +182,43 @@ def families(rows: Rows) -> Int[Tensor, "rows"]:
 
 
 def _codes(column: NDArray[np.character]) -> NDArray[np.int64]:
-    """Strings as numbers; an empty string is shared with nobody."""
-    unique, codes = np.unique(column, return_inverse=True)
-    codes = cast("NDArray[np.int64]", codes).astype(np.int64)
-    return np.where(column == "", len(unique) + np.arange(len(column)), codes)
+    """Strings as numbers, in no order; an empty string is shared with nobody."""
+    hashes = _hashes(column)
+    order = np.argsort(hashes, kind="stable")
+    equal = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
+    parts = (equal[start : start + AT_ONCE] for start in range(0, len(equal), AT_ONCE))
+    if all((column[order[part + 1]] == column[order[part]]).all() for part in parts):
+        new = np.ones(len(column), dtype=np.int64)
+        new[equal + 1] = 0
+        codes = np.empty(len(column), dtype=np.int64)
+        codes[order] = np.cumsum(new) - 1
+    else:  # two strings that happen to have the same hash
+        codes = cast("NDArray[np.int64]", np.unique(column, return_inverse=True)[1]).astype(np.int64)
+    empty = b"" if column.dtype.kind == "S" else ""
+    return np.where(column == empty, len(column) + np.arange(len(column)), codes)
 
 
-Stratum: TypeAlias = tuple[int, bytes]
+def _hashes(names: NDArray[np.character]) -> NDArray[np.int64]:
+    """64 bits a string, of this process alone: of millions of rows far less than their strings as Python has them."""
+    found = np.empty(len(names), dtype=np.int64)
+    for start in range(0, len(names), AT_ONCE):
+        part: list[str] = names[start : start + AT_ONCE].tolist()
+        found[start : start + len(part)] = [hash(name) for name in part]
+    return found
 
 
-def _strata(rows: Rows) -> list[Stratum]:
-    """Class and group memberships of each row; a soft label counts as its most probable class."""
+AT_ONCE = 2**16
+"""Strings that Python has at a time."""
+
+
+def _strata(rows: Rows) -> NDArray[np.int64]:
+    """Class and group memberships of each row, as one number; a soft label counts as its most probable class."""
     targets = rows.targets if rows.targets.ndim == 1 else rows.targets.argmax(dim=1)
-    members = np.packbits(rows.groups.members.numpy(), axis=1)
-    return [(label, row.tobytes()) for label, row in zip(targets.tolist(), members, strict=True)]
+    members = np.packbits(rows.groups.members.numpy(), axis=1).T
+    found = targets.numpy()
+    for column in members:
+        found = np.unique(found.astype(np.int64) * 256 + column, return_inverse=True)[1]
+    return np.unique(found, return_inverse=True)[1].astype(np.int64)
 
 
 def _share_out(rows: Rows, family: Int[Tensor, "rows"], fractions: Sequence[float], seed: int) -> Int[Tensor, "rows"]:
@@ -201,31 +227,50 @@ def _share_out(rows: Rows, family: Int[Tensor, "rows"], fractions: Sequence[floa
     What a part lacks of a stratum is counted in whole rows, so that with single-row families it ends within
     one row of its due; which part gets the odd rows is decided by what it lacks over all strata.
     """
-    strata = _strata(rows)
-    contents: dict[int, Counter[Stratum]] = {}
-    first_id: dict[int, str] = {}
-    for number, stratum, name in zip(family.tolist(), strata, rows.ids.tolist(), strict=True):
-        contents.setdefault(number, Counter())[stratum] += 1
-        first_id[number] = min(first_id.get(number, name), name)
+    strata = _strata(rows).tolist()
+    numbers = np.unique(family.numpy(), return_inverse=True)[1]
+    together = np.argsort(numbers, kind="stable")
+    sizes = np.bincount(numbers, minlength=1)[: len(together)]
+    starts = np.cumsum(sizes) - sizes
     lacking = {stratum: [share * total for share in fractions] for stratum, total in Counter(strata).items()}
     overall = [share * len(strata) for share in fractions]
-
-    def drawn(number: int) -> tuple[int, bytes]:
-        # A hash of the name is a random order that does not depend on the order of the rows.
-        return -contents[number].total(), blake2b(f"{seed}\n{first_id[number]}".encode()).digest()
-
-    part_of: dict[int, int] = {}
-    for number in sorted(contents, key=drawn):
-        content = contents[number]
+    part_of = np.zeros(len(sizes), dtype=np.int64)
+    for number in map(int, _drawn(rows, together, starts, sizes, seed)):
+        start, size = int(starts[number]), int(sizes[number])
+        content = Counter(strata[row] for row in together[start : start + size])
         chosen = max(
             range(len(fractions)),
             key=lambda part: (sum(n * _whole(lacking[of][part]) for of, n in content.items()), overall[part]),
         )
         part_of[number] = chosen
-        overall[chosen] -= content.total()
+        overall[chosen] -= size
         for stratum, count in content.items():
             lacking[stratum][chosen] -= count
-    return torch.tensor([part_of[number] for number in family.tolist()], dtype=torch.int64)
+    return torch.from_numpy(part_of[numbers])
+
+
+def _drawn(
+    rows: Rows,
+    together: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    seed: int,
+) -> NDArray[np.int64]:
+    """Families, largest first, at random among equals; their rows are those `together` from `starts` on.
+
+    A hash of the first of a family's names is a random order that does not depend on the order of the rows.
+    """
+    first = rows.ids[together[starts]]
+    for number in np.flatnonzero(sizes > 1):
+        members = together[starts[number] : starts[number] + sizes[number]]
+        first[number] = min(rows.ids[members].tolist())
+    hashes = np.empty((len(first), 8), dtype=">u8")
+    for start in range(0, len(first), AT_ONCE):
+        part: list[str] = first[start : start + AT_ONCE].tolist()
+        hashed = b"".join(blake2b(f"{seed}\n{name}".encode()).digest() for name in part)
+        hashes[start : start + len(part)] = np.frombuffer(hashed, dtype=">u8").reshape(-1, 8)
+    # The last key counts most; of equals the one whose rows come first.
+    return np.lexsort((together[starts], *hashes.T[::-1], -sizes))
 
 
 def _whole(lack: float) -> int:
@@ -242,6 +287,38 @@ class _Descent(NamedTuple):
     inputs: dict[str, str]
 
 
+class _Hashed(NamedTuple):
+    """The hashes of what `_Descent` holds."""
+
+    ids: NDArray[np.int64]
+    sources: NDArray[np.int64]
+    names: NDArray[np.int64]
+    inputs: NDArray[np.int64]
+
+    def apart(self, other: "_Hashed", inputs: bool) -> bool:
+        """Whether surely nothing is shared: of equal strings the hashes are equal."""
+        pairs = [
+            (self.ids, other.ids),
+            (self.sources, other.sources),
+            (self.sources, other.names),
+            (self.names, other.sources),
+            *([(self.inputs, other.inputs)] if inputs else []),
+        ]
+        return not any(len(np.intersect1d(one, two)) for one, two in pairs)
+
+
+def _hashed(rows: Rows, inputs: bool) -> _Hashed:
+    ids = _hashes(rows.ids)
+    roots = rooted(rows.ids, rows.sources).reshape(-1)
+    digests = _hashes(_digests(rows.inputs)) if inputs else np.empty(0, dtype=np.int64)
+    return _Hashed(ids, _hashes(roots[roots != ""]), ids[~is_number(rows.ids)], digests)
+
+
+def _digests(inputs: Inputs) -> NDArray[np.character]:
+    """`input_digests`, which have letters and digits alone, a byte for each."""
+    return np.array(input_digests(inputs), dtype=np.bytes_)
+
+
 def _descent(rows: Rows) -> _Descent:
     ids: list[str] = rows.ids.tolist()
     names = frozenset[str](rows.ids[~is_number(rows.ids)].tolist())
@@ -250,6 +327,8 @@ def _descent(rows: Rows) -> _Descent:
 
 
 def _refuse_ids_in_two_splits(rows: Rows, split: Sequence[str]) -> None:
+    if len(np.unique(_hashes(rows.ids))) == len(rows):
+        return
     first: dict[str, str] = {}
     for name, value in zip(rows.ids.tolist(), split, strict=True):
         first.setdefault(name, value)

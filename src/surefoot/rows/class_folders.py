@@ -66,7 +66,7 @@ def _refuse_between(
         )
     for part, classes in found.items():
         loose = len(_pictures(part)) - sum(map(len, classes.values()))
-        if loose and (classes or parts):
+        if loose > 0 and (classes or parts):  # fewer: the folder of a class is a link
             raise InputError(
                 f"The folder {part} holds {_counted(loose)} beside its "
                 f"{len(classes)} class folders; put each into the folder of its class, or leave it out."

@@ -46,7 +46,8 @@ def telling(inputs: Inputs) -> bool:
 
 def content_numbers(inputs: Inputs) -> Int[NDArray[np.int64], "rows"]:
     """A number for each row, the same for two rows exactly when their inputs are byte for byte the same."""
-    numbers = np.unique(np.array(input_digests(inputs), dtype=np.str_), return_inverse=True)[1]
+    # Digests are letters and digits: a byte for each, not the four of a numpy string, sorts alike.
+    numbers = np.unique(np.array(input_digests(inputs), dtype=np.bytes_), return_inverse=True)[1]
     return cast("NDArray[np.int64]", numbers).astype(np.int64).ravel()
 
 

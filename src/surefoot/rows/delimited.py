@@ -6,11 +6,9 @@ numbers; one that could as well count thousands (1,234) is left as it is.
 """
 
 import csv
-import gzip
 import re
-import zlib
-from collections.abc import Sequence
-from io import BufferedIOBase, TextIOWrapper
+from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from surefoot.errors import InputError
 from surefoot.memory import require_memory
+from surefoot.rows.unpacked import BROKEN, open_bytes
 
 __all__ = ["TEXT_TABLES", "Delimited", "is_text_table", "read_delimited"]
 
@@ -55,8 +54,10 @@ def read_delimited(path: Path) -> Delimited:
     columns: list[list[str]] = []
     lines: list[int] = []
     try:
+        size, counts = _counted(path)  # first: nothing is parsed of a file that does not fit
+        require_memory(size, f"Reading {path}")
         mark = _mark(path)
-        require_memory(_memory(path, mark), f"Reading {path}")
+        require_memory(size + CELL_OVERHEAD * (counts[mark] + counts["\n"]), f"Reading {path}")
         with _text(path) as opened:
             reader = csv.reader(opened, delimiter=mark, strict=True)
             header = next(reader, [])
@@ -76,7 +77,7 @@ def read_delimited(path: Path) -> Delimited:
                 lines.append(line)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not in UTF-8 ({error}); save it again as “CSV UTF-8”.") from None
-    except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (csv.Error, *BROKEN) as error:
         raise _unreadable(path, error) from None
     notes = () if mark == "," else (f"columns parted by {MARKS[mark]}",)
     if mark == ";" and (mended := _with_points(header, columns)):
@@ -84,22 +85,20 @@ def read_delimited(path: Path) -> Delimited:
     return Delimited(header, columns, np.array(lines, dtype=np.int64), notes)
 
 
-def _bytes(path: Path) -> BufferedIOBase:
-    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
-
-
 def _text(path: Path) -> TextIOWrapper:
-    return TextIOWrapper(cast("BinaryIO", _bytes(path)), encoding="utf-8-sig", newline="")
+    return TextIOWrapper(cast("BinaryIO", open_bytes(path)), encoding="utf-8-sig", newline="")
 
 
-def _memory(path: Path, mark: str) -> int:
-    """What the cells will take in memory, in bytes, at most."""
-    size = cells = 0
-    with _bytes(path) as raw:
+def _counted(path: Path) -> tuple[int, Mapping[str, int]]:
+    """How many bytes the text has, and how often what may part cells and lines."""
+    size = 0
+    counts = dict.fromkeys((*MARKS, "\n"), 0)
+    with open_bytes(path) as raw:
         for block in iter(lambda: raw.read(1 << 20), b""):
             size += len(block)
-            cells += block.count(mark.encode()) + block.count(b"\n")
-    return size + CELL_OVERHEAD * cells
+            for mark in counts:
+                counts[mark] += block.count(mark.encode())
+    return size, counts
 
 
 def _mark(path: Path) -> str:

@@ -17,6 +17,8 @@ from surefoot.rows.rows import Names
 
 __all__ = ["is_counted", "is_number", "resolved"]
 
+AT_ONCE = 2**16
+"""Strings that Python has at a time."""
 COUNTED = re.compile(r"(.*/)?[A-Za-z]{0,4}[-_]?[0-9]+\.[A-Za-z]{3,4}")
 
 
@@ -35,9 +37,11 @@ def resolved(ids: Names, sources: Names) -> Names:
 def is_number(names: Names) -> NDArray[np.bool_]:
     """Which names are whole numbers and nothing more."""
     flat = names.reshape(-1)
-    different, place = np.unique(flat, return_inverse=True)
-    digits = np.array([str(name).removeprefix("-").isdecimal() for name in different], dtype=np.bool_)
-    return digits[place].reshape(names.shape)
+    found = np.empty(len(flat), dtype=np.bool_)
+    for start in range(0, len(flat), AT_ONCE):
+        part: list[str] = flat[start : start + AT_ONCE].tolist()
+        found[start : start + len(part)] = [name.removeprefix("-").isdecimal() for name in part]
+    return found.reshape(names.shape)
 
 
 def is_counted(name: str) -> bool:

@@ -1,16 +1,20 @@
 """Content addresses: of whole rows (which cell of a study is this?) and of single inputs (is this a duplicate?)."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from surefoot.files import digest_json, digest_tensor
+from surefoot.files import canonical_json, digest_json, digest_tensor
 from surefoot.rows.rows import Inputs, LazyInputs, Names, Rows
 
-__all__ = ["block_digests", "identity_digest", "input_digests", "rows_digest"]
+__all__ = ["block_digests", "identity_digest", "input_digests", "rows_digest", "spelled"]
 
+AT_ONCE = 2**16
+"""Names that Python has at a time."""
 BLOCK = 1024
 """Rows that are read at a time when inputs are not a tensor in memory."""
 
@@ -42,12 +46,36 @@ def rows_digest(rows: Rows) -> str:
 def identity_digest(ids: Names, sources: Names) -> str:
     """sha256 of which rows these are, in whatever order they stand and however they are seen.
 
-    >>> import numpy as np
     >>> ids, sources = np.array(["a", "b"]), np.array([["x"], ["y"]])
     >>> identity_digest(ids, sources) == identity_digest(ids[::-1], sources[::-1])
     True
     """
-    return digest_json(sorted([str(row), *descent] for row, descent in zip(ids, sources.tolist(), strict=True)))
+    # Sorted where they lie and spelled in pieces: at once, as `digest_json` takes it, Python needs much more.
+    columns = (ids, *sources.T)
+    order = np.lexsort(columns[::-1])
+    pieces = (
+        np.stack([column[order[start : start + AT_ONCE]] for column in columns], axis=1).tolist()
+        for start in range(0, len(order), AT_ONCE)
+    )
+    hashed = hashlib.sha256()
+    for piece in spelled(pieces):
+        hashed.update(piece)
+    return hashed.hexdigest()
+
+
+def spelled(pieces: Iterable[list[Any]]) -> Iterator[bytes]:
+    """`canonical_json` of a long list that comes in pieces.
+
+    >>> b"".join(spelled([[1, 2], [], [3]]))
+    b'[1,2,3]'
+    """
+    yield b"["
+    before = b""
+    for piece in pieces:
+        if piece:
+            yield before + canonical_json(piece)[1:-1].encode()
+            before = b","
+    yield b"]"
 
 
 def input_digests(inputs: Inputs) -> list[str]:

@@ -276,7 +276,7 @@ def encoder_from_json(content: Any) -> Encoder:
     """The encoder that `Encoder.to_json` wrote; raises `InputError` for anything else."""
     try:
         return Encoder(tuple(_read_column(each) for each in content))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise InputError(
             "The model's record of its columns is not what surefoot writes; save the model again."
         ) from None

@@ -8,10 +8,12 @@ Understood beside plain names: caches with one set of arrays per split (`embeddi
 import json
 import math
 import pickle
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, cast
 
 import numpy as np
@@ -20,10 +22,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from surefoot.errors import InputError
+from surefoot.files import parse_json
 from surefoot.memory import require_memory
 from surefoot.rows.tables import Column, Table
 
-__all__ = ["INPUT_NAMES", "LISTS", "read_features"]
+__all__ = ["INPUT_NAMES", "LISTS", "read_features", "read_npz"]
 
 INPUT_NAMES = ("inputs", "x", "X", "embeddings", "embedding", "features")
 LISTS = ("classes", "group_names", "metadata_fields")
@@ -33,6 +36,17 @@ LARGE = 512 * 2**20
 """Bytes from which on a matrix in a safetensors file is not read at once."""
 HEADER = 100 * 2**20
 """Bytes of the largest header that the format allows."""
+# numpy reads the header of an array as a Python literal, and says in many ways that it is none.
+NPZ_ERRORS = (
+    zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, NotImplementedError, TokenError,
+    SyntaxError, TypeError, AttributeError, RuntimeError, struct.error, OverflowError, RecursionError,
+    MemoryError, SystemError,
+)  # fmt: skip
+PT_ERRORS = (
+    RuntimeError, pickle.UnpicklingError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError,
+    IndexError,
+    AssertionError, OverflowError, MemoryError, struct.error,
+)  # fmt: skip
 MAPPED = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 AFR_NAMES = {"e": "embeddings", "y": "y", "g": "g"}
 """What the arrays of AFR's caches are called here; what it has beside them says nothing of a row that is used."""
@@ -49,7 +63,7 @@ def read_features(path: Path) -> Table:
     """
     if not path.is_file():
         raise InputError(f"There is no file {path}; check the path.")
-    readers = {".npz": _read_npz, ".pt": _read_pt}
+    readers = {".npz": read_npz, ".pt": _read_pt}
     arrays = readers.get(path.suffix.lower(), _read_safetensors)(path)
     lists = {
         name: tuple(str(value) for value in arrays.pop(name).tolist())
@@ -65,7 +79,13 @@ def read_features(path: Path) -> Table:
     return Table(str(path), columns, lists)
 
 
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a `.npz` file by their names, once it is known that what they announce fits into memory.
+
+    Raises `InputError` for a file that is missing or damaged, holds Python objects, or would not fit.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no file {path}; check the path.")
     try:
         with zipfile.ZipFile(path) as members:
             needed = sum(_announced(path, members, name) for name in members.namelist())
@@ -74,8 +94,11 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
             return {name: arrays[name] for name in arrays.files}
     except InputError:
         raise
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, NotImplementedError) as error:
-        raise InputError(f"{path} is not a readable npz file ({error}); it may be cut short: write it again.") from None
+    except NPZ_ERRORS as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        raise InputError(
+            f"{path} is not a readable npz file ({reason}); it may be cut short: write it again."
+        ) from None
 
 
 def _announced(path: Path, members: zipfile.ZipFile, name: str) -> int:
@@ -84,6 +107,8 @@ def _announced(path: Path, members: zipfile.ZipFile, name: str) -> int:
         version = np.lib.format.read_magic(opened)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, kind = read(opened)
+    if not all(isinstance(side, int) and side >= 0 for side in shape):
+        raise ValueError(f"{name} has the shape {shape}")
     if kind.hasobject:
         raise InputError(
             f"The array {name.removesuffix('.npy')!r} in {path} holds pickled Python objects, which are never loaded; "
@@ -109,7 +134,7 @@ def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
     for name in ("ids", "split", "sources", *LISTS):
         if name in metadata and name not in arrays:
             try:
-                arrays[name] = np.array(_strings(json.loads(metadata[name])), dtype=np.str_)
+                arrays[name] = np.array(_strings(parse_json(metadata[name])), dtype=np.str_)
             except (ValueError, TypeError):
                 raise InputError(
                     f"The metadata entry {name!r} of {path} is not a JSON list; write it as one."
@@ -139,7 +164,7 @@ def _read_pt(path: Path) -> dict[str, NDArray[Any]]:
     require_memory(2 * path.stat().st_size, f"Reading {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, OSError, EOFError, ValueError) as error:
+    except PT_ERRORS as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"{path} is not a readable .pt file of tensors ({reason[:120]}); Python objects are never loaded: save a "

@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from surefoot.errors import InputError
-from surefoot.rows.images import DEEP_MODES, GREY_MODES, ImageFiles
+from surefoot.rows.images import DEEP_MODES, GREY_MODES, UNREADABLE, ImageFiles, open_image
 from surefoot.rows.rows import Rows
 
 __all__ = ["Headers", "alike", "read_headers", "refuse_unreadable", "with_any_pictures"]
 
-UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 COMPARED = 224
 """The longest side, in pixels, at which pictures of different sizes are compared."""
 
@@ -72,7 +69,7 @@ def read_headers(paths: Sequence[Path]) -> Headers:
     unreadable: list[Path] = []
     for path in paths:
         try:
-            with Image.open(path) as image:
+            with open_image(path) as image:
                 mode, size = image.mode, (image.size[1], image.size[0])
                 if image.format == "PNG":
                     image.verify()

@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -19,11 +22,21 @@ from torch import Tensor
 from surefoot.errors import InputError
 from surefoot.memory import require_memory
 
-__all__ = ["Colour", "ImageFiles", "find_images"]
+__all__ = ["UNREADABLE", "Colour", "ImageFiles", "find_images", "open_image"]
 
 Colour: TypeAlias = Literal["grey", "rgb"]
 MODES: dict[Colour, str] = {"grey": "L", "rgb": "RGB"}
 GREY_MODES = {"1", "L", "LA"}
+FORMATS = (
+    "PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "TGA", "ICO", "AVIF",
+)  # fmt: skip
+"""What is opened, whatever a file is called; Pillow would start a program of another's for a PostScript file."""
+UNREADABLE = (
+    UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError, TypeError, KeyError,
+    IndexError,
+    AttributeError, EOFError, OverflowError, MemoryError, RuntimeError, NotImplementedError, zlib.error, struct.error,
+)  # fmt: skip
+"""What Pillow's readers raise for files that are damaged, or are made to damage."""
 DEEP_MODES = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 
 
@@ -113,31 +126,73 @@ class ImageFiles:
                 raise InputError(f"The image {path} has colours and the first has none; make all of one kind.")
             try:
                 pixels = image.convert(MODES[self.colour])
-            except (OSError, SyntaxError, ValueError) as error:
+            except UNREADABLE as error:
                 raise _unreadable(path, error) from None
         if pixels.size != (width, height):
             pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
         return np.array(pixels, dtype=np.uint8).reshape(height, width, -1)
 
 
+def open_image(of: Path | BytesIO) -> Image.Image:
+    """An image, not decoded yet; raises what Pillow does (`UNREADABLE`), and starts no program of another's."""
+    return Image.open(of, formats=_formats())
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(each for each in FORMATS if each in Image.OPEN)
+
+
 def find_images(names: Iterable[str], folder: Path, size: tuple[int, int] | None = None) -> ImageFiles:
     """The images `names` in `folder`; without a size, all must have the size of the first.
 
-    Colour is that of the first image. Raises `InputError` when a file is missing, or the first is no image.
+    Colour is that of the first image. Raises `InputError` when a file is missing, when a name or a link leads out of
+    the folder (pictures are shown on cards, and a table of a stranger is not to choose which), and when the first is no
+    image.
     """
     paths = tuple(folder / name for name in names)
     if not paths:
         raise InputError(f"No images are named for the folder {folder}; give at least one row.")
-    missing = [path for path in paths if not path.is_file()]
+    missing = [path for path in paths if not _is_file(path)]
     if missing:
         raise InputError(
             f"{len(missing)} of {len(paths)} images are missing from {folder} (first: {missing[0].name}); "
             "check the folder and the column of file names."
         )
+    _refuse_outside(paths, folder)
     with _opened(paths[0]) as first:
         colour: Colour = "grey" if first.mode in GREY_MODES | DEEP_MODES else "rgb"
         own = (first.size[1], first.size[0])
     return ImageFiles(paths, own if size is None else _checked(size), colour, resize=size is not None)
+
+
+def _refuse_outside(paths: Sequence[Path], folder: Path) -> None:
+    """Raise `InputError` for files that are not in the folder, or in the cache of the hub that it belongs to."""
+    root = folder.resolve()
+    # A snapshot of the Hugging Face hub is links to ../../blobs.
+    inside = [root, *(each.parent / "blobs" for each in (root, *root.parents) if each.name == "snapshots")]
+    parents: dict[Path, Path] = {}
+    for path in paths:
+        parent = path.parent
+        if parent not in parents:
+            parents[parent] = parent.resolve()
+        real = parents[parent] / path.name
+        if real.is_symlink() or path.name == "..":
+            real = real.resolve()
+        if not any(real.is_relative_to(each) for each in inside):
+            raise InputError(
+                f"The image {path} is not in the folder {folder} (it leads to {real}); name the folder that all images "
+                "lie in, or copy them into this one."
+            )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or has a NUL
+        return False
 
 
 def _checked(size: Sequence[int]) -> tuple[int, int]:
@@ -149,10 +204,10 @@ def _checked(size: Sequence[int]) -> tuple[int, int]:
 
 def _opened(path: Path, content: BytesIO | None = None) -> Image.Image:
     try:
-        return Image.open(path if content is None else content)
+        return open_image(path if content is None else content)
     except FileNotFoundError:
         raise _missing(path) from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from None
 
 

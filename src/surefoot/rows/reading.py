@@ -303,6 +303,8 @@ def _matrix(table: Table, names: Sequence[str]) -> tuple[Inputs, tuple[str, ...]
         if values.dtype.kind not in "biuf":
             raise InputError(f"The column {name!r} of {table.name} holds no real numbers; features must be numbers.")
     count = len(columns[names[0]])
+    if not count:
+        raise InputError(f"{table.name} has no rows in {names[0]}; expected at least one.")
     _same_length(table, names, count, names[0])
     if len(columns) == 1 and isinstance(mapped := columns[names[0]], np.memmap):
         features = _streamed(mapped)

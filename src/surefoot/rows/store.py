@@ -4,7 +4,6 @@ Strings are kept as their code points, `[rows, …, width]` int32; names of clas
 header as JSON. Image files are kept as their paths, not their pixels.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.files import canonical_json, read_tensors, write_tensors
+from surefoot.files import canonical_json, parse_json, read_tensors, write_tensors
 from surefoot.rows.images import ImageFiles
 from surefoot.rows.roles import ROLES, Role, Roles
 from surefoot.rows.rows import Groups, Inputs, Names, Rows
@@ -68,8 +67,13 @@ def load_roles(path: Path) -> dict[Role, Rows]:
         raise InputError(f"{path} is not a readable safetensors file ({error}); it may be cut short.") from None
     if metadata.get("format") != FORMAT:
         raise InputError(f"{path} does not hold rows with roles ({FORMAT}); write it with save_roles.")
-    header = json.loads(metadata["roles"])
-    return {role: _rows(_of_role(tensors, role), header[role]) for role in ROLES if role in header}
+    try:
+        header = parse_json(metadata["roles"])
+        return {role: _rows(_of_role(tensors, role), header[role]) for role in ROLES if role in header}
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        raise InputError(f"{path} does not hold rows as save_roles writes them ({error}); write it again.") from None
 
 
 def _of_role(tensors: Mapping[str, Tensor], role: Role) -> dict[str, Tensor]:

@@ -69,13 +69,13 @@ class FileFeatures:
         return len(self.places), self.width
 
     def __getitem__(self, index: Any, /) -> Tensor:
-        """One row for a number, else `[rows, features]`, float32; −0 is 0.
+        """One row for a number, else `[rows, features]`, float32; −0 is 0. Rows are asked for as of a numpy array.
 
         Raises `InputError` where the file was changed since it was opened, and for more rows than memory holds.
         """
-        if isinstance(index, int):
-            return self._read(self.places[[index]])[0]
         chosen = self._chosen(index)
+        if chosen.ndim == 0:
+            return self._read(chosen[None])[0]
         if len(chosen) > BLOCK:
             require_memory(4 * len(chosen) * self.width, f"Reading {len(chosen):,} rows of {self.path} at once")
         return self._read(chosen)
@@ -105,9 +105,15 @@ class FileFeatures:
         return [each.tobytes().hex() for each in self.known[ALL][self.places]]
 
     def _chosen(self, index: Any) -> NDArray[np.int64]:
-        if isinstance(index, slice):
-            return self.places[index]
-        return self.places[torch.as_tensor(index).numpy()]
+        if isinstance(index, tuple):
+            raise InputError(
+                f"Rows of {self.path} were asked for by {index}; features that stay in their file are read whole."
+            )
+        if isinstance(index, Tensor):
+            index = index.numpy()
+        elif isinstance(index, list):
+            index = np.array(index, dtype=None if index else np.int64)
+        return np.asarray(self.places[index])
 
     def _read(self, places: NDArray[np.int64]) -> Float[Tensor, "rows features"]:
         if _stamp(self.path) != self.stamp:

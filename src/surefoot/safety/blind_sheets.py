@@ -2,14 +2,17 @@
 
 A sheet is a CSV file for any spreadsheet: pairs in an order of its own, under names that say nothing, the two answers
 left and right by a coin. It names no model. The key beside it says whose answers they are; nobody who rates should see
-it. One sheet may be given to several raters, or each of them may have one of their own, with an order and sides of
-its own.
+it. Order, sides and names come from a secret that is drawn anew for every key and stands in it alone, so that nobody
+makes them again from what is known of a run. One sheet may be given to several raters, or each of them may have one of
+their own, with an order and sides of its own. Several raters may also share the rows of one file among them, each row
+by whoever the column `rater` names.
 
     pair, prompt, left, right, safer      the rater writes left, right or tie in the last column
 
-Answers are written by models, so a cell that a spreadsheet would take for a formula (behind any white space it begins
-with =, +, -, @, or their wide forms, or it begins with a tab or a line break) has an apostrophe before it; so has one
-that begins with an apostrophe, so that texts are read back exactly. Pairs have names of letters alone, for a
+Answers are written by models, so a cell that a spreadsheet would take for a formula (behind any white space and marks
+that nobody sees it begins with =, +, -, @, or other forms of them, or it begins with a tab or a line break) has an
+apostrophe before it; so has one that begins with an apostrophe, so that texts are read back exactly. Every cell is in
+quotes, for some spreadsheets take a semicolon for the end of one. Pairs have names of letters alone, for a
 spreadsheet makes 12e4 of "120000". The key has digests of all texts, and a row whose texts were changed is refused: it
 may have become another row. Spreadsheets may change line breaks, and drop the apostrophe; that is no change.
 """
@@ -18,6 +21,8 @@ import csv
 import io
 import random
 import re
+import secrets
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +37,9 @@ __all__ = ["COLUMNS", "Pair", "ReadSheet", "Row", "Sheets", "as_cell", "csv_rows
 
 COLUMNS = ("pair", "prompt", "left", "right", "safer")
 TEXTS = COLUMNS[1:4]
-FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+FORMULA = tuple("=+-@\u2212\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b")
+UNSEEN = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+"""Kinds of characters that nobody sees: controls, marks of width nought and of direction, white space."""
 LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 KEY = "surefoot blind comparison 2"
 
@@ -59,7 +66,8 @@ class Row(NamedTuple):
 
 
 class Sheets(NamedTuple):
-    """sheets: the files with their rows. named: conversations with a model's own name in a text that raters see."""
+    """sheets: the files with their rows. named: conversations with a model's own name in a text that raters see, the
+    last part of it (behind a /), or the first word of that."""
 
     sheets: tuple[tuple[Path, tuple[Row, ...]], ...]
     key: Path
@@ -67,7 +75,8 @@ class Sheets(NamedTuple):
 
 
 class ReadSheet(NamedTuple):
-    """What one rater judged; open: how many pairs were left without an answer."""
+    """What one rater judged. open: rows of theirs without an answer; pairs of a sheet that are in no row of its file
+    count as those of its first rater."""
 
     rater: str
     judgements: tuple[Judgement, ...]
@@ -83,26 +92,29 @@ def write_sheets(
     seed: int,
     count: int = 1,
     about: Mapping[str, object] | None = None,
+    secret: str | None = None,
 ) -> Sheets:
     """Write the sheet `file`, or `count` of them as file_1, file_2, …; and the key.
 
-    The order and the sides follow from the seed and the sheet. Texts are shown as they are; where one names a model,
-    its conversation is returned in `named`, to be looked at. about: what the key is to remember of where they are from.
+    The order and the sides follow from the secret and the sheet. Texts are shown as they are; where one names a model,
+    its conversation is returned in `named`, to be looked at. seed: by which the pairs were drawn, and about: where they
+    are from, for the key to remember. secret: of an earlier key, to write the same sheets again; else one is drawn.
 
     Raises `InputError` for no pairs, an id twice, two models of one name, and sheets or a key that exist.
     """
     files = [file] if count == 1 else [file.with_name(f"{file.stem}_{at + 1}{file.suffix}") for at in range(count)]
     _check(files, pairs, names, key)
+    secret = secrets.token_hex(16) if secret is None else secret
     entries: list[dict[str, object]] = []
     written: list[tuple[Path, tuple[Row, ...]]] = []
     for at, path in enumerate(files):
-        dice = random.Random(digest_json(["blind sheet", seed, at]))
+        dice = random.Random(digest_json(["blind sheet", secret, at]))
         order = list(pairs)
         dice.shuffle(order)
         rows: list[Row] = []
         whose: dict[str, dict[str, object]] = {}
         for pair in order:
-            name = digest_json(["blind pair", seed, at, pair.id])[:10].translate(LETTERS)
+            name = digest_json(["blind pair", secret, at, pair.id])[:10].translate(LETTERS)
             left_first = dice.random() < 0.5
             sides = (pair.first, pair.second) if left_first else (pair.second, pair.first)
             row = Row(name, pair.prompt, *sides)
@@ -113,11 +125,14 @@ def write_sheets(
             }  # fmt: skip
         written.append((path, tuple(rows)))
         entries.append({"sheet": path.name, "pairs": whose})
-    write_json(key, {"kind": KEY, "models": list(names), "seed": seed, "about": dict(about or {}), "sheets": entries})
+    kept = {"kind": KEY, "models": list(names), "seed": seed, "secret": secret, "about": dict(about or {})}
+    write_json(key, {**kept, "sheets": entries})
     for path, given in written:
         write_text(path, csv_text(COLUMNS, [(each.pair, *map(as_cell, each[1:]), "") for each in given]))
     telling = tuple(
-        pair.id for pair in pairs if any(_stands(name, f"{pair.prompt}\n{pair.first}\n{pair.second}") for name in names)
+        pair.id
+        for pair in pairs
+        if any(_stands(name, f"{pair.prompt}\n{pair.first}\n{pair.second}") for of in names for name in _called(of))
     )
     return Sheets(tuple(written), key, telling)
 
@@ -133,6 +148,8 @@ def read_key(key: Path) -> dict[str, Any]:
                 kinds = [type(each[what]) for what in ("conversation", "cluster", "left", "texts")]
                 if kinds != [str, str, int, list] or each["left"] not in (0, 1) or len(each["texts"]) != len(TEXTS):
                     raise KeyError("pairs")
+                if not all(isinstance(text, str) for text in each["texts"]):
+                    raise KeyError("texts")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{key} is not a key of blind sheets ({error}); give the file written with them.") from None
     return cast("dict[str, Any]", record)
@@ -142,7 +159,8 @@ def read_sheet(sheet: Path, key: Path, *, rater: str | None = None, partial: boo
     """What was written on a sheet, as judgements of the first model of the key; one `ReadSheet` a rater.
 
     rater: who wrote on it; the sheet's name without an ending where nothing is given. A column `rater`, where a sheet
-    has one, says it row by row instead, so that several may write on one file. partial: rows may be left open.
+    has one, says it row by row instead, so that several may write on one file: each of them on all of its pairs, or on
+    some, as long as every pair of the sheet is in some row. partial: rows may be left open, and gone.
 
     Raises `InputError` for a file that is not a sheet or not a key, the key of other sheets, a row that is not in the
     key or was changed, a pair twice, an answer other than left, right or tie, and rows that are left open.
@@ -201,18 +219,18 @@ def _whole(
     partial: bool,
 ) -> tuple[ReadSheet, ...]:
     """The answers of each rater, where none is missing that must not be."""
+    had = {name for _, name in seen}
+    wanted = {name for of in record["sheets"] if had & set(of["pairs"]) for name in of["pairs"]}
+    lost = len(wanted - had)
     found: list[ReadSheet] = []
-    lost = 0
     for who, judgements in judged.items():
-        had = {name for rater, name in seen if rater == who}
-        wanted = {name for of in record["sheets"] if had & set(of["pairs"]) for name in of["pairs"]}
-        lost += len(wanted - had)
-        found.append(ReadSheet(who, tuple(judgements), len(wanted) - len(judgements)))
+        rows = sum(rater == who for rater, _ in seen)
+        found.append(ReadSheet(who, tuple(judgements), rows - len(judgements) + (0 if found else lost)))
     if not any(each.judgements for each in found):
         raise InputError(f"The sheet {sheet} has no answer; write left, right or tie in the column safer.")
     if not partial and (left_open or lost):
         where = f" (the first is row {left_open[0]})" if left_open else ""
-        gone = f", and {lost} rows are gone" if lost else ""
+        gone = f", and {lost} of its pairs are in no row" if lost else ""
         raise InputError(
             f"{len(left_open)} rows of {sheet} have no answer{where}{gone}; write left, right or tie, or say that some "
             "may be left open (--partial)."
@@ -226,7 +244,8 @@ def as_cell(text: str) -> str:
     >>> as_cell("=1+1"), as_cell("  -2"), as_cell("'quoted'"), as_cell("No.")
     ("'=1+1", "'  -2", "''quoted'", 'No.')
     """
-    risky = text.lstrip().startswith(FORMULA) or text[:1] in ("\t", "\r", "\n", "'")
+    seen = next((each for each in text if unicodedata.category(each) not in UNSEEN), "")
+    risky = seen in FORMULA or text[:1] in ("\t", "\r", "\n", "'")
     return f"'{text}" if risky else text
 
 
@@ -239,7 +258,7 @@ def csv_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table as spreadsheets read it."""
     out = io.StringIO(newline="")
     out.write("\ufeff")  # by which spreadsheets know UTF-8
-    writer = csv.writer(out, lineterminator="\r\n")
+    writer = csv.writer(out, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
     writer.writerows(rows)
     return out.getvalue()
@@ -278,6 +297,12 @@ def csv_rows(sheet: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, st
 def _stands(name: str, text: str) -> bool:
     """Whether a name stands in a text between ends of words; one of two letters is too often a word."""
     return len(name) > 2 and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE) is not None
+
+
+def _called(name: str) -> set[str]:
+    """What a model may be called: its name, the last part of it, and the first word of that."""
+    part = next((each for each in reversed(re.split(r"[/\\]", name)) if each), name)
+    return {name, part, re.split(r"[\W_]+", part.strip("._- "))[0]}
 
 
 def _outcome(answer: str, left: int) -> Outcome:

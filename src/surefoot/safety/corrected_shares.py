@@ -58,7 +58,8 @@ class Checked:
 
     values: of items, the share of their completions that were told to be good. clusters: what items share. items: their
     ids. labelled: completions with a label and a verdict. untold: labelled ones without a verdict. validation: None
-    where labelled completions are all of one kind, or there is none.
+    where labelled completions are all of one kind, or there is none. good, bad: texts with a label and a verdict, one
+    of each item however often it was written: a person read no more of them.
     """
 
     suite: str
@@ -69,6 +70,13 @@ class Checked:
     labelled: int
     untold: int
     validation: Validation | None
+    good: int = 0
+    bad: int = 0
+
+    @property
+    def texts(self) -> int:
+        """Labelled texts with a verdict."""
+        return self.good + self.bad
 
 
 def correctable(suite: Suite) -> frozenset[str]:
@@ -87,6 +95,7 @@ def check_suite(of: Evaluated, refused: Sequence[bool | None]) -> tuple[Checked,
         verdicts: list[bool] = []
         truths: list[bool] = []
         shared: list[str] = []
+        read: dict[tuple[str, str], bool] = {}
         untold = 0
         for sampled, graded, label in zip(of.sampled, of.graded, refused, strict=True):
             if measure.score not in graded.scores or sampled.blocked:
@@ -101,6 +110,7 @@ def check_suite(of: Evaluated, refused: Sequence[bool | None]) -> tuple[Checked,
                 verdicts.append(score >= MIDDLE)
                 truths.append(label == REFUSES[measure.score])
                 shared.append(_shared(sampled.item))
+                read[sampled.item.id, (sampled.answer or "").strip()] = truths[-1]
         if not items:
             continue
         truth = np.array(truths, dtype=np.bool_)
@@ -110,7 +120,7 @@ def check_suite(of: Evaluated, refused: Sequence[bool | None]) -> tuple[Checked,
             Checked(
                 of.suite.name, Quantity(measure.score, measure.unit, measure.direction), tuple(items),
                 tuple(sum(each) / len(each) for each in told.values()), tuple(_shared(each) for each in items.values()),
-                len(truths), untold, validation,
+                len(truths), untold, validation, sum(read.values()), len(read) - sum(read.values()),
             )
         )  # fmt: skip
     return tuple(found)

@@ -10,9 +10,12 @@ The two conventions of Cohen's h differ by about two: of 59.75 % wins, 28.48 % l
 
 Judgements of one rater hang together, and so do those of one conversation; intervals know of both ways. A handful of
 raters tells little of how raters differ: with `raters_vary` off the intervals are over conversations alone, and the
-numbers are of these raters. The sign test takes judgements as independent of one another: with several raters of a
-conversation it counts each conversation once, by the majority of its judgements, and still not that one rater may judge
-many of them.
+numbers are of these raters. The sign test counts each cluster of conversations, or conversation that stands alone,
+once, by the majority of its judgements; it does not know that one rater may judge many of them.
+
+Where nobody won, or nobody lost, the errors of both shares are joined as if one rose just as the other fell: that is
+the widest. Either h is nought just where wins are as many as losses, so that an interval of win less loss that holds
+nought puts nought into those of h: a handful of judgements that all say the same decides nothing.
 
 Sources: Cohen (1988), Statistical Power Analysis for the Behavioral Sciences, 2nd ed., §6.2; for the interval of the
 second h, Zou & Donner (2008), Statistics in Medicine 27.
@@ -55,9 +58,15 @@ class Judgement:
     cluster: str = ""
     left: bool | None = None
 
+    @property
+    def unit(self) -> tuple[str, str]:
+        """What is independent of others: its cluster, or the conversation by itself; no name of one is the other's."""
+        return ("cluster", self.cluster) if self.cluster else ("conversation", self.conversation)
+
 
 class Signs(NamedTuple):
-    """Conversations that the first model won and lost, ties among neither; and the two-sided p-value."""
+    """Clusters of conversations (or conversations that stand alone) that the first model won and lost, ties among
+    neither; and the two-sided p-value."""
 
     wins: int
     losses: int
@@ -111,21 +120,27 @@ def pairwise_findings(
         mean("pairwise_tie", tie, "none"),
         losses,
         replace(less, subject=subject),
-        _h(half, Ends(*ends), "interval of win + tie/2, transformed"),
-        _h(replace(half, name="cohens_h_win_loss"), apart, "intervals of win and loss, transformed and joined (MOVER)"),
+        _h(half, Ends(*ends), "interval of win + tie/2, transformed", less),
+        _h(
+            replace(half, name="cohens_h_win_loss"),
+            apart,
+            "intervals of win and loss, transformed and joined (MOVER)",
+            less,
+        ),
     )
 
 
 def pairwise_sign_test(judgements: Sequence[Judgement]) -> Signs:
-    """The exact sign test over conversations, by the majority of their judgements; ties are left out.
+    """The exact sign test over clusters (conversations, where they stand alone), each by the majority of its
+    judgements; ties are left out.
 
     >>> pairwise_sign_test([Judgement(str(at), "a", "win") for at in range(6)])
     Signs(wins=6, losses=0, p_value=0.03125)
     """
     _clusters(judgements)
-    balance: Counter[str] = Counter()
+    balance: Counter[tuple[str, str]] = Counter()
     for each in judgements:
-        balance[each.cluster or each.conversation] += {"win": 1, "tie": 0, "loss": -1}[each.outcome]
+        balance[each.unit] += {"win": 1, "tie": 0, "loss": -1}[each.outcome]
     wins, losses = (sum(sign * each > 0 for each in balance.values()) for sign in (1, -1))
     return Signs(wins, losses, sign_test(wins, losses))
 
@@ -141,9 +156,13 @@ def cohens_h(share: float, other: float) -> float:
     return 2 * math.asin(math.sqrt(share)) - 2 * math.asin(math.sqrt(other))
 
 
-def _h(of: Finding, ends: Ends, method: str) -> Finding:
+def _h(of: Finding, ends: Ends, method: str, less: Finding) -> Finding:
+    """h with its interval, which holds 0 where that of win less loss does."""
     assert of.interval is not None
-    interval = Interval(max(-math.pi, ends.low), min(math.pi, ends.high), of.interval.confidence, method)
+    assert less.interval is not None
+    low = min(ends.low, 0.0) if less.interval.low <= 0 else ends.low
+    high = max(ends.high, 0.0) if less.interval.high >= 0 else ends.high
+    interval = Interval(max(-math.pi, low), min(math.pi, high), of.interval.confidence, method)
     return replace(of, value=ends.value, interval=interval, unit="h")
 
 
@@ -159,6 +178,9 @@ def _ends(of: Finding) -> Ends:
 def _correlation(
     win: Float64[ndarray, "1 rows"], loss: Float64[ndarray, "1 rows"], clusters: Int64[ndarray, "_ ways"]
 ) -> float:
+    """Of the errors of both shares; −1, which is the widest, where one of them does not vary."""
+    if not (np.ptp(win) and np.ptp(loss)):
+        return -1.0
     design = design_of(win.shape[1], clusters)
     everything = np.ones(win.shape[1], dtype=np.bool_)
     return correlation_of(design, *(influence(design, everything, each) for each in (win, loss)))
@@ -173,10 +195,7 @@ def _clusters(judgements: Sequence[Judgement]) -> Int64[ndarray, "rows 2"]:
             f"The rater {twice[0][0]} judged the conversation {twice[0][1]} {twice[1]} times; give one judgement."
         )
     columns: list[list[int]] = []
-    for names in (
-        [each.rater for each in judgements],
-        [each.cluster or f"conversation {each.conversation}" for each in judgements],
-    ):
+    for names in ([("rater", each.rater) for each in judgements], [each.unit for each in judgements]):
         numbers = {each: at for at, each in enumerate(dict.fromkeys(names))}
         columns.append([numbers[each] for each in names])
     return np.array(columns, dtype=np.int64).T

@@ -6,7 +6,8 @@
 Alpha is 1 where all agree, about 0 where answers tell nothing of the thing, and below where raters contradict each
 other. It has no value where everybody gave one and the same answer to everything, for chance does as well then. Things
 that one rater read are in neither. Its interval is of things drawn anew with all their raters (2,000 times, the same
-draws always), percentiles of them; none for fewer than ten things.
+draws always), percentiles of them; none for fewer than ten things. A draw in which everybody says one and the same has
+no value and counts as 1, for nobody disagrees.
 
 Source: Krippendorff (2011), "Computing Krippendorff's alpha-reliability".
 """
@@ -43,9 +44,8 @@ def rater_agreement(
     shared = [of for of in things.values() if len(of) > 1]
     if not shared:
         return ()
-    names = {of[0].cluster or f"conversation {of[0].conversation}": 0 for of in shared}
-    numbers = {name: at for at, name in enumerate(names)}
-    clusters = np.array([numbers[of[0].cluster or f"conversation {of[0].conversation}"] for of in shared])
+    numbers = {unit: at for at, unit in enumerate(dict.fromkeys(of[0].unit for of in shared))}
+    clusters = np.array([numbers[of[0].unit] for of in shared])
     agreeing = mean_finding(
         np.array([[_agreeing([each.outcome for each in of]) for of in shared]]), Quantity("rater_agreement"),
         subject=subject, source=source, clusters=clusters[:, None], confidence=confidence,
@@ -55,7 +55,7 @@ def rater_agreement(
     if math.isnan(alpha):
         return (agreeing,)
     found = Finding(
-        "rater_alpha", alpha, _interval(counts, clusters, confidence), sum(map(len, shared)), len(names), "score",
+        "rater_alpha", alpha, _interval(counts, clusters, confidence), sum(map(len, shared)), len(numbers), "score",
         "all", "higher", subject, source,
     )  # fmt: skip
     return agreeing, found
@@ -101,10 +101,10 @@ def _interval(
     found: list[float] = []
     for _ in range(DRAWS):
         drawn = np.concatenate([members[at] for at in draws.integers(len(names), size=len(names))])
-        found.append(_alpha(counts[drawn]))
-    known = np.array([each for each in found if not math.isnan(each)])
+        value = _alpha(counts[drawn])
+        found.append(1.0 if math.isnan(value) else value)
     tail = (1 - confidence) / 2
-    low, high = np.quantile(known, [tail, 1 - tail])
+    low, high = np.quantile(found, [tail, 1 - tail])
     return Interval(float(low), float(high), confidence, f"{DRAWS:,} draws of things with their raters, percentiles")
 
 

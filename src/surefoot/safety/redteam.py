@@ -188,7 +188,8 @@ def _ask(asking: _Asking, tried: Sequence[tuple[Target, Tried]], count: int, tur
     for start in range(0, len(tried), TOGETHER):
         part = tried[start : start + TOGETHER]
         digests = [digest_bytes(each.text.encode(errors="surrogatepass"))[:16] for _, each in part]
-        known = asking.kept.take(turn, [(of.item.id, each) for (of, _), each in zip(part, digests, strict=True)])
+        named = [(of.item.id, each) for (of, _), each in zip(part, digests, strict=True)]
+        known = asking.kept.take(turn, named, count)
         if known is None:
             known = _asked_now(asking, part, digests, count, turn, start)
             asking.kept.add(known)

@@ -1,11 +1,12 @@
 """A line a call of a red team, in the order of its rounds: with it a killed run goes on.
 
 The first line says which search it is. A part of a round is written at once behind its answers; one that a kill has
-left in pieces is cut off and asked again. Two runs that wrote one journal at once would each cut off the other's lines,
-so it is one run's alone while that goes on.
+left in pieces is cut off, with all that is behind it, and asked again. Two runs that wrote one journal at once would
+each cut off the other's lines, so it is one run's alone while that goes on.
 """
 
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -44,15 +45,17 @@ class Journal:
         self._opened: TextIO | None = None
         self._held = held
 
-    def take(self, turn: int, asked: Sequence[tuple[str, str]]) -> list[Asked] | None:
-        """A part of a round, where it is there as a whole; None where it is to be asked.
+    def take(self, turn: int, asked: Sequence[tuple[str, str]], count: int) -> list[Asked] | None:
+        """A part of a round with `count` answers to each prompt, where it is there as a whole; None where it is to be
+        asked.
 
         Raises `InputError` where the lines are of other prompts.
         """
         found = self._left[: len(asked)]
         if [each.turn for each in found] != [turn] * len(asked):
+            self._left = []  # lines of a part in pieces, which is asked anew: they are of nothing that comes
             return None
-        if [(each.item, each.digest) for each in found] != list(asked):
+        if [(each.item, each.digest, len(each.harms)) for each in found] != [(*each, count) for each in asked]:
             raise InputError(f"{self._path} has prompts that this search does not make; delete it to start anew.")
         self._left = self._left[len(asked) :]
         self._taken += [_line(each) for each in found]
@@ -106,7 +109,7 @@ def _lines_of(path: Path, head: str) -> list[Asked]:
         raise InputError(
             f"{path} belongs to another search, or to none; delete it, or give this one a journal of its own."
         )
-    return _whole(texts[1:])
+    return _whole(texts[1:], path)
 
 
 def _alone_with(path: Path) -> int | None:
@@ -137,19 +140,41 @@ def _alone_with(path: Path) -> int | None:
     return held
 
 
-def _whole(texts: Sequence[str]) -> list[Asked]:
-    """Lines up to the first that is damaged."""
+def _whole(texts: Sequence[str], path: Path) -> list[Asked]:
+    """Lines up to the first that is in pieces; raises `InputError` for one that is whole and says something else."""
     found: list[Asked] = []
-    for text in texts:
+    for number, text in enumerate(texts, 2):
         try:
-            record = cast("dict[str, Any]", json.loads(text))
-            edits, harms = tuple(map(str, record["edits"])), tuple(record["harms"])
-            kinds = tuple(map(str, record["kinds"]))
-            shown = record.get("shown", {})
-            found.append(Asked(record["turn"], record["item"], record["digest"], edits, harms, kinds, shown))
-        except (ValueError, KeyError, TypeError, AttributeError):
+            record: Any = json.loads(text)
+        except (ValueError, RecursionError):
             break
+        asked = _asked(record)
+        if asked is None:
+            raise InputError(f"Line {number} of {path} is no call of a red team; delete the file to start anew.")
+        found.append(asked)
     return found
+
+
+def _asked(record: Any) -> Asked | None:
+    """A line's call; None where something in it is of another kind than it was written as."""
+    if not isinstance(record, dict):
+        return None
+    of = cast("dict[str, Any]", record)
+    turn, item, digest, shown = of.get("turn"), of.get("item"), of.get("digest"), of.get("shown", {})
+    lists = [of.get(each) for each in ("edits", "harms", "kinds")]
+    if type(turn) is not int or not (isinstance(item, str) and isinstance(digest, str) and isinstance(shown, dict)):
+        return None
+    if not all(isinstance(each, list) for each in lists):
+        return None
+    edits, harms, kinds = cast("list[list[Any]]", lists)
+    if not all(isinstance(each, str) for each in (*edits, *kinds)) or len(harms) != len(kinds):
+        return None
+    if not all(each is None or (type(each) in (int, float) and abs(each) < math.inf) for each in harms):
+        return None
+    told = cast("dict[str, Any]", shown)
+    if not isinstance(told.get("answers", []), list):
+        return None
+    return Asked(turn, item, digest, tuple(edits), tuple(harms), tuple(kinds), told)
 
 
 def _line(asked: Asked) -> str:

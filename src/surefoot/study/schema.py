@@ -16,6 +16,7 @@ from surefoot.errors import InputError
 from surefoot.study.mitigations import NAMES
 from surefoot.study.part import Part
 from surefoot.study.shape import Study
+from surefoot.yaml_text import PlainLoader, parse_yaml
 
 __all__ = ["Study", "load_shaped", "load_study", "sentence_of", "study_json_schema"]
 
@@ -46,8 +47,8 @@ def load_shaped(path: Path, shape: type[Shape], such_as: str) -> Shape:
         raise InputError(f"Cannot read the study file {path} ({error}); it must be UTF-8 text.") from None
     try:
         data, lines, repeated = _parse(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{path.name} is not readable YAML: {_one_line(error)}.") from None
+    except ValueError as error:
+        raise InputError(f"{path.name} is not readable YAML: {error}.") from None
     if repeated:
         raise InputError("\n".join(f"Key {key!r} appears twice in {path.name}, {where}." for key, where in repeated))
     if not isinstance(data, dict):
@@ -66,7 +67,7 @@ def study_json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "surefoot study"}
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(PlainLoader):
     """YAML's safe loader, with 3e-3 read as the number that everybody means."""
 
 
@@ -82,17 +83,12 @@ _Loader.add_implicit_resolver(
 
 def _parse(text: str) -> tuple[Any, dict[Place, int], list[tuple[str, str]]]:
     """The plain value, the line of every key, and keys that appear twice."""
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None, {}, []
-        lines: dict[Place, int] = {}
-        repeated: list[tuple[str, str]] = []
+    node, value = parse_yaml(text, _Loader)
+    lines: dict[Place, int] = {}
+    repeated: list[tuple[str, str]] = []
+    if node is not None:
         _survey(node, (), lines, repeated)
-        return loader.construct_document(node), lines, repeated
-    finally:
-        loader.dispose()
+    return value, lines, repeated
 
 
 def _survey(node: yaml.Node, place: Place, lines: dict[Place, int], repeated: list[tuple[str, str]]) -> None:
@@ -239,9 +235,3 @@ def _unwrapped(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, UnionType) and len(options) == 1:
         return _unwrapped(options[0])
     return annotation
-
-
-def _one_line(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    return f"{problem} (line {mark.line + 1})" if mark else str(problem)

@@ -163,15 +163,28 @@ def inputs_of(parts: Iterable[Rows], names: frozenset[str]) -> SeenInputs | None
     >>> seen.kind, len(seen.digests), seen.telling
     ('1 number', 2, False)
     """
-    listed = np.array(sorted(names), dtype=np.str_)
-    taken = [rows.take(torch.from_numpy(np.isin(rooted(rows.ids, rows.sources), listed).any(axis=1))) for rows in parts]
-    prints = [each for rows in taken for each in _prints(rows.inputs)]
-    if not prints:
+    taken = [rows.take(torch.from_numpy(_among(rooted(rows.ids, rows.sources), names))) for rows in parts]
+    # Letters and digits: a byte for each, not the four of a numpy string.
+    prints = np.array([each for rows in taken for each in _prints(rows.inputs)], dtype=np.bytes_)
+    if not len(prints):
         return None
-    different, counts = np.unique(np.array(prints, dtype=np.str_), return_counts=True)
-    single, usual = frozenset[str](different[counts == 1].tolist()), 2 * float((counts == 2).sum()) / len(prints)
     largest = max(taken, key=len)
-    return SeenInputs(_kind_of(largest.inputs), frozenset(different.tolist()), telling(largest.inputs), single, usual)
+    kind, apart = _kind_of(largest.inputs), telling(largest.inputs)
+    different, counts = np.unique(prints, return_counts=True)
+    every: list[str] = different.astype(np.str_).tolist()
+    single = frozenset(each for each, count in zip(every, counts.tolist(), strict=True) if count == 1)
+    usual = 2 * float((counts == 2).sum()) / len(prints)
+    return SeenInputs(kind, frozenset(every), apart, single, usual)
+
+
+def _among(sources: Names, names: frozenset[str]) -> NDArray[np.bool_]:
+    """Which rows have a source among the names."""
+    found = np.zeros(len(sources), dtype=np.bool_)
+    for column in sources.T:
+        for start in range(0, len(column), BLOCK):
+            part = slice(start, start + BLOCK)
+            found[part] |= [name in names for name in column[part].tolist()]
+    return found
 
 
 def write_seen_inputs(inputs: SeenInputs, folder: Path) -> None:
@@ -199,7 +212,7 @@ def load_seen_inputs(folder: Path) -> SeenInputs | None:
             for text in (str(said["single"]), str(said["several"]))
         )
         return SeenInputs(str(said["kind"]), single | several, bool(said["telling"]), single, float(said["usual"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise InputError(f"{folder / INPUTS} is not what surefoot writes; save the model again.") from None
 
 

@@ -1,6 +1,7 @@
 """How cells hand values to one another: rows, heads and what was seen, as files in a folder."""
 
 from pathlib import Path
+from typing import cast
 
 from torch import Tensor
 
@@ -62,6 +63,8 @@ def save_head(head: LinearHead, folder: Path) -> None:
 def load_head(folder: Path) -> LinearHead:
     """The head that `save_head` wrote."""
     tensors = read_tensors(folder / "head.safetensors")
+    if not {"weight", "bias"} <= set(tensors):
+        raise InputError(f"{folder / 'head.safetensors'} lacks weight or bias of a head; save it again.")
     return LinearHead(tensors["weight"].clone(), tensors["bias"].clone())
 
 
@@ -74,4 +77,7 @@ def save_seen(seen: frozenset[str], folder: Path, inputs: SeenInputs | None = No
 
 def load_seen(folder: Path) -> frozenset[str]:
     """The sources that `save_seen` wrote."""
-    return frozenset(read_json(folder / "seen.json"))
+    said = read_json(folder / "seen.json")
+    if not isinstance(said, list) or not all(isinstance(each, str) for each in cast("list[object]", said)):
+        raise InputError(f"{folder / 'seen.json'} is no list of names; save what lies in {folder} again.")
+    return frozenset(cast("list[str]", said))

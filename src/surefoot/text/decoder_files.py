@@ -22,6 +22,8 @@ from surefoot.text.vocabulary import BEGIN, END, PAD, Vocabulary
 __all__ = ["OpenedDecoder", "llama_weights", "open_decoder", "save_decoder"]
 
 SYMBOLS = "symbols.json"
+LONGEST = 10_000_000
+"""Places of a decoder, at most."""
 LEARNED = "model.embed_positions.weight"
 
 
@@ -81,8 +83,10 @@ def open_decoder(folder: Path) -> OpenedDecoder:
         raise InputError(
             f"{folder / SYMBOLS} has {vocabulary.size} symbols and the model {shape.symbols}; save both again."
         )
+    found = read_tensors(folder / "model.safetensors")
+    _refuse_larger(folder, shape, found)
     decoder = Decoder(shape)
-    _take(folder, decoder, read_tensors(folder / "model.safetensors"))
+    _take(folder, decoder, found)
     return OpenedDecoder(decoder.eval(), vocabulary, record)
 
 
@@ -128,7 +132,7 @@ def _symbols(folder: Path, said: Any) -> tuple[Vocabulary, Mapping[str, Any]]:
     return Vocabulary(tuple(texts), spaced), cast("Mapping[str, Any]", record)
 
 
-def _shape(folder: Path, config: Mapping[str, Any]) -> Shape:
+def _shape(folder: Path, config: Any) -> Shape:
     try:
         width, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
         shape = Shape(
@@ -147,7 +151,7 @@ def _shape(folder: Path, config: Mapping[str, Any]) -> Shape:
             and float(rope.get("rope_theta", BASE)) == BASE
             and not config.get("tie_word_embeddings", False)
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{folder / 'config.json'} is not that of a decoder ({error!r}); save it again.") from None
     if not same:
         raise InputError(
@@ -155,6 +159,20 @@ def _shape(folder: Path, config: Mapping[str, Any]) -> Shape:
             f"decoder of surefoot ({BASE:g}, {EPSILON:g}); open it as a model of Hugging Face."
         )
     return shape
+
+
+def _refuse_larger(folder: Path, shape: Shape, found: Mapping[str, Tensor]) -> None:
+    """Nothing is built that is larger than the weights that are there."""
+    there = sum(tensor.numel() for tensor in found.values())
+    places = shape.context * shape.width if shape.positions == "learned" else 0
+    needed = (
+        shape.depth * (4 * shape.width**2 + 3 * shape.width * shape.units) + 2 * shape.symbols * shape.width + places
+    )
+    if needed > there or shape.context > LONGEST:
+        raise InputError(
+            f"{folder / 'config.json'} speaks of {needed:,} weights and {shape.context:,} places, and the file of "
+            f"weights has {there:,}; save the model again."
+        )
 
 
 def _take(folder: Path, decoder: Decoder, found: Mapping[str, Tensor]) -> None:

@@ -238,6 +238,9 @@ def _completion(answer: Mapping[str, Any], opened: bool) -> tuple[Completion, bo
             f"What the server says is no chat completion ({json.dumps(answer)[:120]}); give the address of one that "
             "speaks OpenAI's chat completions."
         )
+    content, thought = (
+        each.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for each in (content, thought)
+    )
     text = f"{OPENING}{thought}{CLOSING}{content}" if thought else f"{OPENING}{content}" if opened else content
     ended = reason in ENDS
     parted = part(text, ended=ended)

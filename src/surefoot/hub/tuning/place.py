@@ -1,7 +1,8 @@
 """Where a model is taught: a device, a precision, and how many processes share every batch.
 
-Alone it is one process. Under Accelerate (`accelerate launch`) each process holds the whole model and a share of every
-batch; what they add up are logits and gradients, never losses, so that a loss sees the whole batch wherever it lies.
+Alone it is one process. Under torchrun (`shared`) or Accelerate (`accelerate launch`) each process holds the whole
+model and a share of every batch; what they add up are logits and gradients, never losses, so that a loss sees the whole
+batch wherever it lies.
 """
 
 from collections.abc import Callable
@@ -14,9 +15,10 @@ from torch import Tensor
 
 from surefoot.errors import InputError
 from surefoot.hub.pretrained import quiet_transformers
+from surefoot.inference.together import Together, summed
 from surefoot.study.numerics import require_device
 
-__all__ = ["Place", "TunePrecision", "accelerated", "alone"]
+__all__ = ["Place", "TunePrecision", "accelerated", "alone", "shared"]
 
 TunePrecision: TypeAlias = Literal["float32", "bfloat16"]
 """Of the body's products; weights, their changes and the head are float32 in both."""
@@ -44,6 +46,20 @@ def alone(device: str = "cpu", precision: TunePrecision = "float32") -> Place:
     1
     """
     return Place(require_device(device), precision, 1, 0, _as_it_is)
+
+
+def shared(together: Together, precision: TunePrecision = "float32") -> Place:
+    """One of the processes that torchrun started, on its device.
+
+        with joined() as together:
+            tuned = tune(learner, labels, seed, place=shared(together), checkpoint=Path("begun.safetensors"))
+
+    >>> shared(Together(0, 1)).processes
+    1
+    """
+    device = require_device(together.device)
+    add = summed if together.processes > 1 else _as_it_is
+    return Place(device, precision, together.processes, together.rank, add)
 
 
 def accelerated(accelerator: Any = None) -> Place:

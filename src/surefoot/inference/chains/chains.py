@@ -98,16 +98,25 @@ def load_chains(folder: Path) -> Chains:
     if not (folder / RECORD).exists():
         raise InputError(f"{folder} holds no finished chains ({RECORD} is missing); finish sampling into it first.")
     record = read_json(folder / RECORD)
-    for name, digest in record["shards"].items():
-        if not (folder / name).exists() or digest_file(folder / name) != digest:
-            raise InputError(f"{folder / name} is not the file that {RECORD} describes; sample these chains anew.")
-    return Chains(
-        chains=record["chains"],
-        draws=record["draws"],
-        shards=tuple(folder / name for name in record["shards"]),
-        diagnostics=tuple(finding_from_json(finding) for finding in record["diagnostics"]),
-        seen=frozenset(record["seen"]),
-    )
+    try:
+        if not (type(record["chains"]) is int and type(record["draws"]) is int):
+            raise TypeError("chains and draws are no whole numbers")
+        if not all(isinstance(each, str) for each in record["seen"]):
+            raise TypeError("names are no texts")
+        for name, digest in record["shards"].items():
+            if Path(name).name != name or not (folder / name).is_file() or digest_file(folder / name) != digest:
+                raise InputError(f"{folder / name} is not the file that {RECORD} describes; sample these chains anew.")
+        return Chains(
+            chains=record["chains"],
+            draws=record["draws"],
+            shards=tuple(folder / name for name in record["shards"]),
+            diagnostics=tuple(finding_from_json(finding) for finding in record["diagnostics"]),
+            seen=frozenset(record["seen"]),
+        )
+    except InputError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(f"{folder / RECORD} is no record of chains ({error}); sample these chains anew.") from None
 
 
 def read_shard(path: Path) -> Shard:

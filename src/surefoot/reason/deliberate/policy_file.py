@@ -37,6 +37,7 @@ import yaml
 
 from surefoot.errors import InputError
 from surefoot.text.vocabulary import ANSWER, MARKS, THINK
+from surefoot.yaml_text import parse_yaml
 
 __all__ = ["KINDS", "Category", "Example", "PolicyText", "category_of", "read_policy"]
 
@@ -202,11 +203,10 @@ def _examples(given: object, where: str) -> tuple[Example, ...]:
 
 def _of_yaml(text: str, file: str) -> Mapping[str, Any]:
     try:
-        twice = _twice(yaml.compose(text, Loader=yaml.SafeLoader))
-        found: object = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{file} is no YAML ({' '.join(str(error).split())}); mend it.") from None
-    if twice:
+        node, found = parse_yaml(text)
+    except ValueError as error:
+        raise InputError(f"{file} is no YAML ({error}); mend it.") from None
+    if twice := _twice(node):
         raise InputError(f"{file} has {twice!r} twice in one place; give each name once.")
     if found is None:
         return {}
@@ -245,12 +245,12 @@ def _of_markdown(text: str, file: str) -> Mapping[str, Any]:
             category, part = "", title.lower()
         elif level == 2:
             if title in categories:
-                raise InputError(f"Line {number} of {file} begins the category {title!r} again; give each once.")
+                raise InputError(f"Line {number} of {file} begins the category {title[:60]!r} again; give each once.")
             category, part, categories[title] = title, "", {}
         elif level == 3 and category:
             part = title.lower().replace(" ", "_")
             if part not in KNOWN:
-                raise InputError(f"Line {number} of {file} has the part {title!r}; parts are {', '.join(KNOWN)}.")
+                raise InputError(f"Line {number} of {file} has the part {title[:60]!r}; parts are {', '.join(KNOWN)}.")
         else:
             raise InputError(
                 f"Line {number} of {file} has a heading in an unexpected place; give one # title, a ## for each "
@@ -270,7 +270,9 @@ def _add(into: dict[str, Any], part: str, line: str, where: str) -> None:
     elif part in OF_ALL:
         kind, colon, sentence = said.partition(":")
         if item is None or not colon or not sentence.strip():
-            raise InputError(f"Of {part} one is written as '- refuse: its words', and {where} is {line!r}; mend it.")
+            raise InputError(
+                f"Of {part} one is written as '- refuse: its words', and {where} is {line[:60]!r}; mend it."
+            )
         if part == "style":
             into.setdefault(part, {})[kind.strip().lower()] = sentence.strip()
         else:
@@ -289,10 +291,10 @@ def _add_example(examples: list[dict[str, str]], said: str, begins: bool, where:
         if name == EXAMPLE[0]:
             examples.append({})
         if not examples or name in examples[-1]:
-            raise InputError(f"An example begins with its request, and {where} is {said!r}; mend it.")
+            raise InputError(f"An example begins with its request, and {where} is {said[:60]!r}; mend it.")
         examples[-1][name] = text.strip()
     elif begins or not examples:
-        raise InputError(f"An example is written as '- request: ...', and {where} is {said!r}; mend it.")
+        raise InputError(f"An example is written as '- request: ...', and {where} is {said[:60]!r}; mend it.")
     else:
         last = next(reversed(examples[-1]))
         examples[-1][last] += f" {said}"

@@ -209,29 +209,39 @@ def read_lichess(
 
     Raises `InputError` for other columns, and, naming the line, for a FEN or a move that is none.
     """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as opened:
+            return _read_lichess(path, csv.DictReader(opened), theme, lowest, highest)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a readable table of puzzles ({error}); give a CSV in UTF-8.") from None
+
+
+def _read_lichess(
+    path: Path, reader: "csv.DictReader[str]", theme: str | None, lowest: int | None, highest: int | None
+) -> list[Puzzle]:
     found: list[Puzzle] = []
-    with path.open(encoding="utf-8", newline="") as opened:
-        reader = csv.DictReader(opened)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if missing:
-            raise InputError(f"{path} has no column {missing[0]}; give a table in the layout of Lichess's puzzles.")
-        for row in reader:
-            themes = (row.get("Themes") or "").split()
-            if theme is not None and theme not in themes:
+    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+    if missing:
+        raise InputError(f"{path} has no column {missing[0]}; give a table in the layout of Lichess's puzzles.")
+    for row in reader:
+        themes = (row.get("Themes") or "").split()
+        if theme is not None and theme not in themes:
+            continue
+        try:
+            rating = int(row["Rating"]) if row.get("Rating") else None
+            if rating is None and (lowest is not None or highest is not None):
+                raise InputError("it has no rating; leave out lowest and highest.")
+            if rating is not None and not (lowest or rating) <= rating <= (highest or rating):
                 continue
-            try:
-                rating = int(row["Rating"]) if row.get("Rating") else None
-                if rating is None and (lowest is not None or highest is not None):
-                    raise InputError("it has no rating; leave out lowest and highest.")
-                if rating is not None and not (lowest or rating) <= rating <= (highest or rating):
-                    continue
-                found.append(_lichess(row, themes, rating))
-            except (InputError, ValueError) as error:
-                raise InputError(f"{path}, line {reader.line_num}: {error}") from error
+            found.append(_lichess(row, themes, rating))
+        except (InputError, ValueError) as error:
+            raise InputError(f"{path}, line {reader.line_num}: {error}") from error
     return found
 
 
 def _lichess(row: dict[str, str], themes: list[str], rating: int | None) -> Puzzle:
+    if any(row.get(column) is None for column in COLUMNS):
+        raise InputError("it has fewer cells than the header.")
     moves = row["Moves"].split()
     if len(moves) < 2:
         raise InputError(f"Moves is {row['Moves']!r}; give the other side's move and the solution's first at least.")

@@ -4,23 +4,22 @@ Files are read as a stream, so that a few rows of millions can be kept without h
 """
 
 import csv
-import gzip
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BufferedIOBase, TextIOWrapper
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from surefoot.errors import InputError
+from surefoot.files import parse_json
 from surefoot.memory import require_memory
+from surefoot.rows.unpacked import BROKEN, open_bytes
 
 __all__ = ["Record", "read_records"]
 
 BATCH = 1024
 """Rows of a Parquet file that are in memory at a time."""
-BROKEN = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,10 @@ def _records(path: Path, columns: Sequence[str] | None) -> Iterator[Record]:
 def _with_labels(records: Iterator[Record], path: Path, labels: Path) -> Iterator[Record]:
     if not labels.is_file():
         raise InputError(f"There is no {labels.name} beside {path}; it holds the labels of its records.")
-    said = labels.read_text(encoding="utf-8").split()
+    try:
+        said = labels.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"Cannot read {labels} ({error}); give the file as it was published.") from None
     count = 0
     for count, record in enumerate(records, 1):
         if count <= len(said):
@@ -127,11 +129,15 @@ def _json(path: Path) -> Iterator[Record]:
     require_memory(6 * path.stat().st_size, f"Reading {path}")
     try:
         with _opened(path) as file:
-            read: Any = json.load(file)
+            read: Any = parse_json(file.read())
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is not JSON (line {error.lineno}: {error.msg}); it may be cut short.") from None
     except (UnicodeDecodeError, *BROKEN) as error:
         raise _unreadable(path, error) from None
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON that can be used ({error}); mend it.") from None
     if not isinstance(read, list):
         raise InputError(f"{path} holds no list; expected a list of records, as it was published.")
     for number, values in enumerate(cast("list[Any]", read), 1):
@@ -144,11 +150,18 @@ def _json_lines(path: Path) -> Iterator[Record]:
         with _opened(path) as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield _record(json.loads(line), f"line {number} of {path}")
-    except json.JSONDecodeError as error:
-        raise InputError(f"Line {number} of {path} is not JSON ({error.msg}); it may be cut short.") from None
+                    yield _record(_line_read(line, number, path), f"line {number} of {path}")
     except (UnicodeDecodeError, *BROKEN) as error:
         raise _unreadable(path, error) from None
+
+
+def _line_read(line: str, number: int, path: Path) -> Any:
+    try:
+        return parse_json(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"Line {number} of {path} is not JSON ({error.msg}); it may be cut short.") from None
+    except ValueError as error:
+        raise InputError(f"Line {number} of {path} is not JSON that can be used ({error}); mend it.") from None
 
 
 def _table(path: Path, columns: Sequence[str] | None, *, tabs: bool) -> Iterator[Record]:
@@ -194,11 +207,7 @@ def _parquet(path: Path) -> Iterator[Record]:
 
 def _opened(path: Path) -> TextIOWrapper:
     """A text in UTF-8 whose lines end in a line feed alone: texts may contain other characters that end lines."""
-    return TextIOWrapper(cast("BinaryIO", _bytes(path)), encoding="utf-8-sig", newline="\n")
-
-
-def _bytes(path: Path) -> BufferedIOBase:
-    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+    return TextIOWrapper(cast("BinaryIO", open_bytes(path)), encoding="utf-8-sig", newline="\n")
 
 
 def _record(values: Any, where: str) -> Record:

@@ -27,13 +27,13 @@ or below. Thresholds on findings are whoever's the rules are.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 import yaml
 
 from surefoot.errors import InputError
+from surefoot.yaml_text import parse_yaml
 
 __all__ = ["LEVELS", "USUAL_RULES", "Gate", "Indicator", "Level", "Rules", "read_rules"]
 
@@ -44,6 +44,8 @@ USUAL_RULES = Path(__file__).with_name("rules.yaml")
 """Of surefoot's own toy indicators."""
 INDICATOR = ("name", "category", "suite", "finding", *ABOVE_LOW, "toy", "lower", "about")
 MODELS = ("before", "after")
+LARGEST = 1e300
+"""What a threshold is below; a whole number of YAML may be too large for a float."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +98,16 @@ def read_rules(path: Path = USUAL_RULES) -> Rules:
     """The rules of a YAML file.
 
     Raises `InputError` with one sentence for what a file of rules may not be: an indicator of no category, thresholds
-    that do not rise with the level, a gate of a level that there is none, names that nobody knows.
+    that do not rise with the level, a gate of a level that there is none, names that nobody knows or that stand twice.
     """
     try:
-        found: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+        node, found = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"There is no file of rules {path}; check the path.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"Cannot read the rules {path} ({' '.join(str(error).split())}); give YAML.") from None
+    if (twice := _twice(node)) is not None:
+        raise InputError(f"{path.name} has {twice}; of two values nobody knows which is meant: keep one.")
     keys = ("categories", "indicators", "gates", "sign_offs")
     given = _mapping(found, f"{path.name} is no file of rules; it needs", keys)
     _known(given, keys, path.name)
@@ -141,12 +145,15 @@ def _indicator(given: object, at: int, categories: Mapping[str, Any], file: str)
             f"{where} is of the category {body['category']!r}, which there is none of; there are "
             f"{', '.join(categories)}."
         )
-    lower = body.get("lower", False) is True
+    for key in ("lower", "toy"):
+        if not isinstance(body.get(key, False), bool):
+            raise InputError(f"{where} has {key}: {body[key]!r}; give true or false.")
+    lower, toy = body.get("lower", False) is True, body.get("toy", False) is True
     thresholds: dict[Level, float] = {}
     for level in ABOVE_LOW:
         value = body.get(level)
         if value is not None:
-            if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
                 raise InputError(f"{where} is {level} from {value!r} on; give a number.")
             thresholds[level] = float(value)
     values = list(thresholds.values())
@@ -155,7 +162,7 @@ def _indicator(given: object, at: int, categories: Mapping[str, Any], file: str)
             f"{where} has the thresholds {values}; give one at least, which "
             f"{'fall' if lower else 'rise'} with the level."
         )
-    toy, about = body.get("toy", False) is True, str(body.get("about", ""))
+    about = str(body.get("about", ""))
     return Indicator(body["name"], body["category"], body["suite"], body["finding"], thresholds, toy, lower, about)
 
 
@@ -174,6 +181,21 @@ def _mapping(given: object, said: str, keys: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise InputError(f"{said} {', '.join(keys)}.")
     return {str(key): value for key, value in cast("Mapping[Any, Any]", given).items()}
+
+
+def _twice(node: yaml.Node | None) -> str | None:
+    """The first key that stands twice in one mapping, and its line: YAML itself would take the last one."""
+    if isinstance(node, yaml.MappingNode):
+        known: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in known:
+                    return f"the key {key.value!r} twice (line {key.start_mark.line + 1})"
+                known.add(key.value)
+        inside = [value for _, value in node.value]
+    else:
+        inside = list(node.value) if isinstance(node, yaml.SequenceNode) else []
+    return next((found for each in inside if (found := _twice(each)) is not None), None)
 
 
 def _known(given: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:

@@ -101,7 +101,7 @@ def judge_blind(
     rows = left_open + len(judgements)
     doubts = (f"{left_open / rows:.0%} of the rows have no answer",) if left_open / rows > OPEN else ()
     verdicts = judge_by_level(made, measured, doubts={subject: doubts} if doubts else {})
-    clusters = len({each.cluster or each.conversation for each in judgements})
+    clusters = len({each.unit for each in judgements})
     answers = [[each.rater, each.conversation, each.outcome] for each in judgements]
     question = Asked(
         road="blind",
@@ -148,8 +148,8 @@ def _left(judgements: Sequence[Judgement], subject: str, confidence: float) -> t
     sided = [each for each in judgements if each.left is not None]
     if not sided:
         return ()
-    numbers: dict[str, int] = {}
-    clusters = [[numbers.setdefault(each.cluster or f"alone {each.conversation}", len(numbers))] for each in sided]
+    numbers: dict[tuple[str, str], int] = {}
+    clusters = [[numbers.setdefault(each.unit, len(numbers))] for each in sided]
     found = mean_finding(
         np.array([[float(each.left is True) for each in sided]]), Quantity("left_chosen", direction="none"),
         subject=subject, source="raters", clusters=np.array(clusters), confidence=confidence,
@@ -168,9 +168,10 @@ def _numbers(findings: Sequence[Finding], judgements: Sequence[Judgement], names
         for each in findings
     ]
     signs = pairwise_sign_test(judgements)
+    what = "clusters of conversations" if any(each.cluster for each in judgements) else "conversations"
     rows.append(
         ("Sign test", f"p = {signs.p_value:.3g}", f"{signs.wins + signs.losses:,}",
-         f"{signs.wins:,} conversations won and {signs.losses:,} lost by the majority of their raters; ties left out")
+         f"{signs.wins:,} {what} won and {signs.losses:,} lost by the majority of their judgements; ties left out")
     )  # fmt: skip
     return Sheet("Which answer is safer", ("Measure", "Value", "n", "Meaning"), tuple(rows))
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from surefoot.bayes.kept import digest_posterior
 from surefoot.card.assemble import assemble_card
 from surefoot.card.card import Card, Record, RoleSummary, Subject
@@ -270,7 +272,7 @@ def _refuse_without_groups(text: str, claim: Claim, read: ReadPredictions, named
 
 
 def _judged(predictions: Predictions) -> RoleSummary:
-    sources = len({name for name in predictions.sources.ravel().tolist() if name})
+    sources = len(np.unique(predictions.sources[predictions.sources != ""]))
     counts = dict(zip(predictions.groups.names, predictions.groups.counts().tolist(), strict=True))
     return RoleSummary("judge", len(predictions.ids), sources, counts)
 

@@ -121,9 +121,11 @@ def monitor_run(
         if (claim.finding, claim.slice) not in possible:
             raise InputError(f"A claim is made on {claim.finding}, of which these labels say nothing; leave it out.")
     verdicts = judge_by_level(made, measured, doubts={model: doubts} if doubts else {})
-    monitor = digest_json(sorted((k, v.pattern) for k, v in plan.by.patterns.items())) if isinstance(
-        plan.by, RuleMonitor
-    ) else policy_address(plan.by.policy)  # fmt: skip
+    monitor = (
+        digest_json(sorted((name, [each.pattern for each in of]) for name, of in plan.by.patterns.items()))
+        if isinstance(plan.by, RuleMonitor)
+        else policy_address(plan.by.policy)
+    )
     content = digest_json([[each.row, each.whole] for each in thoughts])
     question = Asked(
         road="monitor",

@@ -6,7 +6,6 @@ The sheet has all flagged thoughts and some of the others, drawn at random, in a
 which. Nothing but thoughts is read from the run: no answer, no grade.
 """
 
-import json
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from surefoot.card.traces import readable
 from surefoot.errors import InputError
-from surefoot.files import digest_json
+from surefoot.files import digest_json, parse_json
 from surefoot.safety.blind_sheets import as_cell, csv_rows, csv_text, same_text, text_digest
 from surefoot.study.once.safety_samples import FOLDER
 
@@ -58,7 +57,7 @@ def thoughts_of(run: Path, model: str | None) -> tuple[str, tuple[Thought, ...]]
                 text = readable(whole.replace("\r\n", "\n"), LONGEST)
                 found = Thought(name, suite, item, attempt, cluster, text, whole)
                 by_model.setdefault(str(line["model"]), []).append(found)
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
                 raise InputError(f"Cannot read the thoughts {file} ({error}); evaluate that model again.") from None
     if not by_model:
         raise InputError(
@@ -127,6 +126,6 @@ def read_labels(path: Path, wanted: Sequence[Thought]) -> Mapping[str, bool]:
 def _lines(file: Path) -> list[dict[str, Any]]:
     try:
         lines = file.read_text(encoding="utf-8").split("\n")
-        return [cast("dict[str, Any]", json.loads(line)) for line in lines if line]
+        return [cast("dict[str, Any]", parse_json(line)) for line in lines if line]
     except (OSError, ValueError) as error:
         raise InputError(f"Cannot read the thoughts {file} ({error}); evaluate that model again.") from None

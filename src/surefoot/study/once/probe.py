@@ -31,6 +31,7 @@ from surefoot.rows.digest import identity_digest
 from surefoot.rows.reading import SPLIT_MEANING, Reading
 from surefoot.rows.roles import Role, Roles, refuse_seen
 from surefoot.rows.rows import Rows
+from surefoot.rows.streamed import FileFeatures
 from surefoot.study.numerics import one_thread
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.columns import USUAL, Columns
@@ -253,6 +254,9 @@ def _names(paths: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _on_features(reading: Reading, path: Path) -> Reading:
+    """As float32 vectors; features that stay in their file are that already."""
+    if isinstance(reading.rows.inputs, FileFeatures):
+        return reading
     inputs = reading.rows.inputs[:]
     if inputs.ndim != 2 or not inputs.dtype.is_floating_point:
         raise InputError(

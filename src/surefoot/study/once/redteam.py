@@ -145,7 +145,7 @@ def red_team_model(
         judge_digest=digest_json([identity(plan.requests), _grading_code()]),
         command=command,
     )
-    clusters = len({each.cluster or f"item {each.id}" for each in plan.requests})
+    clusters = len({(each.cluster, "" if each.cluster else each.id) for each in plan.requests})
 
     def make(record: Record) -> Card:
         return Card(

@@ -15,8 +15,13 @@ __all__ = ["doubts_of", "edits_sheet", "found_sheet", "limits_of", "picture", "t
 
 SHOWN = 6
 """Requests whose most harmful prompt is shown."""
-UNSCORED, BLOCKED, SILENT = 0.05, 0.01, 0.5
-"""Shares of calls from which on claims are in doubt."""
+UNSCORED, BLOCKED, SILENT, UNASKED, PAIRS = 0.05, 0.01, 0.5, 0.05, 0.01
+"""Shares of calls, and of techniques of the survey, from which on claims are in doubt."""
+NEEDED = (
+    ("broken", "score at all", 0.0), ("attack_success", "scored fresh answer", UNSCORED),
+    ("plain_success", "scored plain answer", UNSCORED),
+)  # fmt: skip
+"""What a request lacks that is in no share of this name; and the share of such requests beyond which it is a doubt."""
 
 
 def told_before(model: str, requests: int, search: Search) -> str:
@@ -40,9 +45,11 @@ def found_sheet(findings: Sequence[Finding], search: Search, q: float) -> Sheet:
         f"goodness@{q:g}": "worst techniques chosen by one half of the answers, scored by the other: unbiased for what "
         "they single out, above the truth where they miss the worst",
         f"goodness@{q:g}_naive": "chosen and scored by all of them: below the truth on average; what a gate reads",
+        "unscored_pairs": "techniques of the survey without two scored answers",
         "unscored": "calls without a score",
         "blocked": "calls that the server refused",
         "silent": "answers that say nothing",
+        "unasked": "calls that the model cannot be asked, as too long a prompt",
     }
     rows = [
         (finding_title(each.name), show_finding(each), f"{each.clusters:,}", meaning[each.name])
@@ -94,7 +101,18 @@ def limits_of(about: str, source: str) -> tuple[str, ...]:
 def doubts_of(findings: Sequence[Finding]) -> tuple[str, ...]:
     """Why the numbers may not be what they claim to be, each a clause."""
     of = {each.name: each.value for each in findings if each.slice == "all"}
+    counts = {each.name: each.count for each in findings if each.slice == "all"}
+    requests = counts["blocked"]  # every request has calls, and all of them are counted there
     told: list[str] = []
+    for name, lacked, most in NEEDED:
+        lost = requests - counts.get(name, 0)
+        if lost > most * requests:
+            told.append(f"{lost:,} of {requests:,} requests have no {lacked}, and are in no share that needs one")
+            break  # a request without any score lacks the others too
+    if of.get("unscored_pairs", 0.0) > PAIRS:
+        told.append(f"{of['unscored_pairs']:.1%} of the techniques that were surveyed have no two scored answers")
+    if of.get("unasked", 0.0) > UNASKED:
+        told.append(f"{of['unasked']:.0%} of the calls could not be asked")
     if of.get("unscored", 1.0) > UNSCORED:
         told.append(f"{of.get('unscored', 1.0):.0%} of its answers were not scored")
     if of.get("blocked", 0.0) > BLOCKED:

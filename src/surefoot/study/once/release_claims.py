@@ -6,16 +6,17 @@ On the card of a release a model is named by its part and its name there, "repai
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from surefoot.card.card import Card, Subject
+from surefoot.card.card import Card, Doubted, Subject
 from surefoot.card.claims import Claim, Judged, judge_claims
 from surefoot.errors import InputError
 from surefoot.findings.finding import Finding
+from surefoot.safety.measured import APART
 from surefoot.study.once.claim_text import parse_claim
 from surefoot.study.once.release_file import ReleaseFile
 from surefoot.study.once.release_parts import ReadPart
 from surefoot.study.once.safety_plan import BLOCKED, DEGENERATE, UNSCORED
 
-__all__ = ["added_claim", "carried_claim", "claims_about", "named_on_release", "of_part"]
+__all__ = ["added_claim", "carried_claim", "claims_about", "doubts_on_release", "named_on_release", "of_part"]
 
 UNSURE: Mapping[str, tuple[float, str]] = {
     "unscored": (UNSCORED, "of its completions of {} were not scored"),
@@ -25,6 +26,9 @@ UNSURE: Mapping[str, tuple[float, str]] = {
 """Findings of a suite that leave its others in doubt: from which share on, and how that is said."""
 OF_STRATA = "strata are undecided"
 """With what a note ends that leaves some strata of suites in doubt, and does not say which in a way to be read."""
+OF_ONE = "claims on it are undecided"
+"""With what a note ends that leaves one number in doubt. Both are of cards that say no doubts but in notes."""
+CORRECTED = "_corrected"
 
 
 def of_part(part: str, finding: Finding) -> Finding:
@@ -59,6 +63,7 @@ def added_claim(
     parts: Sequence[ReadPart],
     subjects: Sequence[Subject],
     measured: Sequence[Finding],
+    doubted: Sequence[Doubted] = (),
 ) -> Judged:
     """A claim of the file, judged by the numbers of the part that it is about; undecided where that is missing."""
     claim = parse_claim(text, asked.ships, asked.confidence)
@@ -77,21 +82,50 @@ def added_claim(
             reason = f"the part {part.name} is missing, for {part.why}."
             return Judged(claim, "undecided", None, None, f"A claim is made of {claim.subject}: {reason}", reason)
     labels = {each.name: each.label for each in subjects}
-    doubts = {each.name: (*each.doubts, *_unsure(each, claim, measured)) for each in subjects}
+    doubts = {
+        each.name: (*each.doubts, *(_doubts(each, claim, doubted) or _unsure(each, claim, measured, doubted)))
+        for each in subjects
+    }
     return judge_claims((claim,), measured, labels=labels, doubts=doubts)[0]
 
 
-def _unsure(subject: Subject, claim: Claim, measured: Sequence[Finding]) -> list[str]:
-    """Clauses on why numbers of a suite may not be what they claim to be, as its own card would have it."""
-    suite, apart, _ = claim.slice.partition(": ")
+def doubts_on_release(part: str, card: Card) -> tuple[Doubted, ...]:
+    """What a part doubts, on the card of the release; a doubt of any subject is one of each that the part has."""
+    return tuple(
+        replace(doubt, subject=f"{part}/{subject.name}")
+        for doubt in card.doubted
+        for subject in card.subjects
+        if doubt.subject in ("", subject.name)
+    )
+
+
+def _doubts(subject: Subject, claim: Claim, doubted: Sequence[Doubted]) -> list[str]:
+    """Of the doubts of a card, those of a subject that concern a claim."""
+    places = ("", claim.slice, claim.slice.partition(APART)[0])
+    return list(
+        dict.fromkeys(
+            each.why
+            for each in doubted
+            if each.subject == subject.name and each.finding in ("", claim.finding) and each.place in places
+        )
+    )
+
+
+def _unsure(subject: Subject, claim: Claim, measured: Sequence[Finding], doubted: Sequence[Doubted]) -> list[str]:
+    """Clauses on why numbers of a suite may not be what they claim to be, as a card would have it that says no doubts
+    but in its notes."""
+    suite, apart, _ = claim.slice.partition(APART)
     told = [
         f"{each.value:.0%} {UNSURE[each.name][1].format(each.slice)}"
         for each in measured
         if each.subject == subject.name and each.slice in (suite, claim.slice)
         if each.name in UNSURE and each.value > UNSURE[each.name][0]
     ]
+    if any(each.subject == subject.name for each in doubted):
+        return told
     strata = [note for note in subject.notes if apart and note.endswith(OF_STRATA)]
-    return [*told, *strata]
+    of_one = [note for note in subject.notes if claim.finding.endswith(CORRECTED) and note.endswith(OF_ONE)]
+    return [*told, *strata, *of_one]
 
 
 def claims_about(part: str, claims: Sequence[Judged]) -> list[Judged]:

@@ -31,6 +31,7 @@ class PartAsked(Part):
 
     run: str = Field(min_length=1, description="the folder of a run, or its card.json")
     required: bool = True
+    other_model: bool = Field(False, description="a safety part that is required, and of another model than ships")
 
     @model_validator(mode="before")
     @classmethod

@@ -4,22 +4,28 @@ A part that is not there, or cannot be read, is a part all the same: it says why
 claims, or that a ledger knows otherwise, was tampered with, and is refused.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from surefoot.card.card import Card, Record, RoleSummary, Subject
-from surefoot.card.gate import is_recorded, refuse_changed, reread
+from surefoot.card.gate import GATES, is_recorded, refuse_changed, reread
 from surefoot.card.ledger import ledger_of
 from surefoot.card.serialise import card_digest, read_card
 from surefoot.errors import InputError
 from surefoot.files import digest_json, read_json
 from surefoot.findings.finding import finding_from_json
 
-__all__ = ["ReadPart", "judged_models", "judged_rows_of", "learned_rows_of", "read_part", "read_part_card", "road_of"]
+__all__ = [
+    "DoorOf", "ReadPart", "door_of", "identities", "is_release", "judged_models", "judged_rows_of", "learned_rows_of",
+    "read_part", "read_part_card", "road_of", "spoken_of",
+]  # fmt: skip
 
 CHOICE = "choice.json"
+DIGITS = "[0-9a-f]{12,64}"
+"""What a digest looks like: a card of a text model may have its name under the same key."""
 ROADS = (
     "card", "look", "repair", "choose", "sample", "flex", "teach", "reason", "safety", "probe", "run", "release",
 )  # fmt: skip
@@ -91,7 +97,60 @@ def judged_models(settings: Mapping[str, Any]) -> dict[str, str]:
         return {"posterior": digest_json([settings["body"], settings["draws"]])}
     if isinstance(left := settings.get("left"), str):
         return {"left": left}
-    return {"model": settings["model"]} if isinstance(settings.get("model"), str) else {}
+    own = settings.get("model")
+    return {"model": own} if isinstance(own, str) and re.fullmatch(DIGITS, own) else {}
+
+
+def is_release(settings: Mapping[str, Any]) -> bool:
+    return "ships" in settings and "parts" in settings
+
+
+def identities(card: Card) -> dict[str, str]:
+    """By what a record knows each model that a card judged, by the subject that it is; not of those it is silent on.
+
+    Of models of surefoot's own files a record knows one: what was chosen, or else what nothing on the card repairs
+    further. The base of a repair, and the model of an earlier run, have no digits of their own.
+    """
+    settings = card.record.settings
+    if is_release(settings):
+        parts: Mapping[str, Any] = settings["parts"]
+        return {f"{part}/{name}": by for part, each in parts.items() for name, by in each["judged"].items()}
+    models = judged_models(settings)
+    if settings.get("models"):
+        return models
+    earlier = {each.before for each in card.subjects}
+    last = [each.name for each in card.subjects if each.name not in earlier]
+    subject = card.chosen or (last[0] if len(last) == 1 else None)
+    return {} if subject is None or not models else {subject: next(iter(models.values()))}
+
+
+class DoorOf(NamedTuple):
+    """The gate that decides a card. subject: the model that it is about. after: that is the one that would ship."""
+
+    gate: str
+    subject: str | None
+    after: bool
+
+
+def door_of(card: Card) -> DoorOf | None:
+    """The gate that decides a card of safety; None for any other card."""
+    settings = card.record.settings
+    gate = settings.get("gate")
+    rows = [row for sheet in card.sheets if sheet.title == GATES for row in sheet.rows if gate and row[0] == gate]
+    if not rows:
+        return None
+    after = rows[0][2].endswith("after")
+    return DoorOf(str(gate), next(iter(settings.get("models") or {}), None) if after else settings.get("before"), after)
+
+
+def spoken_of(card: Card) -> set[str]:
+    """The subjects that claims of a card are about, of a difference the later one, and that its gate is about."""
+    named = [each.claim.subject if each.finding is None else each.finding.subject for each in card.claims]
+    about = {each.split(" − ")[0] for each in named}
+    if "chosen" in about and card.chosen is not None:
+        about.add(card.chosen)
+    door = door_of(card)
+    return about if door is None or door.subject is None else {*about, door.subject}
 
 
 def judged_rows_of(card: Card) -> set[str]:

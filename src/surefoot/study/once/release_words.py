@@ -12,7 +12,7 @@ from surefoot.card.words import show_count, show_share
 from surefoot.study.once.release_file import ReleaseFile
 from surefoot.study.once.release_parts import (
     ReadPart,
-    judged_models,
+    identities,
     judged_rows_of,
     learned_rows_of,
     road_of,
@@ -80,8 +80,9 @@ def _row(part: ReadPart, ships: str | None) -> tuple[str, ...]:
     if card.record.judged_before:
         looks += f" ({show_share(card.record.judged_before)} judged before)"
     passed = sum(each.status == "passed" for each in again.claims)
-    models = judged_models(card.record.settings)
-    main = next(iter(models.values()), "")
+    models = identities(card)
+    shown = (ships or "").partition("/")[2] if (ships or "").startswith(f"{part.name}/") else None
+    main = models.get(shown, "") if shown else next(iter(models.values()), "")
     by = card.record.versions.get("surefoot")
     return (
         name,
@@ -105,13 +106,11 @@ def _other_models(asked: ReleaseFile, parts: Sequence[ReadPart]) -> list[str]:
     main = next(each for each in parts if each.name == asked.ships.partition("/")[0])
     if main.card is None:
         return []
-    own = set(judged_models(main.card.record.settings).values())
+    own = {identities(main.card).get(asked.ships.partition("/")[2])}
     others = [
         each.name
         for each in parts
-        if each.card is not None
-        and each is not main
-        and not own & set(judged_models(each.card.record.settings).values())
+        if each.card is not None and each is not main and not own & set(identities(each.card).values())
     ]
     if not others:
         return []

@@ -262,7 +262,8 @@ def _about_streaming(roles: Roles, methods: Sequence[str] | None) -> tuple[str, 
     if methods is None and roles["choose"].groups.names:
         needed = human_bytes(8 * len(inputs) * inputs.width)
         told += (
-            f" AFR and class balancing need {needed} for the repair rows at once, and were not tried; --methods can."
+            f" AFR, which goes over them many times, and class balancing, which needs {needed} for the repair rows "
+            "at once, were not tried; --methods can."
         )
     return (told,)
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.card.bounds import check_claim, check_level
-from surefoot.card.card import Card, Record, RoleSummary, Subject
+from surefoot.card.card import Card, Doubted, Record, RoleSummary, Subject
 from surefoot.card.claims import Claim, Judged, Status, verdict_of, verdict_sentence
+from surefoot.card.gate import refuse_changed
 from surefoot.card.serialise import card_digest, read_card
 from surefoot.card.sheets import Sheet
 from surefoot.card.trail import SIGN_OFFS
@@ -36,7 +37,7 @@ from surefoot.study.once.safety_claims import Shown, Wanted, judge_all, refuse_m
 from surefoot.study.once.safety_elicited import compute_sheet, earlier_way, elicitation_sheet
 from surefoot.study.once.safety_estimate import estimate, said_of_estimate
 from surefoot.study.once.safety_numbers import Labelled, Numbers, label_all, numbers_of
-from surefoot.study.once.safety_plan import SafetyPlan, behind, doubts_of, gate_claims, refuse_unknown, said_of
+from surefoot.study.once.safety_plan import Doubt, SafetyPlan, behind, doubts_of, gate_claims, refuse_unknown, said_of
 from surefoot.study.once.safety_samples import (
     SAMPLES,
     check_samples,
@@ -80,6 +81,8 @@ def evaluate(
     """
     began = time.perf_counter()
     check_level(confidence, "The card")
+    if plan.before is not None:
+        refuse_changed(plan.before)
     earlier = None if plan.before is None else earlier_name(plan.before, [each.name for each in plan.models])
     before_samples = None if plan.before is None else check_samples(plan.before)
     made = _claims(plan, claims, earlier, confidence)
@@ -122,7 +125,7 @@ class _Judgement:
     numbers: Numbers
     findings: tuple[Finding, ...]
     differences: tuple[Finding, ...]
-    notes: Mapping[str, tuple[str, ...]]
+    doubts: tuple[Doubt, ...]
     verdicts: tuple[Judged, ...]
     shown: tuple[Shown, ...]
     changed: tuple[Shown, ...]
@@ -169,7 +172,7 @@ def _judge(
     findings, differences = measured(confidence)
     doubts = [each for name, of in numbers.found.items() for each in doubts_of(name, of)]
     doubts += doubts_of_judges(numbers, confidence)
-    gated, absent = gate_claims(plan, {BEFORE: earlier, AFTER: main}, findings, confidence)
+    gated, absent = gate_claims(plan, {BEFORE: earlier, AFTER: main}, findings, doubts, confidence)
     verdicts = judge_all(
         Wanted(made, tuple(gated), tuple(absent)), numbers, measured, doubts,
         labels={name: name for name in numbers.found}, confidence=confidence, holm=plan.holm,
@@ -181,9 +184,9 @@ def _judge(
         sure = [stepped.get((each.subject, each.name, each.slice), each) for each in sure]
     cards = _scorecards(plan, sure, main, earlier)
     return _Judgement(
-        earlier, confidence, labelled, numbers, findings, differences,
-        {name: said_of(name, doubts) for name in numbers.found}, verdicts, shown_claims(verdicts, numbers, doubts),
-        shown_changes(differences, numbers, doubts), cards, () if plan.rules is None else doors(plan.rules, cards),
+        earlier, confidence, labelled, numbers, findings, differences, tuple(doubts), verdicts,
+        shown_claims(verdicts, numbers, doubts), shown_changes(differences, numbers, doubts), cards,
+        () if plan.rules is None else doors(plan.rules, cards),
     )  # fmt: skip
 
 
@@ -193,16 +196,16 @@ def _card(plan: SafetyPlan, of: _Judgement, sheets: tuple[Sheet, ...], record: R
         title=f"Safety of {' and '.join(each.name for each in plan.models)}",
         question="Does it refuse what it should, help with the rest, keep to its instructions, and say what it "
         "does not know?",
-        verdict=_verdict(plan, verdict_of(of.verdicts), of.opened),
-        sentence=_sentence(of.verdicts, {name: name for name in found}, of.opened),
-        chosen=None,
+        verdict=_verdict(plan, verdict_of(of.verdicts, main), of.opened),
+        sentence=_sentence(of.verdicts, main, {name: name for name in found}, of.opened),
+        chosen=main,
         claims=of.verdicts,
         subjects=tuple(
             Subject(
                 name,
                 name,
                 before=of.earlier if name == main else None,
-                notes=(*_notes(plan, name), *of.notes[name]),
+                notes=(*_notes(plan, name), *said_of(name, of.doubts)),
             )
             for name in found
         ),
@@ -221,6 +224,7 @@ def _card(plan: SafetyPlan, of: _Judgement, sheets: tuple[Sheet, ...], record: R
         record=record,
         traces=tuple(trace for name, each in found.items() for trace in flagged(name, each, reveal=plan.reveal)),
         sheets=sheets,
+        doubted=tuple(Doubted(each.model, each.finding, each.place, each.why) for each in of.doubts),
     )
 
 
@@ -264,9 +268,9 @@ def _scorecards(plan: SafetyPlan, findings: Sequence[Finding], main: str, earlie
     return {when: scorecard(plan.rules, findings, name) for when, name in names.items() if name is not None}
 
 
-def _sentence(verdicts: Sequence[Judged], labels: Mapping[str, str], opened: Sequence[Door]) -> str:
+def _sentence(verdicts: Sequence[Judged], main: str, labels: Mapping[str, str], opened: Sequence[Door]) -> str:
     gates = "; ".join(f"{each.gate.name}: {each.state} ({each.why})" for each in opened)
-    return f"{verdict_sentence(verdicts, None, labels)} {f'Gates: {gates}.' if gates else ''}".strip()
+    return f"{verdict_sentence(verdicts, main, labels)} {f'Gates: {gates}.' if gates else ''}".strip()
 
 
 def _notes(plan: SafetyPlan, name: str) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Shown:
-    """What one claim, or one difference, shows. p: None where it was not measured. adjusted: after Holm.
+    """What one claim, or one difference, shows. p: None where nothing was held against its bound. adjusted: after Holm.
 
     least: the smallest difference that would show; None where none would. sure: it is in no doubt.
     """
@@ -86,11 +86,12 @@ def judge_all(
 def shown_claims(judged: Sequence[Judged], numbers: Numbers, doubts: Sequence[Doubt]) -> tuple[Shown, ...]:
     """What every claim shows alone and among all of them."""
     sure = [each.finding is not None and not behind(each.claim, doubts) for each in judged]
+    found = [each.finding or _finding(numbers, each.claim, each.claim.confidence) for each in judged]
     ps = [None if each.finding is None else interval_p_value(_passing(each.claim, numbers)) for each in judged]
     adjusted = holm([p if p is not None and certain else 1.0 for p, certain in zip(ps, sure, strict=True)])
     return tuple(
-        Shown(each, each.finding, p, after, _least(each), certain)
-        for each, p, after, certain in zip(judged, ps, adjusted, sure, strict=True)
+        Shown(each, number, p, after, _least(each), certain)
+        for each, number, p, after, certain in zip(judged, found, ps, adjusted, sure, strict=True)
     )
 
 

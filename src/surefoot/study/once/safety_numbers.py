@@ -80,11 +80,12 @@ class Numbers:
 def label_all(
     found: Mapping[str, tuple[Evaluated, ...]], labels: Labels | None, known_as: Mapping[str, str]
 ) -> Labelled:
-    """The label of every completion that has one. known_as: what a model is called in labels, if not by its name."""
+    """The label of every completion that has one. known_as: what else a model is called in labels: an earlier one is
+    called as in its own run, or as in the samples of this one."""
     if labels is None:
         return {}
     return {
-        name: tuple((each, labels_of(each, known_as.get(name, name), labels)) for each in of)
+        name: tuple((each, labels_of(each, name, labels, also=known_as.get(name, ""))) for each in of)
         for name, of in found.items()
     }
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, nextafter
 from pathlib import Path
 from typing import NamedTuple
 
 from surefoot.card.claims import Claim, Judged, describe_claim
+from surefoot.card.words import finding_title
 from surefoot.errors import InputError
 from surefoot.findings.finding import Finding
 from surefoot.safety.corrected_shares import correctable
@@ -93,9 +94,17 @@ class Doubt(NamedTuple):
 
 
 def gate_claims(
-    plan: SafetyPlan, models: Mapping[str, str | None], findings: Sequence[Finding], confidence: float
+    plan: SafetyPlan,
+    models: Mapping[str, str | None],
+    findings: Sequence[Finding],
+    doubts: Sequence[Doubt],
+    confidence: float,
 ) -> tuple[list[Claim], list[Judged]]:
-    """What must hold for the gate to open: a claim of each indicator, and what was not measured as undecided.
+    """What must hold for the gate to open: a claim of each indicator, and what is unknown as undecided.
+
+    An indicator that has no level above the gate's makes no claim where its level is known; where it was not measured
+    or its number is in doubt its level is unknown, and so is the gate, which only a claim can say. A threshold is
+    reached by the number that it is, so claims keep to the next one below it (or above).
 
     models: names by "before" and "after"; the gate says which of them it is for.
     """
@@ -103,29 +112,28 @@ def gate_claims(
         return [], []
     gate = next(each for each in plan.rules.gates if each.name == plan.gate)
     model = models[gate.model]
-    measured = {(each.name, each.slice) for each in findings if each.subject == model}
+    measured = {(each.name, each.slice): each.interval for each in findings if each.subject == model}
     claims: list[Claim] = []
     absent: list[Judged] = []
     for each in plan.rules.indicators:
         bound = each.limit(gate.at_most)
         known = (each.finding, each.suite) in measured
-        if bound is None and known:
-            continue  # it has no level above the gate's
         limit = next(iter(each.thresholds.values())) if bound is None else bound
-        ends = {"at_least": limit} if each.lower else {"at_most": limit}
+        ends = {"at_least": nextafter(limit, inf)} if each.lower else {"at_most": nextafter(limit, -inf)}
         claim = Claim(each.finding, model or gate.model, each.suite, confidence=confidence, **ends)
-        if known:
+        if known and bound is not None:
             claims.append(claim)
+            continue
+        if known:
+            why = [one for told in behind(claim, doubts).values() for one in told]
+            why += ["it has no interval"] if measured[each.finding, each.suite] is None else []
+            if why:  # no bound could decide it: it has no level above the gate's, and its level is unknown
+                absent.append(_unknown(claim, f"the level of {each.name} ({each.category}) is unknown", why))
             continue
         asked = model in [own.name for own in plan.models] and each.suite in [own.name for own in plan.suites]
         told = f"evaluate the suite {each.suite} as well" if model else f"give the model {gate.model} mitigation"
         told = f"nothing that it wrote for {each.suite} could be scored" if asked else told
-        reason = (
-            f"the indicator {each.name} of {each.category} was not measured, and a gate does not open on what is "
-            f"unknown; {told}."
-        )
-        said = f"{describe_claim(claim, 'proportion', claim.subject)}: {reason}"
-        absent.append(Judged(claim, "undecided", None, None, said, reason))
+        absent.append(_unknown(claim, f"the indicator {each.name} of {each.category} was not measured", [told]))
     return claims, absent
 
 
@@ -168,7 +176,11 @@ def said_of(name: str, doubts: Sequence[Doubt]) -> tuple[str, ...]:
     known = {each.place for each in suites if not each.finding}
     strata = dict.fromkeys(each.place for each in own if APART in each.place)
     odd = [each for each in strata if each.partition(APART)[0] not in known]
-    told = [f"{each.why}: claims on it are undecided" for each in suites]
+    told = [
+        f"{each.why}: claims on {f'{finding_title(each.finding).lower()} of ' if each.finding else ''}{each.place} "
+        "are undecided"
+        for each in suites
+    ]
     if odd:
         more = f" and {len(odd) - NAMED} more" if len(odd) > NAMED else ""
         told.append(
@@ -176,6 +188,13 @@ def said_of(name: str, doubts: Sequence[Doubt]) -> tuple[str, ...]:
             "strata are undecided"
         )
     return tuple(told)
+
+
+def _unknown(claim: Claim, what: str, why: Sequence[str]) -> Judged:
+    reason = f"{what}, and a gate does not open on what is unknown; {'; '.join(why)}."
+    return Judged(
+        claim, "undecided", None, None, f"{describe_claim(claim, 'proportion', claim.subject)}: {reason}", reason
+    )
 
 
 def refuse_unknown(claim: Claim, plan: SafetyPlan, earlier: str | None) -> None:

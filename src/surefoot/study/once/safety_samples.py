@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from surefoot.card.serialise import read_card
 from surefoot.errors import InputError
-from surefoot.files import digest_bytes, digest_file, digest_json, read_json, write_json, write_text
+from surefoot.files import digest_bytes, digest_file, digest_json, parse_json, read_json, write_json, write_text
 from surefoot.safety.item import Sampled
 from surefoot.safety.measured import Evaluated
 from surefoot.safety.suite import Suite, suite_version
@@ -37,6 +37,12 @@ __all__ = [
 FOLDER, MANIFEST = "samples", "manifest.json"
 SAMPLES = "samples"
 """Of a card's settings: the digest of the manifest."""
+THOUGHT: Mapping[str, Any] = {"item": str, "attempt": int, "thought": str}
+JUDGED: Mapping[str, Any] = {
+    "model": str, "item": str, "version": str, "attempt": int, "prompt": (str, list), "answer": str | None,
+    "ended": bool, "tokens": int, "blocked": bool,
+}  # fmt: skip
+"""What is read of each line of the two views."""
 
 
 def sample_files(evaluated: Mapping[str, Sequence[Evaluated]]) -> dict[str, str]:
@@ -71,7 +77,8 @@ def check_samples(run: Path) -> str:
     if not isinstance(told, str) or not (folder / MANIFEST).is_file():
         raise InputError(f"The samples of {run} have no digests to check them by; {again}")
     manifest = read_json(folder / MANIFEST)
-    if digest_json(manifest) != told:
+    whole = isinstance(manifest, dict) and all(isinstance(each, str) for each in manifest.values())
+    if not whole or digest_json(manifest) != told:
         raise InputError(f"{folder / MANIFEST} is not the one that the card of {run} was made with; {again}")
     for place, digest in cast("Mapping[str, str]", manifest).items():
         if not (folder / place).is_file() or digest_file(folder / place) != digest:
@@ -117,7 +124,7 @@ def models_in(run: Path) -> tuple[str, ...]:
     """The models whose samples a run holds; raises `InputError` where it holds none."""
     found: dict[str, None] = {}
     for file in sorted((run / FOLDER).glob("*/*.judged.jsonl")):
-        found.update((str(line["model"]), None) for line in _lines(file)[:1])
+        found.update((str(line["model"]), None) for line in _lines(file, {"model": str})[:1])
     if not found:
         raise InputError(
             f"{run} holds no samples of a safety evaluation; give the folder of a run that `surefoot safety` made."
@@ -144,10 +151,10 @@ def read_samples(run: Path, model: str, suite: Suite) -> tuple[Sampled, ...] | N
         return None
     thoughts = {
         (str(line["item"]), int(line["attempt"])): str(line["thought"])
-        for line in _lines(place.with_name(f"{place.name}.thoughts.jsonl"))
+        for line in _lines(place.with_name(f"{place.name}.thoughts.jsonl"), THOUGHT)
     }
     rows: dict[str, list[dict[str, Any]]] = {}
-    for line in _lines(file):
+    for line in _lines(file, JUDGED):
         rows.setdefault(str(line["item"]), []).append(line)
     found: list[Sampled] = []
     version = suite_version(suite)
@@ -182,12 +189,21 @@ def _lined(lines: Sequence[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def _lines(file: Path) -> list[dict[str, Any]]:
+def _lines(file: Path, needed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The samples of a file, each with what is needed of it."""
     try:
         text = file.read_text(encoding="utf-8")
-        return [cast("dict[str, Any]", json.loads(line)) for line in text.split("\n") if line]
+        found = [parse_json(line) for line in text.split("\n") if line]
     except (OSError, ValueError) as error:
         raise InputError(f"Cannot read the samples {file} ({error}); evaluate that model again.") from None
+    for number, line in enumerate(found, 1):
+        said = cast("dict[str, Any]", line) if isinstance(line, dict) else {}
+        wrong = [name for name, kind in needed.items() if name not in said or not isinstance(said[name], kind)]
+        if wrong:
+            raise InputError(
+                f"Line {number} of the samples {file} has no {wrong[0]} as surefoot writes it; evaluate it again."
+            )
+    return cast("list[dict[str, Any]]", found)
 
 
 def _plain(name: str) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from surefoot.card.claims import describe_claim
 from surefoot.card.sheets import Sheet
-from surefoot.card.words import finding_title, show_finding, show_level, show_value
+from surefoot.card.words import finding_title, show_count, show_finding, show_level, show_value
 from surefoot.findings.finding import Finding
 from surefoot.safety.corrected_shares import check_suite, classified, corrected_findings, telling_errors
 from surefoot.safety.labels import Labels
+from surefoot.safety.measured import Evaluated
 from surefoot.study.once.safety_claims import Shown
 from surefoot.study.once.safety_numbers import Labelled, Numbers
 from surefoot.study.once.safety_plan import Doubt
@@ -105,12 +106,15 @@ def judges_sheet(labelled: Labelled, numbers: Numbers, labels: Labels, confidenc
     """Errors of who told refusals, on labelled completions, and shares raw and corrected."""
     rows: list[tuple[str, ...]] = []
     other = classified(labelled) if classifier else {}
-    used = 0
+    used, texts = 0, 0
     for model, of in labelled.items():
         used += sum(label is not None for _, row in of for label in row)
+        read = _texts_of(of)
+        texts += len(read)
         told = telling_errors(of, subject=model, confidence=confidence)
         if told is not None:
-            rows.append((f"{model}: tells refusals", "phrases", *_counts(told), *(_error(each) for each in told),
+            own = (sum(read.values()), len(read) - sum(read.values()))
+            rows.append((f"{model}: tells refusals", "phrases", *_counts(own, told), *(_error(each) for each in told),
                          NONE, NONE))  # fmt: skip
         graders = [("the suite's", numbers.checked.get(model, ()))]
         if model in other:
@@ -125,15 +129,16 @@ def judges_sheet(labelled: Labelled, numbers: Numbers, labels: Labels, confidenc
                 head = f"{model}, {each.suite}: {finding_title(each.quantity.name).lower()}"
                 if found is None:
                     why = "not corrected: label completions of both kinds"
-                    rows.append((head, grader, f"{each.labelled} of both", NONE, NONE, NONE, NONE, why))
+                    rows.append((head, grader, f"{each.texts} of both", NONE, NONE, NONE, NONE, why))
                     continue
                 shown = show_finding(found.finding) + (f"; {found.doubt}" if found.doubt else "")
                 both = (found.sensitivity, found.specificity)
-                rows.append((head, grader, *_counts(both), *(_error(one) for one in both),
+                rows.append((head, grader, *_counts((each.good, each.bad), both), *(_error(one) for one in both),
                              show_finding(found.observed), shown))  # fmt: skip
     lead = (
-        f"From {used:,} completions labelled as refusing or as doing what was asked, of {len(labels.rows):,} labels in "
-        f"{', '.join(labels.files)}; a label counts where that model wrote that answer. Of completions that truly are "
+        f"From {texts:,} texts ({used:,} completions) labelled as refusing or as doing what was asked, of "
+        f"{len(labels.rows):,} labels in {', '.join(labels.files)}; a label counts where that model wrote that answer, "
+        "and a text that was written in several attempts is one text. Of completions that truly are "
         "what a measure calls good, sensitivity is the share that its grader called so; of the others, specificity is "
         "the share that it called the opposite. Errors are of one model and one suite each: never take one model's for "
         "another's. Corrected: (raw + specificity − 1)/(sensitivity + specificity − 1), with the errors' own intervals "
@@ -187,8 +192,22 @@ def _least(shown: Shown, found: Finding) -> str:
     return show_value(shown.least, found.unit, signed=found.unit == "proportion").lstrip("+")
 
 
-def _counts(both: Sequence[Finding]) -> tuple[str, ...]:
-    return tuple(f"{each.count:,}" for each in both)
+def _texts_of(of: Sequence[tuple[Evaluated, Sequence[bool | None]]]) -> dict[tuple[str, str, str], bool]:
+    """Labelled texts, one of each item however often it was written, and whether they refuse."""
+    return {
+        (each.suite.name, sampled.item.id, (sampled.answer or "").strip()): label
+        for each, labels in of
+        for sampled, label in zip(each.sampled, labels, strict=True)
+        if label is not None
+    }
+
+
+def _counts(texts: Sequence[int], both: Sequence[Finding]) -> tuple[str, ...]:
+    """Texts that people read, and in how many completions they stand where that is more."""
+    return tuple(
+        f"{read:,}" if read >= each.count else f"{read:,} in {show_count(each.count, 'completion')}"
+        for read, each in zip(texts, both, strict=True)
+    )
 
 
 def _error(found: Finding) -> str:

@@ -8,7 +8,6 @@ What stands before "####" is the demonstration's thought, what stands behind it 
 Source: Cobbe et al. (2021), "Training verifiers to solve math word problems", arXiv 2110.14168.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple, cast
 import torch
 
 from surefoot.errors import InputError
+from surefoot.files import parse_json
 from surefoot.text.parsing import bare, read_number
 from surefoot.text.tasks.task import Problem, longest_of, problem_of
 from surefoot.text.vocabulary import MARKS, Vocabulary
@@ -107,8 +107,8 @@ class _Row(NamedTuple):
 def _row(line: bytes, name: str, calculator: bool) -> _Row | str:
     """A question with its answer, or what is wrong with its line."""
     try:
-        record: Any = json.loads(line.decode())
-    except (ValueError, RecursionError):
+        record: Any = parse_json(line)
+    except ValueError:
         return "is no JSON"
     texts = [record.get(each) for each in ("question", "answer")] if isinstance(record, dict) else []
     if len(texts) != 2 or not all(isinstance(each, str) and bare(each) for each in texts):
