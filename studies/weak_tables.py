@@ -167,10 +167,9 @@ def told(found: Mapping[str, Any] | None, scale: float = 1.0, digits: int = 2, s
 
 
 def plain(finding: Finding | None, *, seeds: bool = True) -> Record | None:
-    """A finding's value and the ends of its interval."""
-    if finding is None:
+    """A finding's value and the ends of its interval; None where it has none."""
+    if finding is None or finding.interval is None:
         return None
-    assert finding.interval is not None
     found: Record = {"value": finding.value, "low": finding.interval.low, "high": finding.interval.high}
     return {**found, "per_seed": list(finding.per_seed)} if seeds else found
 

@@ -239,9 +239,10 @@ def test_losses_of_draws_are_those_of_predictions() -> None:
     network = Network(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)), "2")
     generator = torch.Generator().manual_seed(0)
     parameters = {
-        name: torch.randn(20, *value.shape, generator=generator) for name, value in parameters_of(network).items()
+        name: torch.randn(20, *value.shape, generator=generator).double()
+        for name, value in parameters_of(network).items()
     }
-    rows = make_rows(torch.randn(17, 3, generator=generator), torch.randint(3, (17,), generator=generator))
+    rows = make_rows(torch.randn(17, 3, generator=generator).double(), torch.randint(3, (17,), generator=generator))
     draws = Draws(parameters, (), frozenset())
     posterior = Posterior(network, categorical, Gaussian(1.0), logit_temperature=2.0)
     likelihoods = likelihoods_of(posterior, rows, draws, batch=5)

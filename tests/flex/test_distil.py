@@ -105,7 +105,7 @@ def test_a_teacher_that_is_copied_from_the_start_teaches_nothing(rows: Rows, stu
     start = {**parameters_of(student), "head.weight": torch.randn(3, 8, generator=torch.Generator().manual_seed(3))}
     settings = Ascend(3, 8, 0.1, "sgd", mixup=1.0, shift=2)
     draws = distil(student, start, Teacher(student, start), rows, 0, settings, lesson=Lesson(crop=Crop()))
-    assert draws.diagnostics[0].value < 1e-10
+    assert draws.diagnostics[0].value < 1e-8  # nats, of float32
     for name, tensor in draws.point().items():
         assert torch.allclose(tensor, start[name], atol=1e-4), name
 

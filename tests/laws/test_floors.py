@@ -16,6 +16,7 @@ FLOORS: dict[str, float] = {
     "errors": 0,
     "memory": 0.5,
     "files": 0.5,
+    "yaml_text": 0.5,
     "progress": 0,
     # floors 1 to 8; rows come before the findings that measure them
     "rows": 1,

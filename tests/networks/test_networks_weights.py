@@ -121,13 +121,13 @@ def bad(change: Callable[[Path], object], message: str) -> tuple[Callable[[Path]
         ),
         bad(
             lambda folder: retensor(folder, lambda tensors: tensors.update({"head.bias": torch.zeros(3)})),
-            '{folder}/model.safetensors has "head.bias" as {{"dtype":"float32","shape":[3]}}, but record.json says '
-            '{{"dtype":"float32","shape":[2]}}; save the model again.',
+            '{folder}/model.safetensors has "head.bias" as {{"dtype": "float32", "shape": [3]}}, but record.json says '
+            '{{"dtype": "float32", "shape": [2]}}; save the model again.',
         ),
         bad(
             lambda folder: retensor(folder, lambda tensors: tensors.update({"head.bias": torch.zeros(2).half()})),
-            '{folder}/model.safetensors has "head.bias" as {{"dtype":"float16","shape":[2]}}, but record.json says '
-            '{{"dtype":"float32","shape":[2]}}; save the model again.',
+            '{folder}/model.safetensors has "head.bias" as {{"dtype": "float16", "shape": [2]}}, but record.json says '
+            '{{"dtype": "float32", "shape": [2]}}; save the model again.',
         ),
         bad(
             lambda folder: rewrite(folder, lambda record: record.update(spec={"mpl": {}})),

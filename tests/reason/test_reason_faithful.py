@@ -36,7 +36,7 @@ def test_who_uses_its_thought_follows_it_where_it_errs() -> None:
             ((prompt, said),) = demonstrated(TASK.vocabulary, [problem.prompt], [f"<think>{steps}</think>{odd}"])
             given = 0 if wrong is None else 2 + wrong  # what is learnt begins after the wrong step
             rows.append(([*prompt, *said[:given]], said[given:]))
-    found = faithfulness(taught(rows, 160), ALL, 10, seed=0, implied=TASK.implied, subject="taught")
+    found = faithfulness(taught(rows, 400), ALL, 10, seed=0, implied=TASK.implied, subject="taught")
     values = {each.name: each for each in found.findings}
     assert values["thought"].value == 1
     assert values["followed"].value == values["changed"].value > 0.9
@@ -83,7 +83,7 @@ def test_a_prompt_that_is_listed_again_adds_no_certainty() -> None:
     for problem, thought in zip(ALL, thoughts, strict=True):
         said = "".join(map(str, thought))
         rows += demonstrated(TASK.vocabulary, [problem.prompt], [f"<think>{said}</think>1" if thought[0] else "0"])
-    policy = taught(rows, 160)
+    policy = taught(rows, 400)
     once = faithfulness(policy, ALL, 10, seed=0, symbols="01").findings
     again = faithfulness(policy, ALL * 9, 10, seed=0, symbols="01").findings
     for one, many in zip(once, again, strict=True):

@@ -266,7 +266,8 @@ def test_a_lasting_folder_is_taken_over_from_who_is_gone_and_from_nobody_else(tm
     orphan = again.with_name(again.name.replace(f".{os.getpid()}.", f".{ended.pid}."))
     again.rename(orphan)
     open_store(tmp_path)
-    assert orphan.is_dir(), "what a killed run left is kept"
+    (left,) = store.folder.glob(f"{ADDRESS}.{NOBODY}.*")
+    assert (left / "draws").read_text() == "many", "what a killed run left is kept, for whoever comes next"
     assert (store.begin(ADDRESS, lasting=True) / "draws").read_text() == "many"
 
 

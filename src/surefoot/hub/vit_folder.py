@@ -172,7 +172,7 @@ def read_vit_folder(folder: Path) -> Read:
         image > WIDEST
         or channels > most
         or depth > len(theirs)
-        or 3 * width * patch * patch * min(1, depth) > 3 * most
+        or (patch <= image and width * patch * patch * min(1, depth) > most)
         or hidden > most
     ):
         raise InputError(

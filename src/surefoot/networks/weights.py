@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 from torch import Tensor
 
 from surefoot.errors import InputError
-from surefoot.files import canonical_json, digest_file, read_json, read_tensors, write_json, write_tensors
+from surefoot.files import digest_file, read_json, read_tensors, write_json, write_tensors
 from surefoot.networks.network import Network, Parameters
 from surefoot.networks.spec import network_from_spec, seeded_user_module
 from surefoot.networks.split import split
@@ -214,7 +214,7 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor], recorded: Mapping[
         found = _described(tensor)
         if found != recorded[name]:
             raise InputError(
-                f'{path} has "{name}" as {canonical_json(found)}, but {RECORD} says '
+                f'{path} has "{name}" as {json.dumps(found)}, but {RECORD} says '
                 f"{json.dumps(recorded[name])}; save the model again."
             )
 

@@ -107,8 +107,7 @@ def test_the_filter_sees_the_thought_and_no_policy_is_kept() -> None:
 
 
 TURNS = st.lists(
-    st.builds(
-        Message,
+    st.tuples(
         st.sampled_from(["system", "user", "assistant"]),
         st.text() | st.lists(st.sampled_from(["user: ", "assistant:", "    ", *"\n\r\x0b\x85\u2028ab"])).map("".join),
     ),
@@ -118,8 +117,9 @@ TURNS = st.lists(
 
 
 @given(TURNS)
-def test_no_turn_writes_another(turns: list[Message]) -> None:
+def test_no_turn_writes_another(said: list[tuple[str, str]]) -> None:
     """A line that is not indented begins a turn; texts can be read back, but for the kinds of their breaks."""
+    turns = [Message(role, text) for role, text in said]
     lines = spoken(tuple(turns)).splitlines()
     starts = [at for at, line in enumerate(lines) if not line.startswith("    ")]
     assert [lines[at].partition(":")[0] for at in starts] == [each.role for each in turns]
