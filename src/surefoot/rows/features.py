@@ -34,6 +34,8 @@ LISTS = ("classes", "group_names", "metadata_fields")
 SPLITS = ("train", "val", "test")
 LARGE = 512 * 2**20
 """Bytes from which on a matrix in a safetensors file is not read at once."""
+LAST_LETTER = 0x10FFFF
+"""Of Unicode."""
 HEADER = 100 * 2**20
 """Bytes of the largest header that the format allows."""
 # numpy reads the header of an array as a Python literal, and says in many ways that it is none.
@@ -91,7 +93,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             needed = sum(_announced(path, members, name) for name in members.namelist())
         require_memory(2 * needed, f"Reading {path}")
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            return {name: _written(path, name, arrays[name]) for name in arrays.files}
     except InputError:
         raise
     except NPZ_ERRORS as error:
@@ -115,6 +117,15 @@ def _announced(path: Path, members: zipfile.ZipFile, name: str) -> int:
             "save it as numbers or strings."
         )
     return math.prod(shape) * kind.itemsize
+
+
+def _written(path: Path, name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """The array; raises `InputError` for texts of numbers that are no letters."""
+    if values.dtype.kind == "U" and values.size:
+        native = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("=")))
+        if native.view(np.uint32).max(initial=0) > LAST_LETTER:
+            raise InputError(f"The texts of {name!r} in {path} are damaged; write the file again.")
+    return values
 
 
 def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:

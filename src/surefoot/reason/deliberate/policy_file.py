@@ -46,6 +46,8 @@ KINDS = ("comply", "refuse", "safe")
 TEXTS = ("summary", "definitions")
 LISTS = ("allowed", "disallowed", "safe_completion")
 EXAMPLE = ("request", "thought", "answer")
+SHORT = 80
+"""Letters of a value in a message."""
 KNOWN = (*TEXTS, *LISTS, "style", "examples")
 OF_ALL = ("style", "phrases")
 """What is of every category."""
@@ -116,7 +118,7 @@ def category_of(policy: PolicyText, name: str) -> Category:
         if each.name == name:
             return each
     raise InputError(
-        f"The policy has no category {name!r}; give one of {', '.join(each.name for each in policy.categories)}."
+        f"The policy has no category {_short(name)}; give one of {', '.join(each.name for each in policy.categories)}."
     )
 
 
@@ -125,7 +127,7 @@ def _policy(found: Mapping[str, Any], file: str) -> PolicyText:
     odd = [name for name in found if name not in ("title", *OF_ALL, "categories")]
     if odd:
         raise InputError(
-            f"{file} has {odd[0]!r} beside its categories; a policy has a title, a style, phrases and categories."
+            f"{file} has {_short(odd[0])} beside its categories; a policy has a title, a style, phrases and categories."
         )
     categories = found.get("categories")
     if not isinstance(categories, Mapping) or not categories:
@@ -139,17 +141,21 @@ def _policy(found: Mapping[str, Any], file: str) -> PolicyText:
 
 def _category(name: str, body: object, shared: Mapping[str, str], file: str) -> Category:
     if not isinstance(body, Mapping):
-        raise InputError(f"The category {name!r} of {file} says nothing; give what is allowed or disallowed in it.")
+        raise InputError(
+            f"The category {_short(name)} of {file} says nothing; give what is allowed or disallowed in it."
+        )
     given = {str(key): value for key, value in body.items()}
     odd = [key for key in given if key not in KNOWN]
     if odd:
-        raise InputError(f"The category {name!r} of {file} has {odd[0]!r}; it may have {', '.join(KNOWN)}.")
-    lists = {key: _items(given.get(key), f"{key} of {name!r} in {file}") for key in LISTS}
+        raise InputError(f"The category {_short(name)} of {file} has {_short(odd[0])}; it may have {', '.join(KNOWN)}.")
+    lists = {key: _items(given.get(key), f"{key} of {_short(name)} in {file}") for key in LISTS}
     if not any(lists.values()):
-        raise InputError(f"The category {name!r} of {file} has no rule; give at least one item of {', '.join(LISTS)}.")
-    style = {**shared, **_style(given.get("style"), file, f"the category {name!r}")}
+        raise InputError(
+            f"The category {_short(name)} of {file} has no rule; give at least one item of {', '.join(LISTS)}."
+        )
+    style = {**shared, **_style(given.get("style"), file, f"the category {_short(name)}")}
     texts = {key: " ".join(str(given.get(key) or "").split()) for key in TEXTS}
-    examples = _examples(given.get("examples"), f"The examples of {name!r} in {file}")
+    examples = _examples(given.get("examples"), f"The examples of {_short(name)} in {file}")
     return Category(name, texts["summary"], texts["definitions"], **lists, style=style, examples=examples)
 
 
@@ -159,7 +165,7 @@ def _items(given: object, where: str) -> tuple[str, ...]:
         return ()
     every = given if isinstance(given, list) else [given]
     if not all(isinstance(each, str) and each.strip() for each in every):
-        raise InputError(f"{where} is {given!r}; give a list of sentences.")
+        raise InputError(f"{where} is {_short(given)}; give a list of sentences.")
     return tuple(" ".join(str(each).split()) for each in every)
 
 
@@ -169,7 +175,9 @@ def _style(given: object, file: str, whose: str) -> dict[str, str]:
     if not isinstance(given, Mapping) or any(
         key not in KINDS or not isinstance(each, str) for key, each in given.items()
     ):
-        raise InputError(f"The style of {whose} in {file} is {given!r}; give a sentence each for {', '.join(KINDS)}.")
+        raise InputError(
+            f"The style of {whose} in {file} is {_short(given)}; give a sentence each for {', '.join(KINDS)}."
+        )
     return {str(key): " ".join(str(each).split()) for key, each in given.items()}
 
 
@@ -177,7 +185,9 @@ def _phrases(given: object, file: str) -> dict[str, tuple[str, ...]]:
     if given is None:
         return {}
     if not isinstance(given, Mapping) or any(key not in KINDS[1:] for key in given):
-        raise InputError(f"The phrases of {file} are {given!r}; give lists of words for {' and '.join(KINDS[1:])}.")
+        raise InputError(
+            f"The phrases of {file} are {_short(given)}; give lists of words for {' and '.join(KINDS[1:])}."
+        )
     return {
         str(key): tuple(item.lower() for item in _items(each, f"The phrases for {key!r} in {file}"))
         for key, each in given.items()
@@ -194,9 +204,11 @@ def _examples(given: object, where: str) -> tuple[Example, ...]:
         fields = {str(key): str(value).strip() for key, value in each.items()} if isinstance(each, Mapping) else {}
         texts = [fields[part] for part in EXAMPLE if fields.get(part)]
         if len(texts) != len(EXAMPLE) or len(fields) != len(EXAMPLE):
-            raise InputError(f"{where} hold {each!r}; give every one a {', a '.join(EXAMPLE[:2])} and an {EXAMPLE[2]}.")
+            raise InputError(
+                f"{where} hold {_short(each)}; give every one a {', a '.join(EXAMPLE[:2])} and an {EXAMPLE[2]}."
+            )
         if any(mark in text for text in texts for mark in (MARKS[THINK], MARKS[ANSWER])):
-            raise InputError(f"{where} hold a mark of thought ({each!r}); leave <think> and </think> out.")
+            raise InputError(f"{where} hold a mark of thought ({_short(each)}); leave <think> and </think> out.")
         made.append(Example(*(" ".join(text.split()) for text in texts)))
     return tuple(made)
 
@@ -207,7 +219,7 @@ def _of_yaml(text: str, file: str) -> Mapping[str, Any]:
     except ValueError as error:
         raise InputError(f"{file} is no YAML ({error}); mend it.") from None
     if twice := _twice(node):
-        raise InputError(f"{file} has {twice!r} twice in one place; give each name once.")
+        raise InputError(f"{file} has {_short(twice)} twice in one place; give each name once.")
     if found is None:
         return {}
     if not isinstance(found, Mapping):
@@ -298,3 +310,9 @@ def _add_example(examples: list[dict[str, str]], said: str, begins: bool, where:
     else:
         last = next(reversed(examples[-1]))
         examples[-1][last] += f" {said}"
+
+
+def _short(value: object) -> str:
+    """A value for a message."""
+    said = repr(value)
+    return said if len(said) <= SHORT else f"{said[:SHORT]}…"
